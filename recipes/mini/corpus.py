@@ -1,0 +1,132 @@
+"""Stage 1: a manifest of labelled sounds becomes 10.24-s scenes at 16 kHz and their aiSFX embeddings.
+
+Reads manifest.csv (file, label, recording, source, licence, duration_s, split). Writes into WORK/corpus:
+waves.npy (int16, all recordings end to end), waves.json (where each starts), scenes.npy (N, 163840) int16,
+scenes.json (label and split of each), blocks.npy (N, 7, 512) float16: raw aiSFX vectors of every 2.32-s block.
+"""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from echoframe.audio import read_audio
+from echoframe.encoders.aisfx import AisfxEncoder
+from stage import CorpusConfig, arguments
+
+RATE = 16_000  # Hz
+SCENE = 163_840  # samples: 10.24 s
+PEAK = 0.5  # of full scale, as AudioLDM normalises its training audio
+
+
+def normalise(samples: np.ndarray) -> np.ndarray:
+    """Mean-free float32 with a peak of 0.5; silence stays silence."""
+    samples = samples - samples.mean()
+    peak = np.abs(samples).max()
+    return (samples * (PEAK / peak) if peak > 1e-4 else samples).astype(np.float32)
+
+
+def read_recordings(manifest: Path, out: Path) -> list[dict]:
+    """All recordings as int16 at 16 kHz in one file; returns (and writes) where each is."""
+    if (out / "waves.json").exists():
+        return json.loads((out / "waves.json").read_text())
+    rows, start, chunks = [], 0, []
+    with manifest.open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            waveform, _ = read_audio(manifest.parent / row["file"], sample_rate=RATE)
+            samples = (normalise(waveform[0].numpy()) * 32767).astype(np.int16)
+            chunks.append(samples)
+            rows.append({k: row[k] for k in ("label", "recording", "source", "split")})
+            rows[-1] |= {"start": start, "length": len(samples)}
+            start += len(samples)
+    np.save(out / "waves.npy", np.concatenate(chunks))
+    (out / "waves.json").write_text(json.dumps(rows))
+    return rows
+
+
+def vary(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same sound, slightly other: up to a semitone of speed, a gentle tilt of the spectrum."""
+    speed = 2 ** rng.uniform(-1 / 12, 1 / 12)
+    places = np.arange(0, len(samples) - 1, speed)
+    moved = np.interp(places, np.arange(len(samples)), samples)
+    tilt = rng.uniform(-0.25, 0.25)
+    return np.append(moved[:1], moved[1:] + tilt * moved[:-1])
+
+
+def make_scene(samples: np.ndarray, rng: np.random.Generator, *, varied: bool) -> np.ndarray:
+    """10.24 s of one recording: a random cut of a long one; a short one is repeated with pauses of up to a second."""
+    samples = samples.astype(np.float32) / 32767
+    if varied:
+        samples = vary(samples, rng)
+    if len(samples) >= SCENE:
+        first = rng.integers(0, len(samples) - SCENE + 1) if varied else 0
+        return normalise(samples[first : first + SCENE])
+    scene = np.zeros(SCENE, np.float32)
+    fade = min(160, len(samples) // 4)  # 10 ms, so that a cut does not click
+    ramp = np.ones(len(samples), np.float32)
+    ramp[:fade], ramp[len(samples) - fade :] = np.linspace(0, 1, fade), np.linspace(1, 0, fade)
+    samples = samples * ramp
+    place = int(rng.integers(0, RATE // 4))
+    while place < SCENE:
+        piece = samples[: SCENE - place]
+        scene[place : place + len(piece)] += piece
+        pause = rng.uniform(0.05, 1.0) if len(samples) < 5 * RATE else 0.0
+        place += len(samples) + int(pause * RATE)
+    return normalise(scene)
+
+
+def plan_scenes(rows: list[dict], config: CorpusConfig) -> list[tuple[int, bool]]:
+    """(recording, varied) of every scene: each train recording in turn until the label has its number."""
+    plan: list[tuple[int, bool]] = []
+    for label in sorted({row["label"] for row in rows}):
+        train = [i for i, row in enumerate(rows) if row["label"] == label and row["split"] == "train"]
+        wanted = min(max(len(train), config.min_items), config.max_items)
+        order = np.random.default_rng(config.seed).permutation(train)
+        plan += [(int(order[i % len(order)]), i >= len(order)) for i in range(wanted)]
+    held_out = [i for i, row in enumerate(rows) if row["split"] != "train"]
+    return plan + [(i, n > 0) for i in held_out for n in range(config.held_out_items)]
+
+
+def main() -> None:
+    config, work, args = arguments(__doc__ or "")
+    torch.set_num_threads(2)
+    out = work / "corpus"
+    out.mkdir(exist_ok=True)
+    rows = read_recordings(args.manifest, out)
+    waves = np.load(out / "waves.npy", mmap_mode="r")
+    print(f"corpus: {len(rows)} recordings, {len(waves) / RATE / 3600:.2f} h", flush=True)
+    plan = plan_scenes(rows, config.corpus)
+    scenes = np.lib.format.open_memmap(out / "scenes.npy", "w+", np.int16, (len(plan), SCENE))
+    for n, (i, varied) in enumerate(plan):
+        rng = np.random.default_rng((config.corpus.seed, n))
+        recording = waves[rows[i]["start"] : rows[i]["start"] + rows[i]["length"]]
+        scenes[n] = (make_scene(recording, rng, varied=varied) * 32767).astype(np.int16)
+    index = [{"label": rows[i]["label"], "split": rows[i]["split"], "recording": rows[i]["recording"]} for i, _ in plan]
+    (out / "scenes.json").write_text(json.dumps(index))
+    print(f"corpus: {len(plan)} scenes", flush=True)
+    embed(scenes, out, AisfxEncoder.from_directory(work / "audio_encoder", device=config.device))
+
+
+def embed(scenes: np.ndarray, out: Path, encoder: AisfxEncoder) -> None:
+    """Raw aiSFX block vectors of every scene; resumes after the last whole hundred."""
+    path = out / "blocks.npy"
+    done = out / "blocks.done"
+    first = int(done.read_text()) if done.exists() and path.exists() else 0
+    shape = (len(scenes), 7, encoder.dim)
+    blocks = np.lib.format.open_memmap(path, "r+" if first else "w+", np.float16, shape)
+    for n in range(first, len(scenes), 4):
+        waveform = torch.from_numpy(scenes[n : n + 4].astype(np.float32) / 32767)
+        vectors = encoder.block_embeddings(waveform, RATE)
+        blocks[n : n + 4] = vectors.numpy().astype(np.float16)
+        if n % 100 == 0:
+            blocks.flush()
+            done.write_text(str(n))
+            print(f"corpus: embedded {n}/{len(scenes)}", flush=True)
+    blocks.flush()
+    done.write_text(str(len(scenes)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""What every training stage of the recipe shares: its config, its work folder, its log, checkpoints that resume."""
+
+import argparse
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from echoframe.config import load_toml
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorpusConfig:
+    """min/max_items: 10.24-s training scenes per label, however many recordings it has."""
+
+    min_items: int = 16
+    max_items: int = 48
+    held_out_items: int = 1  # scenes per val and test recording
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VaeConfig:
+    channels: tuple[int, ...] = (16, 32, 64, 128)
+    latent_channels: int = 16
+    norm_groups: int = 8
+    crop_frames: int = 128
+    batch_size: int = 16
+    steps: int = 1500
+    learning_rate: float = 1.5e-3
+    kl_weight: float = 2e-4
+    threads: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VocoderConfig:
+    """adversarial_from: step from which the discriminators take part; reconstructed_from: step from which half of
+    the mels come through the VAE."""
+
+    initial_channels: int = 256
+    resblock_kernels: tuple[int, ...] = (3, 7)
+    dilations: tuple[int, ...] = (1, 3)
+    crop_frames: int = 48
+    batch_size: int = 16
+    steps: int = 6000
+    adversarial_from: int = 2500
+    reconstructed_from: int = 1500
+    learning_rate: float = 8e-4
+    threads: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiffusionConfig:
+    channels: tuple[int, ...] = (96, 160, 256)
+    layers_per_block: int = 1
+    attention_head_dim: int = 32
+    norm_groups: int = 16
+    crop_latents: int = 64  # 5.12 s
+    long_from: int = 4000  # step from which whole 10.24-s scenes are seen too
+    batch_size: int = 32
+    steps: int = 6000
+    learning_rate: float = 6e-4
+    ema: float = 0.999
+    unconditional: float = 0.1
+    condition_noise: float = 0.3  # expected length of the noise added to a unit condition
+    min_snr_gamma: float = 5.0
+    threads: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MapperStageConfig:
+    kind: str = "residual_mlp"
+    hidden_dim: int = 512
+    depth: int = 2
+    batch_size: int = 256
+    steps: int = 4000
+    learning_rate: float = 1e-3
+    threads: int = 2
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecipeConfig:
+    device: str = "cpu"
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    vae: VaeConfig = field(default_factory=VaeConfig)
+    vocoder: VocoderConfig = field(default_factory=VocoderConfig)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    mapper: MapperStageConfig = field(default_factory=MapperStageConfig)
+
+
+def arguments(description: str) -> tuple[RecipeConfig, Path, argparse.Namespace]:
+    """The recipe's config and work folder from the command line of a stage."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--config", type=Path, default=Path(__file__).parent / "cpu.toml")
+    parser.add_argument("--work", type=Path, default=Path(__file__).parent / "work")
+    parser.add_argument("--manifest", type=Path, help="manifest.csv of labelled sounds (corpus stage)")
+    parser.add_argument("--out", type=Path, help="where the bundle goes (bundle stage)")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    return load_toml(RecipeConfig, args.config), args.work, args
+
+
+def cosine_rate(step: int, steps: int, warmup: int = 100) -> float:
+    """Share of the peak learning rate: linear warm-up, then half a cosine down to 2 %."""
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+class Ema:
+    """Exponential moving average of a network's weights, with a warm-up so that early steps do not linger."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = {k: v.detach().clone() for k, v in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for key, value in network.state_dict().items():
+            if value.dtype.is_floating_point:
+                self.weights[key].lerp_(value, 1 - decay)
+            else:
+                self.weights[key].copy_(value)
+
+
+class Run:
+    """A stage's loop: resumes from its last checkpoint, logs a line of JSON every `log_every` steps.
+
+    parts: everything with a state_dict that has to survive a kill.
+    """
+
+    def __init__(self, name: str, work: Path, config: object, parts: dict, *, steps: int, seed: int) -> None:
+        self.name, self.steps, self.parts = name, steps, parts
+        self.folder = work / name
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "config.json").write_text(json.dumps(asdict(config), indent=1))  # type: ignore[call-overload]
+        self.generator = torch.Generator().manual_seed(seed)
+        self.step, self.seconds = 0, 0.0
+        checkpoint = self.folder / "checkpoint.pt"
+        if checkpoint.exists():
+            saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            for key, part in parts.items():
+                if isinstance(part, Ema):
+                    part.weights = saved[key]
+                else:
+                    part.load_state_dict(saved[key])
+            self.generator.set_state(saved["rng"])
+            self.step, self.seconds = saved["step"], saved["seconds"]
+            print(f"{name}: resumed at step {self.step}", flush=True)
+
+    def save(self) -> None:
+        state = {k: p.weights if isinstance(p, Ema) else p.state_dict() for k, p in self.parts.items()}
+        state |= {"rng": self.generator.get_state(), "step": self.step, "seconds": self.seconds}
+        temporary = self.folder / "checkpoint.pt.tmp"
+        torch.save(state, temporary)
+        os.replace(temporary, self.folder / "checkpoint.pt")
+
+    def loop(self, one_step: Callable[[int], dict[str, float]], *, log_every: int = 50, save_every: int = 250) -> None:
+        sums: dict[str, float] = {}
+        count, began = 0, time.monotonic()
+        while self.step < self.steps:
+            for key, value in one_step(self.step).items():
+                sums[key] = sums.get(key, 0.0) + value
+            self.step += 1
+            count += 1
+            if self.step % log_every == 0 or self.step == self.steps:
+                elapsed = time.monotonic() - began
+                self.seconds += elapsed
+                left = (self.steps - self.step) * elapsed / count
+                line = {"step": self.step, "s_per_step": round(elapsed / count, 3), "minutes_left": round(left / 60, 1)}
+                line |= {key: round(value / count, 4) for key, value in sums.items()}
+                with (self.folder / "log.jsonl").open("a") as log:
+                    log.write(json.dumps(line) + "\n")
+                print(self.name, json.dumps(line), flush=True)
+                sums, count, began = {}, 0, time.monotonic()
+            if self.step % save_every == 0 or self.step == self.steps:
+                self.save()
