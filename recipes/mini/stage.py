@@ -35,6 +35,7 @@ class VaeConfig:
     steps: int = 1500
     learning_rate: float = 1.5e-3
     kl_weight: float = 2e-4
+    max_error_db: float = 6.0  # on validation recordings; a worse result is refused
     threads: int = 1
     seed: int = 0
 
@@ -53,6 +54,7 @@ class VocoderConfig:
     adversarial_from: int = 2500
     reconstructed_from: int = 1500
     learning_rate: float = 8e-4
+    max_error_db: float = 8.0
     threads: int = 1
     seed: int = 0
 
@@ -79,11 +81,12 @@ class DiffusionConfig:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MapperStageConfig:
     kind: str = "residual_mlp"
-    hidden_dim: int = 512
+    hidden_dim: int = 384
     depth: int = 2
     batch_size: int = 256
     steps: int = 4000
     learning_rate: float = 1e-3
+    min_top5: float = 0.5  # of the table's classes, a sound of theirs among the five nearest labels
     threads: int = 2
     seed: int = 0
 
@@ -157,12 +160,18 @@ class Run:
                 else:
                     part.load_state_dict(saved[key])
             self.generator.set_state(saved["rng"])
+            torch.set_rng_state(saved.get("global_rng", torch.get_rng_state()))  # dropout draws from it
             self.step, self.seconds = saved["step"], saved["seconds"]
             print(f"{name}: resumed at step {self.step}", flush=True)
 
     def save(self) -> None:
         state = {k: p.weights if isinstance(p, Ema) else p.state_dict() for k, p in self.parts.items()}
-        state |= {"rng": self.generator.get_state(), "step": self.step, "seconds": self.seconds}
+        state |= {
+            "rng": self.generator.get_state(),
+            "global_rng": torch.get_rng_state(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
         temporary = self.folder / "checkpoint.pt.tmp"
         torch.save(state, temporary)
         os.replace(temporary, self.folder / "checkpoint.pt")

