@@ -14,8 +14,9 @@ from transformers import SpeechT5HifiGan
 
 from card import write_card
 from diffusion import Scenes
+from echoframe.bundle import save_bundle
 from echoframe.labels import LabelBank, save_labels
-from echoframe.manifest import Manifest, Part, Space, with_files, write_manifest
+from echoframe.manifest import Manifest, Part, Space
 from echoframe.mapper import load_mapper, write_json, write_weights
 from echoframe.schedulers import SampleOptions
 from echoframe.spec import MINI_MEL
@@ -82,7 +83,7 @@ def describe() -> Manifest:
             kind="residual_mlp", licence=TRAINED_LICENCE, source=mine, takes=VISUAL_SPACE, gives=AUDIO_SPACE
         ),
         "generator": Part(kind="audioldm", licence=TRAINED_LICENCE, source=mine, takes=AUDIO_SPACE),
-        "labels": Part(kind="label_bank", licence=TRAINED_LICENCE, source=mine, gives=AUDIO_SPACE),
+        "labels": Part(kind="labels", licence=TRAINED_LICENCE, source=mine, gives=AUDIO_SPACE),
     }
     return Manifest(name="mini", version=VERSION, sample_rate=16_000, parts=parts, defaults=DEFAULTS)
 
@@ -107,7 +108,7 @@ def main() -> None:
     write_parts(work, partial, scenes)
     for path in partial.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    write_manifest(partial, with_files(describe(), partial))
+    save_bundle(partial, describe())
     logs = {name: work / name / "log.jsonl" for name in ("vae", "vocoder", "diffusion", "mapper")}
     runs = {name: json.loads(path.read_text().splitlines()[-1]) for name, path in logs.items()}
     write_card(partial / "MODEL_CARD.md", describe(), read_sources(args.manifest), runs, previous=args.out)

@@ -1,1 +1,55 @@
-"""EchoFrame."""
+"""EchoFrame gives silent video its sound.
+
+>>> from echoframe import load
+>>> load("mini").generate("clip.mp4", seed=0).save("clip.wav")  # doctest: +SKIP
+
+Names are imported when first used, so that `import echoframe` alone loads no torch.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from echoframe.errors import EchoFrameError
+    from echoframe.pipeline import EchoFrame, Sound, load, remake
+    from echoframe.provenance import Provenance, read_provenance
+    from echoframe.spec import ClipSpec
+
+    __version__: str
+
+_HOMES = {
+    "ClipSpec": "spec",
+    "EchoFrame": "pipeline",
+    "EchoFrameError": "errors",
+    "Provenance": "provenance",
+    "Sound": "pipeline",
+    "load": "pipeline",
+    "read_provenance": "provenance",
+    "remake": "pipeline",
+}
+__all__ = [
+    "ClipSpec",
+    "EchoFrame",
+    "EchoFrameError",
+    "Provenance",
+    "Sound",
+    "__version__",
+    "load",
+    "read_provenance",
+    "remake",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version  # slow to import: four times python's own start
+
+        return version("echoframe")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'echoframe' has no attribute '{name}'; it has {', '.join(__all__)}")
+    from importlib import import_module
+
+    return getattr(import_module(f"echoframe.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,12 +7,24 @@ over its blocks, less a stored mean (post-ReLU vectors all lie in one orthant), 
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from echoframe.audio import mel_filters, resample
+from echoframe.config import from_dict
+from echoframe.encoders import (
+    FrozenModule,
+    check_waveform,
+    load_weights,
+    read_encoder,
+    use_channels_last,
+    write_encoder,
+)
+from echoframe.errors import BundleError, ConfigError
 
 SAMPLE_RATE = 44_100  # Hz
 N_FFT = 2048
@@ -21,6 +33,7 @@ BLOCK_FRAMES = 100  # 2.32 s
 BLOCK_HOP = 50  # half a block, as in the paper
 MAX_LOG_MEL = 9.457798957824707  # the largest log-mel of the paper's data sets
 EMBEDDING_DIM = 512
+BLOCKS_AT_ONCE = 16  # memory stays flat in the sound's length
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,27 +107,41 @@ def log_mel_blocks(waveform: Float[Tensor, "batch samples"]) -> Float[Tensor, "b
     return frames.unfold(1, BLOCK_FRAMES, BLOCK_HOP).transpose(2, 3)
 
 
-class AisfxEncoder(nn.Module):
-    """Sounds to unit vectors: the audio space of `mini`. Frozen: always in eval mode, no gradients of its own."""
+class AisfxEncoder(FrozenModule):
+    """Sounds to unit vectors: the audio space of `mini`."""
 
-    dim = EMBEDDING_DIM
     sample_rate = SAMPLE_RATE
+    name = "aisfx"
 
     def __init__(self, network: AisfxNetwork, mean: Float[Tensor, " dim"]) -> None:
         super().__init__()
         self.network = network
+        self.dim = mean.shape[0]
         self.mean: Tensor
         self.register_buffer("mean", mean)
-        self.requires_grad_(False)
-        self.eval()
+        self.freeze()
 
-    def train(self, mode: bool = True) -> "AisfxEncoder":
-        return super().train(False)  # frozen: batch norm must never see a batch
+    @classmethod
+    def from_directory(
+        cls, directory: Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> "AisfxEncoder":
+        """The encoder in `directory` (see `convert_aisfx`). Raises BundleError if it does not fit."""
+        values, tensors = read_encoder(directory, "aisfx")
+        try:
+            known = {key: value for key, value in values.items() if key != "kind"}
+            config = from_dict(AisfxConfig, known, name=str(directory / "config.json"))
+        except ConfigError as error:
+            raise BundleError(str(error)) from error
+        encoder = cls(AisfxNetwork(config), torch.zeros(8 * config.width))
+        load_weights(encoder, tensors, source=directory / "model.safetensors")
+        fold_batch_norms(encoder.network)
+        use_channels_last(encoder.network)
+        return encoder.to(device, dtype)
 
     @torch.no_grad()
     def __call__(self, waveform: Float[Tensor, "batch samples"], sample_rate: int) -> Float[Tensor, "batch dim"]:
         """Embeddings of a batch of sounds: (B, S) in [-1, 1] at `sample_rate` Hz -> (B, 512), unit length."""
-        centred = self.block_embeddings(waveform, sample_rate).mean(dim=1) - self.mean
+        centred = self.block_embeddings(waveform, sample_rate).mean(dim=1) - self.mean.float()
         return nn.functional.normalize(centred, dim=1)
 
     @torch.no_grad()
@@ -122,7 +149,26 @@ class AisfxEncoder(nn.Module):
         self, waveform: Float[Tensor, "batch samples"], sample_rate: int
     ) -> Float[Tensor, "batch blocks dim"]:
         """Raw post-ReLU embeddings of every 2.32-s block (hop 1.16 s): (B, S) -> (B, N, 512), >= 0."""
+        check_waveform(waveform)
         blocks = log_mel_blocks(resample(waveform.to(self.mean.device, torch.float32), sample_rate, SAMPLE_RATE))
         batch, n_blocks = blocks.shape[:2]
-        flat = self.network(blocks.flatten(0, 1).to(self.mean.dtype))
-        return flat.unflatten(0, (batch, n_blocks)).float()
+        flat = blocks.flatten(0, 1).to(self.mean.dtype)
+        outputs = [self.network(some) for some in flat.split(BLOCKS_AT_ONCE)]
+        return torch.cat(outputs).unflatten(0, (batch, n_blocks)).float()
+
+
+def fold_batch_norms(network: AisfxNetwork) -> None:
+    """Moves every batch norm into the convolution before it, in place: the same numbers, sooner."""
+    network.eval()
+    for block in (network.conv_block1, network.conv_block2, network.conv_block3, network.conv_block4):
+        for conv, norm in (("conv1", "bn1"), ("conv2", "bn2")):
+            setattr(block, conv, fuse_conv_bn_eval(getattr(block, conv), getattr(block, norm)))
+            setattr(block, norm, nn.Identity())
+
+
+def write_mean(directory: Path, mean: Float[Tensor, " dim"]) -> None:
+    """Replaces the mean that the encoder in `directory` takes from its embeddings: (512,), the corpus's mean."""
+    config, tensors = read_encoder(directory, "aisfx")
+    if tensors["mean"].shape != mean.shape:
+        raise BundleError(f"{directory}: a mean of {mean.shape[0]} numbers, expected {tensors['mean'].shape[0]}")
+    write_encoder(directory, config, {**tensors, "mean": mean.float()})

@@ -1,0 +1,7 @@
+"""`python -m echoframe`."""
+
+import sys
+
+from echoframe.apps.cli import main
+
+sys.exit(main())

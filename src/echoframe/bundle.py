@@ -1,0 +1,297 @@
+"""Everything a cascade needs, from one name: the embedded model, a directory, or repositories of the model hub.
+
+One way in for all of them: find the folders and the manifest, check that files and spaces are right, load each part by
+its kind. A hub model has no bundle.json: its manifest is made from the definition and the configs that were fetched.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from echoframe.bridge import BRIDGE_KIND, HEARD_AS, EmbedTexts, ZeroShotBridge, build_bridge, load_bridge
+from echoframe.device import resolve_device, resolve_dtype
+from echoframe.encoders import AudioEncoder, VisualEncoder, load_audio_encoder, load_text_encoder, load_visual_encoder
+from echoframe.errors import BundleError
+from echoframe.generator import AudioLdmGenerator
+from echoframe.hub import HUB_MODELS, check_blobs, hub_manifest, is_repo_id, locate
+from echoframe.labels import LabelBank, load_labels, vggsound_labels
+from echoframe.manifest import (
+    MANIFEST,
+    Manifest,
+    Part,
+    Space,
+    check_files,
+    check_fit,
+    file_sha256,
+    read_manifest,
+    with_files,
+    write_manifest,
+)
+from echoframe.mapper import Mapper, load_mapper
+from echoframe.spec import ClipSpec
+
+EMBEDDED = {"mini": Path(__file__).parent / "bundles" / "mini"}
+HASHED_UP_TO = 200_000_000  # bytes: 0.1 s for mini; what is larger is hashed by `check_bundle` only
+SAME_SPACE = 0.99  # cosine of one text's two embeddings
+PROBES = ("dog barking", "rain", "a car passing by", "violin", "a crowd cheering", "hammering", "waves on a beach", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Located:
+    """Where the parts lie. folders: part name to directory. revision: commits, for what came from the hub.
+
+    path: the bundle's directory, or none for a model of several repositories. sha256: of bundle.json, or of revision.
+    """
+
+    manifest: Manifest
+    folders: dict[str, Path]
+    path: Path | None
+    revision: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A loaded model: what `EchoFrame` is made of, on one device. path, revision, sha256 as in `Located`."""
+
+    name: str
+    manifest: Manifest
+    clip_spec: ClipSpec
+    visual_encoder: VisualEncoder
+    mapper: Mapper | ZeroShotBridge
+    generator: AudioLdmGenerator
+    audio_encoder: AudioEncoder | None
+    labels: LabelBank | None
+    device: torch.device
+    dtype: torch.dtype
+    path: Path | None
+    revision: str
+    sha256: str
+
+
+Loader = Callable[[Path, torch.device, torch.dtype], Any]
+
+
+def _with_dtype(load: Callable[..., Any]) -> Loader:
+    return lambda folder, device, dtype: load(folder, device=device, dtype=dtype)
+
+
+def _in_float32(load: Callable[..., Any]) -> Loader:
+    return lambda folder, device, _: load(folder, device=device)
+
+
+# mappers, bridges and label vectors stay float32: they are small, and the target is what everything hangs on
+LOADERS: dict[str, tuple[str, Loader]] = {
+    "efficientnet_lite": ("visual_encoder", _with_dtype(load_visual_encoder)),
+    "clip": ("visual_encoder", _with_dtype(load_visual_encoder)),
+    "aisfx": ("audio_encoder", _with_dtype(load_audio_encoder)),
+    "clap": ("audio_encoder", _with_dtype(load_audio_encoder)),
+    "mlp": ("mapper", _in_float32(load_mapper)),
+    "residual_mlp": ("mapper", _in_float32(load_mapper)),
+    "bilstm": ("mapper", _in_float32(load_mapper)),
+    "transformer": ("mapper", _in_float32(load_mapper)),
+    BRIDGE_KIND: ("mapper", _in_float32(load_bridge)),
+    "audioldm": ("generator", _with_dtype(AudioLdmGenerator.from_directory)),
+    "labels": ("labels", _in_float32(load_labels)),
+}
+
+
+def load_bundle(
+    name_or_path: str | Path, *, device: str = "auto", dtype: str = "auto", cache_dir: Path | None = None
+) -> Bundle:
+    """The model of that name ("mini", a hub model), directory, or hub repository "org/name", ready to use.
+
+    device: "auto" is cuda, else mps, else cpu. dtype: "auto" is float16 on cuda, else float32. cache_dir: the model
+    hub's cache, where it is not in its usual place. Raises BundleError or DeviceError.
+    """
+    on = resolve_device(device)
+    numbers = resolve_dtype(dtype, on)
+    located = find_bundle(name_or_path, cache_dir=cache_dir)
+    manifest, path = located.manifest, located.path
+    if path is not None:
+        size = sum(file.size for part in manifest.parts.values() for file in part.files)
+        check_files(path, manifest, hashes=size < HASHED_UP_TO)
+    check_fit(manifest)
+    return _load_parts(located, on, numbers)
+
+
+def find_bundle(name_or_path: str | Path, *, cache_dir: Path | None = None) -> Located:
+    """Where a model lies and what it says of itself; nothing is loaded, no file is checked. Raises BundleError."""
+    name, path = str(name_or_path), Path(name_or_path)
+    is_name = not isinstance(name_or_path, Path)
+    if is_name and name in EMBEDDED:
+        return _in_directory(EMBEDDED[name])
+    if is_name and name in HUB_MODELS:
+        folders = locate(name, cache_dir=cache_dir)
+        manifest, revision = hub_manifest(name, folders)
+        sha256 = hashlib.sha256(revision.encode()).hexdigest()
+        return Located(manifest=manifest, folders=folders, path=None, revision=revision, sha256=sha256)
+    if path.is_dir():
+        return _in_directory(path)
+    if is_name and is_repo_id(name):
+        folder = locate(name, cache_dir=cache_dir)["bundle"]
+        return _in_directory(folder, revision=f"{name}@{folder.name}")
+    known = ", ".join([*EMBEDDED, *HUB_MODELS])
+    raise BundleError(f'"{name}": no such model or directory; known models are {known}, or give a bundle\'s directory')
+
+
+def save_bundle(directory: Path, manifest: Manifest) -> Manifest:
+    """Makes `directory`, where the parts lie already, a bundle: checks, hashes them, writes bundle.json."""
+    check_fit(manifest)
+    for name, part in manifest.parts.items():
+        _loader(manifest.name, name, part)
+    complete = with_files(manifest, directory)
+    write_manifest(directory, complete)
+    return complete
+
+
+def check_bundle(name_or_path: str | Path, *, device: str = "auto", cache_dir: Path | None = None) -> list[str]:
+    """Checks all that can be: every file's sha256, sizes, spaces, dimensions, and that both text towers agree.
+
+    Returns one line for each thing that was found right. Raises BundleError at the first that is not.
+    """
+    located = find_bundle(name_or_path, cache_dir=cache_dir)
+    lines = []
+    if located.path is not None:
+        check_files(located.path, located.manifest, hashes=True)
+        for name, part in located.manifest.parts.items():
+            lines.append(f"{name}: {part.kind}, {len(part.files)} files with the right size and sha256")
+    else:
+        for name, folder in located.folders.items():
+            lines.append(f"{name}: {check_blobs(folder)} files with the right hash in {folder}")
+    check_fit(located.manifest)
+    on = resolve_device(device)
+    bundle = _load_parts(located, on, torch.float32)
+    lines.append(f"spaces: {bundle.mapper.config.visual_space} to {bundle.mapper.config.audio_space}, dimensions agree")
+    parts = located.manifest.parts
+    if bundle.generator.text_folder and "audio_encoder" in parts and parts["audio_encoder"].kind == "clap":
+        clap_text = load_text_encoder(located.folders["audio_encoder"], device=on)
+        names = (f"generator ({parts['generator'].source})", f"audio_encoder ({parts['audio_encoder'].source})")
+        cosine = check_same_space(bundle.generator.embed_text, clap_text, names=names)
+        lines.append(
+            f"text towers of generator and audio_encoder: cosine {cosine:.4f} or more over {len(PROBES)} texts"
+        )
+    return lines
+
+
+def check_same_space(one: EmbedTexts, other: EmbedTexts, *, names: tuple[str, str]) -> float:
+    """The lowest cosine of the two towers' embeddings of the same texts. Raises BundleError unless it is over 0.99."""
+    texts = [HEARD_AS.format(probe) if probe else "" for probe in PROBES]
+    ours, theirs = one(texts).cpu(), other(texts).cpu()
+    if ours.shape != theirs.shape:
+        raise BundleError(
+            f"{names[0]} embeds texts in {ours.shape[1]} numbers, {names[1]} in {theirs.shape[1]}: not the same audio "
+            "space; take both from the same CLAP"
+        )
+    lowest = float((ours * theirs).sum(dim=1).min())
+    if not lowest > SAME_SPACE:
+        raise BundleError(
+            f"{names[0]} and {names[1]} embed the same text with a cosine of {lowest:.3f}, expected over {SAME_SPACE}: "
+            "not the same audio space; take both from the same CLAP"
+        )
+    return lowest
+
+
+def _in_directory(path: Path, *, revision: str = "") -> Located:
+    manifest = read_manifest(path)
+    folders = {name: path / name for name in manifest.parts}
+    sha256 = file_sha256(path / MANIFEST)
+    return Located(manifest=manifest, folders=folders, path=path, revision=revision, sha256=sha256)
+
+
+def _loader(bundle: str, name: str, part: Part) -> Loader:
+    room, loader = LOADERS.get(part.kind, ("", None))
+    if loader is None or room != name:
+        known = ", ".join(kind for kind, (where, _) in LOADERS.items() if where == name)
+        raise BundleError(f'{bundle}: {name} of kind "{part.kind}", expected one of {known}; update echoframe')
+    return loader
+
+
+def _load_parts(located: Located, device: torch.device, dtype: torch.dtype) -> Bundle:
+    manifest = located.manifest
+    loaded: dict[str, Any] = {
+        name: _loader(manifest.name, name, part)(located.folders[name], device, dtype)
+        for name, part in manifest.parts.items()
+    }
+    if "mapper" not in loaded:
+        loaded["mapper"] = _bridge(located, loaded["generator"], device, dtype)
+        if "labels" not in loaded:
+            loaded["labels"] = _labels_of(loaded["mapper"])
+    _check_loaded(manifest, loaded)
+    return Bundle(
+        name=manifest.name,
+        manifest=manifest,
+        clip_spec=manifest.clip,
+        visual_encoder=loaded["visual_encoder"],
+        mapper=loaded["mapper"],
+        generator=loaded["generator"],
+        audio_encoder=loaded.get("audio_encoder"),
+        labels=loaded.get("labels"),
+        device=device,
+        dtype=dtype,
+        path=located.path,
+        revision=located.revision,
+        sha256=located.sha256,
+    )
+
+
+def _bridge(located: Located, generator: AudioLdmGenerator, device: torch.device, dtype: torch.dtype) -> ZeroShotBridge:
+    parts, folders = located.manifest.parts, located.folders
+    has_clap = "audio_encoder" in parts and parts["audio_encoder"].kind == "clap"
+    if parts["visual_encoder"].kind != "clip" or not (generator.text_folder or has_clap):
+        raise BundleError(
+            f"{located.manifest.name}: no mapper, and no zero-shot bridge without a CLIP visual encoder and a text "
+            "tower of the audio space; add a mapper part"
+        )
+    see = load_text_encoder(folders["visual_encoder"], device=device, dtype=dtype)
+    # the generator's own tower first: then the target is in its space for certain
+    hear = generator.embed_text if generator.text_folder else load_text_encoder(folders["audio_encoder"], device=device)
+    takes, gives = parts["generator"].takes, parts["visual_encoder"].gives
+    bridge = build_bridge(
+        see,
+        hear,
+        labels=[label for label, _ in vggsound_labels()],
+        visual_space=gives.name if gives else "",
+        audio_space=takes.name if takes else "",
+    )
+    return bridge.to(device)
+
+
+def _labels_of(bridge: ZeroShotBridge) -> LabelBank:
+    names, kinds = zip(*vggsound_labels(), strict=True)
+    return LabelBank(names=names, kinds=kinds, vectors=bridge.audio_text)
+
+
+def _check_loaded(manifest: Manifest, loaded: dict[str, Any]) -> None:
+    """Raises BundleError if a part turns out to be another than the manifest says."""
+    config, generator = loaded["mapper"].config, loaded["generator"]
+    found: dict[tuple[str, str], Space] = {
+        ("mapper", "takes"): Space(name=config.visual_space, dim=config.visual_dim),
+        ("mapper", "gives"): Space(name=config.audio_space, dim=config.audio_dim),
+    }
+    dims = {("visual_encoder", "gives"): loaded["visual_encoder"].dim, ("generator", "takes"): generator.dim}
+    if "audio_encoder" in loaded:
+        dims["audio_encoder", "gives"] = loaded["audio_encoder"].dim
+    if "labels" in loaded:
+        vectors: Tensor = loaded["labels"].vectors
+        dims["labels", "gives"] = vectors.shape[1]
+    for (name, way), dim in dims.items():
+        stated = getattr(manifest.parts[name], way) if name in manifest.parts else None
+        found[name, way] = Space(name=stated.name if stated else "", dim=dim)
+    for (name, way), space in found.items():
+        stated = getattr(manifest.parts[name], way) if name in manifest.parts else None
+        if name in manifest.parts and space != stated:
+            raise BundleError(
+                f"{manifest.name}: {name} {way} {space}, its {MANIFEST} says {stated or 'nothing'}; "
+                "use the part the bundle was made with"
+            )
+    if generator.sample_rate != manifest.sample_rate:
+        raise BundleError(
+            f"{manifest.name}: the generator gives {generator.sample_rate} Hz, {MANIFEST} says "
+            f"{manifest.sample_rate} Hz; use the generator the bundle was made with"
+        )

@@ -1,0 +1,223 @@
+"""Models whose parts lie in several repositories of the Hugging Face hub: what they are, fetching them, finding them.
+
+A repository is pinned to a commit. Where none is known, "main" is resolved when the model is pulled, and the commit
+is written to echoframe.lock.json in the cache: every later load takes that one. Only safetensors, JSON and text are
+ever fetched; nothing is unpickled.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi, constants, snapshot_download
+from huggingface_hub.errors import HTTPError
+
+from echoframe.errors import BundleError
+from echoframe.manifest import Manifest, Part, Space
+from echoframe.mapper import read_json, write_json
+
+LOCK = "echoframe.lock.json"
+WANTED = ("*.safetensors", "*.json", "*.txt")
+UNWANTED = ("*.fp16.safetensors", "*.non_ema.safetensors", "onnx/*", "openvino/*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_UNREACHABLE = (OSError, HTTPError)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repo:
+    """A hub repository. revision: a commit, or "main". weights: folders in it that have to hold safetensors."""
+
+    id: str
+    licence: str
+    revision: str = "main"
+    weights: tuple[str, ...] = (".",)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubModel:
+    """repos: part name to repository. Without a mapper the zero-shot bridge is built when the model is loaded."""
+
+    name: str
+    about: str
+    repos: dict[str, Repo]
+
+
+# On the hub's main branch ViT-B/32 and CLAP are pickles only: these commits add the same weights as safetensors.
+CLIP_LARGE = Repo(
+    id="openai/clip-vit-large-patch14", licence="MIT", revision="32bd64288804d66eefd0ccbe215aa642df71cc41"
+)
+CLIP_BASE = Repo(id="openai/clip-vit-base-patch32", licence="MIT", revision="c237dc49a33fc61debc9276459120b7eac67e7ef")
+CLAP = Repo(id="laion/clap-htsat-unfused", licence="Apache-2.0", revision="79b58ed25fc00386262a2bea4b19fd21dc4310a0")
+_GENERATORS = {"s": "cvssp/audioldm-s-full-v2", "m": "cvssp/audioldm-m-full", "l": "cvssp/audioldm-l-full"}
+_GENERATOR_WEIGHTS = ("unet", "vae", "vocoder", "text_encoder")
+
+
+def _audioldm(size: str, clip: Repo, suffix: str) -> HubModel:
+    generator = Repo(id=_GENERATORS[size], licence="CC-BY-NC-SA-4.0", weights=_GENERATOR_WEIGHTS)
+    repos = {"visual_encoder": clip, "generator": generator}
+    if size != "m":  # m was trained with HTSAT-base, which no repository is known to hold: no ranking of candidates
+        repos["audio_encoder"] = CLAP
+    about = f"{generator.id} seen through {clip.id}, by the zero-shot bridge"
+    return HubModel(name=f"audioldm-{size}{suffix}", about=about, repos=repos)
+
+
+HUB_MODELS: dict[str, HubModel] = {
+    model.name: model
+    for size in _GENERATORS
+    for model in (_audioldm(size, CLIP_LARGE, ""), _audioldm(size, CLIP_BASE, "-vitb32"))
+}
+
+
+def is_repo_id(name: str) -> bool:
+    """Whether `name` could be a hub repository: "organisation/name".
+
+    >>> is_repo_id("someone/my-bundle"), is_repo_id("mini"), is_repo_id("./here/mine")
+    (True, False, False)
+    """
+    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) is not None
+
+
+def repos_of(name: str) -> dict[str, Repo]:
+    """The repositories of a hub model or, for "organisation/name", that one. Empty if `name` is neither."""
+    if name in HUB_MODELS:
+        return HUB_MODELS[name].repos
+    return {"bundle": Repo(id=name, licence="", weights=())} if is_repo_id(name) else {}
+
+
+def pull(name: str, *, cache_dir: Path | None = None) -> dict[str, Path]:
+    """Fetches what `name` needs into the hub's cache: part name to directory. What is there already is not fetched.
+
+    Raises BundleError if the hub cannot be reached, does not know a repository, or has only pickled weights of it.
+    """
+    repos = repos_of(name)
+    if not repos:
+        raise BundleError(f'"{name}": nothing to pull; known on the hub are {", ".join(HUB_MODELS)} and "org/name"')
+    found = {}
+    # the generator first: it is the largest, and what most likely fails
+    for part, repo in sorted(repos.items(), key=lambda item: item[0] != "generator"):
+        try:
+            commit = repo.revision
+            if not _COMMIT.fullmatch(commit):
+                commit = HfApi().model_info(repo.id, revision=repo.revision).sha or repo.revision
+            folder = snapshot_download(
+                repo.id,
+                revision=commit,
+                cache_dir=cache_dir,
+                allow_patterns=list(WANTED),
+                ignore_patterns=list(UNWANTED),
+            )
+        except _UNREACHABLE as error:
+            raise BundleError(
+                f"{repo.id}: cannot be fetched from the hub ({_first_line(error)}); check the network and the name, "
+                f'then "echoframe models pull {name}" again; or work without it: "mini" comes with the package'
+            ) from error
+        found[part] = Path(folder)
+        _check_weights(repo, found[part])
+        if commit != repo.revision:
+            _write_lock(repo.id, commit, cache_dir)
+    return found
+
+
+def locate(name: str, *, cache_dir: Path | None = None) -> dict[str, Path]:
+    """Where the parts of `name` lie in the cache, without any network. Raises BundleError if it was not pulled."""
+    found = {}
+    for part, repo in repos_of(name).items():
+        revision = repo.revision if _COMMIT.fullmatch(repo.revision) else _read_lock(cache_dir).get(repo.id, "main")
+        try:
+            folder = snapshot_download(
+                repo.id,
+                revision=str(revision),
+                cache_dir=cache_dir,
+                local_files_only=True,
+                allow_patterns=list(WANTED),
+                ignore_patterns=list(UNWANTED),
+            )
+        except _UNREACHABLE as error:
+            raise BundleError(
+                f"{name}: {repo.id} is not on this machine (looked in {_cache(cache_dir)}); "
+                f'"echoframe models pull {name}" fetches it once, or work without it: "mini" comes with the package'
+            ) from error
+        found[part] = Path(folder)
+        _check_weights(repo, found[part])
+    return found
+
+
+def hub_manifest(name: str, folders: dict[str, Path]) -> tuple[Manifest, str]:
+    """The manifest of a hub model, its dimensions read from the configs in `folders`, and its repositories' commits."""
+    repos, generator = HUB_MODELS[name].repos, folders["generator"]
+    sources = {part: f"{repo.id}@{folders[part].name}" for part, repo in repos.items()}
+    clap = repos.get("audio_encoder")
+    # without a CLAP of its own the space is named after the generator's text tower
+    audio_space = clap.id if clap else f"{repos['generator'].id}/text_encoder"
+    parts = {}
+    for part, repo in repos.items():
+        if part == "generator":
+            dim = _number(generator / "unet" / "config.json", "projection_class_embeddings_input_dim")
+            kind, takes, gives = "audioldm", Space(name=audio_space, dim=dim), None
+        else:
+            dim = _number(folders[part] / "config.json", "projection_dim")
+            kind = "clip" if part == "visual_encoder" else "clap"
+            takes, gives = None, Space(name=repo.id, dim=dim)
+        parts[part] = Part(kind=kind, licence=repo.licence, source=sources[part], takes=takes, gives=gives)
+    sample_rate = _number(generator / "vocoder" / "config.json", "sampling_rate")
+    return Manifest(name=name, version="", sample_rate=sample_rate, parts=parts), ", ".join(sources.values())
+
+
+def _number(path: Path, key: str) -> int:
+    value = read_json(path).get(key)
+    if not isinstance(value, int):
+        raise BundleError(f"{path}: {key} is {value}, expected a whole number; pull the model again")
+    return value
+
+
+def check_blobs(folder: Path) -> int:
+    """Hashes every file of a snapshot against the name the hub's cache gave it; returns how many could be checked.
+
+    The cache names a file by its sha256 (large files) or its git hash, and links to it; copies, as on some Windows
+    machines, carry no name to check. Raises BundleError at the first that was altered.
+    """
+    checked = 0
+    for path in sorted(path for path in folder.rglob("*") if path.is_symlink()):
+        expected = path.resolve().name
+        if not path.is_file():
+            raise BundleError(f"{path}: missing, expected the file {expected} in the hub's cache; pull the model again")
+        data = path.read_bytes() if len(expected) == 40 else None
+        if data is not None:
+            found = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+        else:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != expected:
+            raise BundleError(
+                f"{path}: altered: hash {found[:12]}..., expected {expected[:12]}...; delete it and pull again"
+            )
+        checked += 1
+    return checked
+
+
+def _check_weights(repo: Repo, folder: Path) -> None:
+    missing = [part for part in repo.weights if not any((folder / part).glob("*.safetensors"))]
+    if missing:
+        raise BundleError(
+            f"{repo.id}: no safetensors in {', '.join(missing)} ({folder}), and pickles are not read; write them with "
+            "save_pretrained(safe_serialization=True) where you trust the pickles, and load the folder by its path"
+        )
+
+
+def _cache(cache_dir: Path | None) -> Path:
+    return Path(cache_dir or constants.HF_HUB_CACHE)
+
+
+def _read_lock(cache_dir: Path | None) -> dict[str, object]:
+    path = _cache(cache_dir) / LOCK
+    return read_json(path) if path.is_file() else {}
+
+
+def _write_lock(repo_id: str, commit: str, cache_dir: Path | None) -> None:
+    write_json(_cache(cache_dir) / LOCK, _read_lock(cache_dir) | {repo_id: commit})
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,0 +1,294 @@
+"""The one network EchoFrame learns: a clip's visual embeddings to one point on the unit sphere of an audio space.
+
+Contract of every kind: visual (B, T, Dv) and mask (B, T), True where a frame is real -> (B, Da) float32, unit length.
+What stands in padded frames (even NaN), how many there are and where never changes a result.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Bool, Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from echoframe.config import from_dict
+from echoframe.errors import BundleError, ConfigError, InputError
+
+MapperKind = Literal["mlp", "residual_mlp", "bilstm", "transformer"]
+MapperInput = Literal["raw", "log_probability"]
+PROBABILITY_FLOOR = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MapperConfig:
+    """Sizes of a mapper and the two spaces it joins.
+
+    hidden_dim: width (both directions of a bilstm together). depth: hidden layers, residual blocks, LSTM or attention
+    layers. n_heads: transformer only. n_frames: most frames a transformer can tell apart. input: "raw" takes visual
+    embeddings as they are; "log_probability" takes class probabilities p as log(p + 1e-4) - log(1e-4): raw ones are
+    nearly all zero, these are 0 for an absent class, 9.2 for a certain one, about 1 in root mean square over 1000.
+    visual_space, audio_space: ids of the embeddings it was trained on; a bundle refuses any other.
+    """
+
+    kind: MapperKind = "residual_mlp"
+    visual_dim: int
+    audio_dim: int = 512
+    hidden_dim: int = 512
+    depth: int = 2
+    n_heads: int = 4
+    dropout: float = 0.1
+    n_frames: int = 64
+    input: MapperInput = "raw"
+    visual_space: str = ""
+    audio_space: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(MapperKind):
+            raise ConfigError(f'mapper: kind "{self.kind}" is not known; known are {", ".join(get_args(MapperKind))}')
+        if self.input not in get_args(MapperInput):
+            raise ConfigError(
+                f'mapper: input "{self.input}" is not known; known are {", ".join(get_args(MapperInput))}'
+            )
+        sizes = (self.visual_dim, self.audio_dim, self.hidden_dim, self.depth, self.n_heads, self.n_frames)
+        if min(sizes) < 1 or not 0 <= self.dropout < 1:
+            raise ConfigError(
+                f"mapper: sizes {sizes} and dropout {self.dropout}; every size has to be positive, dropout in [0, 1)"
+            )
+        parts = {"bilstm": 2, "transformer": self.n_heads}.get(self.kind, 1)
+        if self.hidden_dim % parts:
+            raise ConfigError(f"mapper: hidden_dim {self.hidden_dim} of a {self.kind} has to be a multiple of {parts}")
+
+
+class Mapper(nn.Module):
+    """Base of the kinds: checks and prepares what comes in, lets `embed` do its part, normalises what goes out."""
+
+    def __init__(self, config: MapperConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(
+        self, visual: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]
+    ) -> Float[Tensor, "batch audio_dim"]:
+        """Audio embeddings of a batch of clips: (B, T, Dv), mask True where a frame is real -> (B, Da), unit length."""
+        check_visual(visual, mask, self.config.visual_dim)
+        visual = visual.to(next(self.parameters()).dtype).masked_fill(~mask[..., None], 0)
+        if self.config.input == "log_probability":
+            visual = (visual / PROBABILITY_FLOOR).log1p()  # = log(p + floor) - log(floor), and 0 where padded
+        return nn.functional.normalize(self.embed(visual, mask), dim=1).float()
+
+    def embed(self, visual: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, Dv), zero where padded, and (B, T) -> (B, Da) of any length."""
+        raise NotImplementedError
+
+
+def check_visual(visual: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"], dim: int) -> None:
+    """Raises InputError for embeddings of another size than `dim`, or a clip with no real frame at all."""
+    if visual.shape[2] != dim:
+        raise InputError(
+            f"mapper: visual embeddings have {visual.shape[2]} numbers, this mapper takes {dim}; "
+            "use the visual encoder it was trained with"
+        )
+    if not bool(mask.any(dim=1).all()):
+        rows = (~mask.any(dim=1)).nonzero().flatten().tolist()
+        raise InputError(f"mapper: clip {rows} of the batch is all padding; give every clip at least one real frame")
+
+
+def masked_mean(x: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]) -> Float[Tensor, "batch dim"]:
+    """Mean over the real frames. A padded frame may hold anything."""
+    return x.masked_fill(~mask[..., None], 0).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+
+
+def _real_frames_first(visual: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    # a recurrent state and a learned position see the n-th real frame, wherever the padding stands
+    order = torch.argsort((~mask).byte(), dim=1, stable=True)
+    n_longest = int(mask.sum(dim=1).max())
+    return visual.gather(1, order[..., None].expand_as(visual))[:, :n_longest], mask.gather(1, order)[:, :n_longest]
+
+
+class MlpMapper(Mapper):
+    """Mean over the frames, then `depth` hidden layers."""
+
+    def __init__(self, config: MapperConfig) -> None:
+        super().__init__(config)
+        layers: list[nn.Module] = []
+        width = config.visual_dim
+        for _ in range(config.depth):
+            layers += [nn.Linear(width, config.hidden_dim), nn.GELU(), nn.Dropout(config.dropout)]
+            width = config.hidden_dim
+        self.layers = nn.Sequential(*layers, nn.Linear(width, config.audio_dim))
+
+    def embed(self, visual: Tensor, mask: Tensor) -> Tensor:
+        return self.layers(masked_mean(visual, mask))
+
+
+class ResidualMlpMapper(Mapper):
+    """Mean over the frames, then `depth` pre-norm residual blocks."""
+
+    def __init__(self, config: MapperConfig) -> None:
+        super().__init__(config)
+        d = config.hidden_dim
+        self.project_in = nn.Linear(config.visual_dim, d)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.LayerNorm(d), nn.Linear(d, 2 * d), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(2 * d, d)
+            )
+            for _ in range(config.depth)
+        )
+        self.project_out = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, config.audio_dim))
+
+    def embed(self, visual: Tensor, mask: Tensor) -> Tensor:
+        x = self.project_in(masked_mean(visual, mask))
+        for block in self.blocks:
+            x = x + block(x)
+        return self.project_out(x)
+
+
+class BilstmMapper(Mapper):
+    """A packed bidirectional LSTM over the real frames, then the mean of its states."""
+
+    def __init__(self, config: MapperConfig) -> None:
+        super().__init__(config)
+        self.lstm = nn.LSTM(
+            config.visual_dim,
+            config.hidden_dim // 2,
+            num_layers=config.depth,
+            dropout=config.dropout if config.depth > 1 else 0.0,  # torch drops out between layers only, and warns
+            bidirectional=True,
+            batch_first=True,
+        )
+        self.project_out = nn.Linear(config.hidden_dim, config.audio_dim)
+
+    def embed(self, visual: Tensor, mask: Tensor) -> Tensor:
+        visual, mask = _real_frames_first(visual, mask)
+        packed = nn.utils.rnn.pack_padded_sequence(
+            visual, mask.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False
+        )
+        states, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)  # (B, T, H)
+        return self.project_out(masked_mean(states, mask))
+
+
+class TransformerMapper(Mapper):
+    """Learned positions and a pool token in front; the token's state after `depth` layers is the answer."""
+
+    def __init__(self, config: MapperConfig) -> None:
+        super().__init__(config)
+        d = config.hidden_dim
+        self.project_in = nn.Linear(config.visual_dim, d)
+        self.pool_token = nn.Parameter(torch.randn(1, 1, d) * 0.02)
+        self.positions = nn.Parameter(torch.randn(1, config.n_frames, d) * 0.02)
+        layer = nn.TransformerEncoderLayer(
+            d, config.n_heads, 2 * d, config.dropout, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.encoder = nn.TransformerEncoder(layer, config.depth, nn.LayerNorm(d), enable_nested_tensor=False)
+        self.project_out = nn.Linear(d, config.audio_dim)
+
+    def embed(self, visual: Tensor, mask: Tensor) -> Tensor:
+        visual, mask = _real_frames_first(visual, mask)
+        n_frames = visual.shape[1]
+        if n_frames > self.config.n_frames:
+            raise InputError(
+                f"mapper: a clip has {n_frames} frames, this one tells {self.config.n_frames} apart; sample fewer"
+            )
+        x = self.project_in(visual) + self.positions[:, :n_frames]
+        x = torch.cat([self.pool_token.expand(len(x), -1, -1), x], dim=1)  # (B, 1 + T, H)
+        padded = nn.functional.pad(~mask, (1, 0), value=False)
+        return self.project_out(self.encoder(x, src_key_padding_mask=padded)[:, 0])
+
+
+_CLASSES: dict[str, type[Mapper]] = {
+    "mlp": MlpMapper,
+    "residual_mlp": ResidualMlpMapper,
+    "bilstm": BilstmMapper,
+    "transformer": TransformerMapper,
+}
+
+
+def build_mapper(config: MapperConfig, *, seed: int = 0) -> Mapper:
+    """A new mapper in float32 on the CPU, its weights drawn from `seed`. The global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+        return _CLASSES[config.kind](config)
+
+
+def save_mapper(mapper: Mapper, directory: Path, *, dtype: torch.dtype | None = None) -> None:
+    """Writes config.json and model.safetensors (as `dtype` if given) into `directory`, made if need be."""
+    save_part(directory, asdict(mapper.config), mapper.state_dict(), dtype=dtype)
+
+
+def load_mapper(directory: Path, *, device: torch.device | str = "cpu") -> Mapper:
+    """The mapper saved in `directory`, in eval mode, in float32: a float16 file is cast up.
+
+    Raises BundleError if a file is missing or unreadable, or a weight is missing, unknown or of another shape.
+    """
+    path = directory / "config.json"
+    try:
+        mapper = build_mapper(from_dict(MapperConfig, read_json(path), name=str(path)))
+    except (ConfigError, TypeError) as error:
+        raise BundleError(f"{path}: not a mapper's config ({error}); fetch or train the mapper again") from error
+    load_weights(mapper, directory / "model.safetensors")
+    return mapper.to(device).eval()
+
+
+def save_part(
+    directory: Path, config: dict[str, object], weights: dict[str, Tensor], *, dtype: torch.dtype | None = None
+) -> None:
+    """Writes config.json and model.safetensors (as `dtype` if given) into `directory`, made if need be."""
+    write_json(directory / "config.json", config)
+    write_weights(directory / "model.safetensors", weights, dtype=dtype)
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Copies the safetensors file at `path` into `module`, strictly: same names and shapes, or BundleError."""
+    weights, expected = read_weights(path), module.state_dict()
+    for name in sorted(weights.keys() | expected.keys()):
+        found = tuple(weights[name].shape) if name in weights else "no such weight"
+        wanted = tuple(expected[name].shape) if name in expected else "no such weight"
+        if found != wanted:
+            raise BundleError(f"{path}: {name}: found {found}, expected {wanted}; the file belongs to another config")
+    module.load_state_dict(weights)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Every tensor of the safetensors file at `path`, half-precision ones in float32. Raises BundleError."""
+    if not path.is_file():
+        raise BundleError(f"{path}: no such file, expected safetensors weights; fetch the bundle again")
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise BundleError(f"{path}: not readable as safetensors ({error}); fetch the bundle again") from error
+    return {name: w.float() if w.dtype in (torch.float16, torch.bfloat16) else w for name, w in weights.items()}
+
+
+def write_weights(path: Path, weights: dict[str, Tensor], *, dtype: torch.dtype | None = None) -> None:
+    """Writes `weights` to a safetensors file at `path`, floating ones as `dtype` if given; whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cast = {k: w.to(dtype) if dtype and w.is_floating_point() else w for k, w in weights.items()}
+    partial = path.with_name(path.name + ".tmp")
+    save_file({k: w.detach().cpu().contiguous() for k, w in cast.items()}, partial)
+    os.replace(partial, path)
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """The JSON object in the file at `path`. Raises BundleError if there is none."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); fetch the bundle again") from error
+    except ValueError as error:
+        raise BundleError(f"{path}: not valid JSON ({error}); fetch the bundle again") from error
+    if not isinstance(values, dict):
+        raise BundleError(f"{path}: found a JSON {type(values).__name__}, expected an object; fetch the bundle again")
+    return values
+
+
+def write_json(path: Path, values: dict[str, object]) -> None:
+    """Writes `values` to a JSON file at `path`, its folder made if need be; whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".tmp")
+    partial.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)

@@ -1,0 +1,101 @@
+"""Files that are written whole or not at all, and the sound formats by suffix."""
+
+import contextlib
+import errno
+import io
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from jaxtyping import Float
+
+from echoframe.errors import OutputError
+
+# suffix: (libsndfile's format, subtype)
+SOUND_FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".mp3": ("MP3", "MPEG_LAYER_III")}
+
+
+@contextmanager
+def atomic_files(finals: Sequence[Path]) -> Iterator[list[Path]]:
+    """Temporary names, one per final path, in the same folder and with the same suffix, to write to.
+
+    When the block ends well, all are flushed to the disk and renamed in the order given; when it ends with any
+    exception (Ctrl-C too), all are removed and the final paths are as before. Raises OutputError for an OSError.
+    """
+    token = secrets.token_hex(4)
+    partials = [path.with_name(f".{path.stem}.{token}.tmp{path.suffix}") for path in finals]
+    try:
+        yield partials
+        for partial in partials:
+            _flush(partial)
+        for partial, final in zip(partials, finals, strict=True):
+            os.replace(partial, final)
+    except OSError as error:
+        raise OutputError(_describe(error, finals[0])) from error
+    finally:
+        for partial in partials:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _describe(error: OSError, path: Path) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{path}: the disk is full ({error.strerror}); nothing was written, free some space and try again"
+    return f"{path}: cannot be written ({error.strerror or error}); choose another folder with -o"
+
+
+def check_folder(folder: Path) -> None:
+    """Raises OutputError unless files can be made in `folder`. Tries it: what the mode bits say can be untrue."""
+    if not folder.exists():
+        raise OutputError(f"{folder}: no such output folder; make it first, or choose another with -o")
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: is a file, expected an output folder; choose another with -o")
+    trial = folder / f".echoframe-{secrets.token_hex(4)}.tmp"
+    try:
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        trial.touch(exist_ok=False)
+        trial.unlink()
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written to ({error.strerror}); choose another folder with -o") from error
+
+
+def check_sound_suffix(path: Path) -> None:
+    """Raises OutputError unless the suffix of `path` is one of `SOUND_FORMATS`."""
+    if path.suffix.lower() not in SOUND_FORMATS:
+        known = ", ".join(SOUND_FORMATS)
+        raise OutputError(f'{path}: suffix "{path.suffix}" is not a sound format that can be written; use one of {known}')
+
+
+def encode_sound(waveform: Float[np.ndarray, "channels samples"], sample_rate: int, *, suffix: str) -> bytes:
+    """The bytes of a sound file: float32 (C, S) in [-1, 1], clipped -> 16-bit WAV or FLAC, or MP3, by `suffix`."""
+    file_format, subtype = SOUND_FORMATS[suffix.lower()]
+    samples = np.clip(waveform.T, -1.0, 1.0)
+    if subtype == "PCM_16":
+        samples = np.rint(samples * 32767.0).astype(np.int16)
+    # to memory first: libsndfile does not say that a disk is full, a plain write does
+    buffer = io.BytesIO()
+    try:
+        soundfile.write(buffer, samples, sample_rate, format=file_format, subtype=subtype)
+    except (soundfile.LibsndfileError, ValueError) as error:
+        raise OutputError(
+            f"sound at {sample_rate} Hz cannot be written as {suffix} ({error}); use .wav or .flac"
+        ) from error
+    return buffer.getvalue()
+
+
+def write_sound(path: Path, waveform: Float[np.ndarray, "channels samples"], sample_rate: int) -> None:
+    """Writes float32 (C, S) in [-1, 1] to a sound file at `path`, whole or not at all; the suffix says the format."""
+    check_sound_suffix(path)
+    data = encode_sound(waveform, sample_rate, suffix=path.suffix)
+    with atomic_files([path]) as (partial,):
+        partial.write_bytes(data)

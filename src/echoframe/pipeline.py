@@ -1,0 +1,375 @@
+"""Silent video to sound: frames -> visual embeddings -> a point in the audio space -> a waveform.
+
+The way of one window is `EchoFrame.imagine`, four calls. Clips longer than the generator's longest sound are made in
+overlapping windows: each sees its own frames, has its own target and its own seed, and is faded into the next.
+"""
+
+import hashlib
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from echoframe.audio import n_samples
+from echoframe.bundle import Bundle, load_bundle
+from echoframe.encoders import AudioEncoder, VisualEncoder
+from echoframe.errors import InputError, OutputError
+from echoframe.generator import Generator, SampleOptions
+from echoframe.labels import LabelBank
+from echoframe.mapper import Mapper
+from echoframe.output import atomic_files, check_sound_suffix, encode_sound
+from echoframe.provenance import (
+    BundleId,
+    InputId,
+    Machine,
+    Provenance,
+    Result,
+    Settings,
+    check_replaceable,
+    check_same_bundle,
+    check_same_input,
+    file_sha256,
+    samples_sha256,
+    to_json,
+)
+from echoframe.spec import MAX_DURATION_S, ClipSpec
+from echoframe.video import Frames, probe, read_frames
+
+OVERLAP_S = 1.0  # of neighbouring windows
+STILL_DURATION_S = 10.0  # what a still lasts unless asked otherwise
+N_PICTURE_FRAMES = 8
+N_NEAREST = 5
+Progress = Callable[[int, int], None]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sound:
+    """What came out. waveform: (1, S) float32 in [-1, 1] on the CPU; sample_rate in Hz.
+
+    frames: up to 8 of those that were seen, (N, H, W, 3) uint8, and times_s, when each was on the screen.
+    nearest: sound labels and their cosine with the sound, the nearest first.
+    """
+
+    waveform: Float[Tensor, "1 samples"]
+    sample_rate: int
+    provenance: Provenance
+    frames: UInt8[np.ndarray, "n height width 3"]
+    times_s: tuple[float, ...]
+    nearest: tuple[tuple[str, float], ...] = ()
+
+    def save(self, path: str | Path) -> None:
+        """Writes a WAV, FLAC or MP3 file by suffix, and its provenance beside it under the same name with .json.
+
+        Both whole or not at all. Raises OutputError if the file would be the clip itself, or its JSON someone else's.
+        """
+        path = Path(path)
+        check_sound_suffix(path)
+        if path.resolve() == Path(self.provenance.input.path):
+            raise OutputError(f"{path}: is the input; choose another name for the sound")
+        beside = path.with_suffix(".json")
+        check_replaceable(beside)
+        data = encode_sound(self.waveform.numpy(), self.sample_rate, suffix=path.suffix)
+        provenance = replace(self.provenance, outputs={path.name: hashlib.sha256(data).hexdigest()})
+        with atomic_files([path, beside]) as (sound_file, provenance_file):
+            sound_file.write_bytes(data)
+            provenance_file.write_text(to_json(provenance), encoding="utf-8")
+
+
+@dataclass
+class _Seen:
+    """What the windows leave behind for the picture, the ranking and the labels."""
+
+    picture_times_s: list[float]  # still to be seen
+    images: list[np.ndarray] = field(default_factory=list)
+    times_s: list[float] = field(default_factory=list)
+    scores: list[list[float]] = field(default_factory=list)
+    embeddings: list[Tensor] = field(default_factory=list)
+
+    def keep(self, frames: Frames, start_s: float, until_s: float) -> None:
+        """Of one window, only the frames nearest to the times the picture wants: memory does not grow."""
+        times = np.asarray(frames.times_s)
+        while self.picture_times_s and self.picture_times_s[0] < until_s:
+            nearest = int(np.abs(times - (self.picture_times_s.pop(0) - start_s)).argmin())
+            self.images.append(frames.images[nearest].copy())
+            self.times_s.append(start_s + float(times[nearest]))
+
+
+class EchoFrame:
+    """The cascade: any visual encoder, mapper and generator whose spaces agree."""
+
+    def __init__(
+        self,
+        visual_encoder: VisualEncoder,
+        mapper: Mapper | Callable[[Tensor, Tensor], Tensor],
+        generator: Generator,
+        *,
+        audio_encoder: AudioEncoder | None = None,
+        labels: LabelBank | None = None,
+        clip_spec: ClipSpec = ClipSpec(),
+        defaults: SampleOptions = SampleOptions(),
+        identity: BundleId = BundleId(),
+        device: str = "cpu",
+        dtype: str = "float32",
+    ) -> None:
+        """audio_encoder: ranks candidates and finds the nearest of `labels`. identity, device, dtype: as recorded."""
+        self.visual_encoder, self.mapper, self.generator = visual_encoder, mapper, generator
+        self.audio_encoder, self.labels = audio_encoder, labels
+        self.clip_spec, self.defaults, self.identity = clip_spec, defaults, identity
+        self.device, self.dtype = device, dtype
+
+    def generate(
+        self,
+        path: str | Path,
+        *,
+        seed: int = 0,
+        duration_s: float | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        scheduler: str | None = None,
+        candidates: int = 1,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> Sound:
+        """The sound of a video or a still. The same seed, bundle, device and versions give the same samples.
+
+        duration_s: the video's own length, or 10 s for a still, unless given; past the video's end its last frame is
+        held; above one hour only with `force`. steps, guidance, scheduler: the bundle's own unless given.
+        candidates: so many are made, the one nearest to the target is kept. progress: called with (done, in all).
+        """
+        settings = self.resolve(
+            Path(path),
+            seed=seed,
+            duration_s=duration_s,
+            steps=steps,
+            guidance=guidance,
+            scheduler=scheduler,
+            candidates=candidates,
+            force=force,
+        )
+        return self.render(Path(path), settings, progress=progress)
+
+    def resolve(
+        self,
+        path: Path,
+        *,
+        seed: int = 0,
+        duration_s: float | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        scheduler: str | None = None,
+        candidates: int = 1,
+        force: bool = False,
+    ) -> Settings:
+        """The settings `generate` works with, every default filled in. Raises InputError for an impossible one."""
+        info = probe(path)
+        if duration_s is None:
+            duration_s = STILL_DURATION_S if info.is_still else info.duration_s
+        settings = Settings(
+            seed=seed,
+            duration_s=float(duration_s),
+            steps=self.defaults.steps if steps is None else steps,
+            guidance=self.defaults.guidance if guidance is None else guidance,
+            scheduler=self.defaults.scheduler if scheduler is None else scheduler,
+            candidates=candidates,
+        )
+        _options(settings)
+        check_duration(settings.duration_s, force=force)
+        if n_samples(settings.duration_s, self.generator.sample_rate) < 1:
+            raise InputError(f"duration {settings.duration_s} s: shorter than one sample; give a longer one")
+        if candidates > 1 and self.audio_encoder is None:
+            raise InputError(f"candidates {candidates}: this bundle has no audio encoder to rank them; ask for 1")
+        return settings
+
+    def render(self, path: Path, settings: Settings, *, progress: Progress | None = None) -> Sound:
+        """The sound of a clip with settings from `resolve`."""
+        rate = self.generator.sample_rate
+        total = n_samples(settings.duration_s, rate)
+        longest, overlap = int(self.generator.max_duration_s * rate + 1e-6), round(OVERLAP_S * rate)
+        windows = plan_windows(total, longest=longest, overlap=min(overlap, longest // 2))
+        seen = _Seen(picture_times(settings.duration_s, 1 if probe(path).is_still else N_PICTURE_FRAMES))
+        waveform = torch.zeros(1, total)
+        input_id = InputId(path=str(path.resolve()), sha256=file_sha256(path))
+        for index, (start, stop) in enumerate(windows):
+            report = _part_of(progress, index, len(windows))
+            part = self._best(path, start / rate, (stop - start) / rate, index, settings, seen, report)
+            faded = 0 if index == 0 else windows[index - 1][1] - start
+            add_faded(waveform, part, start, n_fade=faded)
+        waveform.clamp_(-1, 1)
+        nearest = self._nearest(seen.embeddings)
+        result = Result(
+            sample_rate=rate,
+            n_samples=total,
+            samples_sha256=samples_sha256(waveform.numpy()),
+            candidate_scores=tuple(seen.scores),
+            nearest=dict(nearest),
+        )
+        machine = Machine(device=self.device, dtype=self.dtype)
+        return Sound(
+            waveform=waveform,
+            sample_rate=rate,
+            provenance=Provenance(
+                input=input_id, bundle=self.identity, settings=settings, machine=machine, result=result
+            ),
+            frames=np.stack(seen.images),
+            times_s=tuple(seen.times_s),
+            nearest=nearest,
+        )
+
+    @torch.no_grad()
+    def imagine(
+        self,
+        path: Path,
+        *,
+        start_s: float,
+        duration_s: float,
+        seeds: Sequence[int],
+        options: SampleOptions,
+        progress: Progress | None = None,
+    ) -> tuple[Frames, Float[Tensor, "1 dim"], Float[Tensor, "candidates samples"]]:
+        """The frames of one window, its target (unit length), and a sound for each of `seeds`."""
+        frames = read_frames(path, self.clip_spec, start_s=start_s, short_side=self.visual_encoder.short_side)
+        visual = self.visual_encoder(frames.images)  # (T, Dv)
+        mask = torch.from_numpy(seen_mask(frames.mask, frames.times_s, duration_s)).to(visual.device)
+        target = self.mapper(visual[None], mask[None])  # (1, Da)
+        waveforms = self.generator.generate(
+            target.expand(len(seeds), -1), duration_s=duration_s, seeds=seeds, options=options, progress=progress
+        )
+        return frames, target, waveforms
+
+    def _best(
+        self,
+        path: Path,
+        start_s: float,
+        duration_s: float,
+        index: int,
+        settings: Settings,
+        seen: _Seen,
+        progress: Progress | None,
+    ) -> Tensor:
+        """(1, S): the one of a window's candidates whose embedding is nearest to the target."""
+        seeds = [derived_seed(settings.seed, window=index, candidate=k) for k in range(settings.candidates)]
+        options = _options(settings)
+        frames, target, waveforms = self.imagine(
+            path, start_s=start_s, duration_s=duration_s, seeds=seeds, options=options, progress=progress
+        )
+        seen.keep(frames, start_s, start_s + duration_s)
+        if self.audio_encoder is None:
+            seen.embeddings.append(target.float().cpu())
+            return waveforms
+        # one by one: an audio encoder's memory would grow with the number of candidates
+        embedded = torch.cat([self.audio_encoder(w[None], self.generator.sample_rate).cpu() for w in waveforms])
+        scores = (embedded @ target.float().cpu()[0]).tolist()
+        best = int(np.argmax(scores))
+        if len(seeds) > 1:
+            seen.scores.append([round(score, 6) for score in scores])
+            _log.info("%s: window %d: candidate %d of %d, scores %s", path, index, best + 1, len(seeds), scores)
+        seen.embeddings.append(embedded[best : best + 1])
+        return waveforms[best : best + 1]
+
+    def _nearest(self, embeddings: list[Tensor]) -> tuple[tuple[str, float], ...]:
+        if self.labels is None:
+            return ()
+        mean = torch.nn.functional.normalize(torch.cat(embeddings).mean(dim=0), dim=0)
+        return tuple((name, round(cosine, 4)) for name, _, cosine in self.labels.nearest(mean, N_NEAREST))
+
+
+def _options(settings: Settings) -> SampleOptions:
+    return SampleOptions(steps=settings.steps, guidance=settings.guidance, scheduler=settings.scheduler)
+
+
+def _part_of(progress: Progress | None, index: int, n_parts: int) -> Progress | None:
+    return None if progress is None else lambda done, steps: progress(index * steps + done, n_parts * steps)
+
+
+def check_duration(duration_s: float, *, force: bool) -> None:
+    """Raises InputError for a duration above one hour, unless forced."""
+    if duration_s > MAX_DURATION_S and not force:
+        raise InputError(f"duration {duration_s:g} s: longer than {MAX_DURATION_S:g} s; give --force if it is meant")
+
+
+def plan_windows(total: int, *, longest: int, overlap: int) -> list[tuple[int, int]]:
+    """(start, stop) of overlapping windows of equal length that cover `total` samples, none above `longest`.
+
+    >>> plan_windows(100, longest=100, overlap=10)
+    [(0, 100)]
+    >>> plan_windows(250, longest=100, overlap=10)
+    [(0, 90), (80, 170), (160, 250)]
+    """
+    if total <= longest:
+        return [(0, total)]
+    n_windows = math.ceil((total - overlap) / (longest - overlap))
+    # equal lengths: a last window of the remainder alone could be too short to hold anything
+    starts = [i * (total - overlap) // n_windows for i in range(n_windows)]
+    return [(start, start_of_next + overlap) for start, start_of_next in zip(starts, [*starts[1:], total - overlap])]
+
+
+def add_faded(
+    joined: Float[Tensor, "1 total"], part: Float[Tensor, "1 samples"], start: int, *, n_fade: int
+) -> None:
+    """Lays `part` into `joined` at `start`; over the first `n_fade` samples it fades in while what is there fades out.
+
+    Equal power (sin^2 + cos^2 = 1): neighbours are different noise, a linear fade of them would dip by 3 dB.
+    """
+    if n_fade:
+        angle = (torch.arange(n_fade) + 0.5) * (math.pi / 2 / n_fade)
+        joined[:, start : start + n_fade] *= angle.cos()
+        joined[:, start : start + n_fade] += part[:, :n_fade] * angle.sin()
+    joined[:, start + n_fade : start + part.shape[1]] = part[:, n_fade:]
+
+
+def derived_seed(seed: int, *, window: int, candidate: int) -> int:
+    """The seed of one window and candidate; the first of both has `seed` itself, so one candidate is among any K.
+
+    >>> derived_seed(7, window=0, candidate=0)
+    7
+    """
+    if window == candidate == 0:
+        return seed
+    digest = hashlib.sha256(f"{seed}/{window}/{candidate}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def seen_mask(
+    real: Bool[np.ndarray, " frames"], times_s: Sequence[float], duration_s: float
+) -> Bool[np.ndarray, " frames"]:
+    """The frames a window of `duration_s` is made from: real ones within it. At least the first, held or not."""
+    mask = real & (np.asarray(times_s) < duration_s)
+    mask[0] |= not mask.any()  # past the video's end its last frame is all there is
+    return mask
+
+
+def picture_times(duration_s: float, n: int) -> list[float]:
+    """The middles of `n` equal parts of a sound: where the picture shows what was seen."""
+    return [(i + 0.5) * duration_s / n for i in range(n)]
+
+
+def load(
+    name_or_path: str | Path = "mini", *, device: str = "auto", dtype: str = "auto", cache_dir: Path | None = None
+) -> EchoFrame:
+    """The cascade of a bundle, by name ("mini"), directory or hub id, on a device ("auto" takes a GPU if there is one)."""
+    return from_bundle(load_bundle(name_or_path, device=device, dtype=dtype, cache_dir=cache_dir), source=str(name_or_path))
+
+
+def from_bundle(bundle: Bundle, *, source: str = "") -> EchoFrame:
+    """The cascade of a loaded bundle."""
+    raise NotImplementedError(bundle, source)
+
+
+def remake(
+    model: EchoFrame, provenance: Provenance, *, path: Path | None = None, progress: Progress | None = None
+) -> Sound:
+    """The same samples again. path: where the clip lies now, if not where it was.
+
+    Raises InputError or BundleError if the clip's or the bundle's sha256 is another than it was.
+    """
+    check_same_bundle(provenance, model.identity)
+    path = path or Path(provenance.input.path)
+    check_same_input(provenance, path)
+    return model.render(path, provenance.settings, progress=progress)

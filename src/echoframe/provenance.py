@@ -1,0 +1,182 @@
+"""What made a sound, as JSON beside it: enough to make the same samples again.
+
+The file has the keys of `Provenance`, nested ones as objects, and "format". It is written with the files it names in
+`outputs`; a result whose file differs from the hash there counts as not done.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import platform
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from echoframe.config import from_dict
+from echoframe.errors import BundleError, ConfigError, InputError, OutputError
+
+MAX_CANDIDATES = 64
+FORMAT = "echoframe-provenance/1"
+PACKAGES = ("echoframe", "torch", "diffusers", "transformers", "numpy", "av")  # av: another decoder, other pixels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputId:
+    """The clip: its absolute path when it was read, and the sha256 of its bytes."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BundleId:
+    """The models. source: what `load` was asked for. sha256: of bundle.json, which holds that of every part."""
+
+    source: str = "unnamed"
+    name: str = "unnamed"
+    version: str = ""
+    revision: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What was chosen, with every default filled in. Steps, guidance and scheduler are the generator's to judge."""
+
+    seed: int
+    duration_s: float
+    steps: int
+    guidance: float
+    scheduler: str
+    candidates: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"seed {self.seed}: expected a whole number from 0 to 2^63 - 1")
+        if not (math.isfinite(self.duration_s) and self.duration_s > 0):
+            raise InputError(f"duration {self.duration_s} s: expected a number of seconds above 0")
+        if not 1 <= self.candidates <= MAX_CANDIDATES:
+            raise InputError(f"candidates {self.candidates}: expected 1 to {MAX_CANDIDATES}; 3 is usual")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """Where it ran. The same samples come back on the same device and dtype, with the same versions."""
+
+    device: str
+    dtype: str
+    python: str = field(default_factory=platform.python_version)
+    versions: dict[str, str] = field(default_factory=lambda: {name: metadata.version(name) for name in PACKAGES})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """What came out. samples_sha256: of the float32 samples, little-endian, before any file format rounded them.
+
+    candidate_scores: per window, the cosine of each candidate with the target; empty where there was one candidate.
+    nearest: sound label -> its cosine with the sound, the nearest first.
+    """
+
+    sample_rate: int
+    n_samples: int
+    samples_sha256: str
+    candidate_scores: tuple[list[float], ...] = ()
+    nearest: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """Everything about one sound. outputs: file name -> sha256. original_level_db: of the clip's own sound in the mix."""
+
+    input: InputId
+    bundle: BundleId
+    settings: Settings
+    machine: Machine
+    result: Result
+    original_level_db: float | None = None
+    outputs: dict[str, str] = field(default_factory=dict)
+    format: str = FORMAT
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of the file at `path`, in hex. Raises InputError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file that can be read") from error
+
+
+def samples_sha256(samples: np.ndarray) -> str:
+    """The sha256 of float32 samples, little-endian, in hex."""
+    return hashlib.sha256(np.ascontiguousarray(samples, dtype="<f4").tobytes()).hexdigest()
+
+
+def to_json(provenance: Provenance) -> str:
+    """The text of a provenance file."""
+    return json.dumps(dataclasses.asdict(provenance), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_provenance(path: Path) -> Provenance:
+    """The provenance file at `path`. Raises InputError if it is missing or is not one."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); give the JSON that EchoFrame wrote beside a sound"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error}); give the JSON that EchoFrame wrote beside a sound") from error
+    found = values.get("format") if isinstance(values, dict) else type(values).__name__
+    if found != FORMAT:
+        raise InputError(f'{path}: format "{found}", expected "{FORMAT}"; give the JSON that EchoFrame wrote beside a sound')
+    try:
+        return from_dict(Provenance, values, name=str(path))
+    except (ConfigError, TypeError) as error:
+        raise InputError(f"{path}: {error}; the file was altered, or written by another version of EchoFrame") from error
+
+
+def find_provenance(path: Path) -> Provenance | None:
+    """The provenance at `path`, or None where there is no file or it is not one of ours."""
+    try:
+        return read_provenance(path) if path.is_file() else None
+    except InputError:
+        return None
+
+
+def check_replaceable(path: Path) -> None:
+    """Raises OutputError if there is a file at `path` that is no provenance file: it belongs to someone else."""
+    if path.exists() and find_provenance(path) is None:
+        raise OutputError(f"{path}: exists and was not written by EchoFrame; move it, or give the sound another name")
+
+
+def check_same_input(provenance: Provenance, path: Path) -> None:
+    """Raises InputError unless the file at `path` has the bytes that `provenance` was made from."""
+    found = file_sha256(path)
+    if found != provenance.input.sha256:
+        raise InputError(
+            f"{path}: sha256 {found[:12]}, but the sound was made from {provenance.input.sha256[:12]}; "
+            "the input has changed, give the original file"
+        )
+
+
+def check_same_bundle(provenance: Provenance, found: BundleId) -> None:
+    """Raises BundleError unless `found` is the bundle that `provenance` names."""
+    made_with = provenance.bundle
+    if found.sha256 != made_with.sha256:
+        raise BundleError(
+            f"bundle {found.name} {found.version} (sha256 {found.sha256[:12] or 'unknown'}) is not what the sound was "
+            f"made with, {made_with.name} {made_with.version} (sha256 {made_with.sha256[:12] or 'unknown'}); "
+            "load that one with --model"
+        )
+
+
+def changed_versions(provenance: Provenance, machine: Machine) -> list[str]:
+    """What differs between then and now, as "torch 2.6.0 -> 2.7.1": the samples may differ in their last bits."""
+    then, now = dict(provenance.machine.versions), dict(machine.versions)
+    then |= {"python": provenance.machine.python, "device": provenance.machine.device, "dtype": provenance.machine.dtype}
+    now |= {"python": machine.python, "device": machine.device, "dtype": machine.dtype}
+    return [f"{name} {then.get(name)} -> {now.get(name)}" for name in sorted(then | now) if then.get(name) != now.get(name)]

@@ -1,0 +1,105 @@
+"""Stills: PNG, JPEG (with its EXIF orientation), WebP, BMP and TIFF, by Pillow; and the size any image is scaled to."""
+
+import stat
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+from echoframe.errors import InputError, VideoError
+
+PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+_SIGNATURES = (b"BM", b"GIF8", b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")
+_ANIMATED = ("GIF", "PNG")  # libav plays these; of an animated WebP, which it cannot, the first image is taken
+_MAX_ASPECT = 32  # beyond this a frame of 224 pixels on its short side would fill the memory
+# all of these were seen to leave Pillow's readers on files that were cut off or altered
+_BROKEN = (
+    *(OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError),
+    *(struct.error, zlib.error, Image.DecompressionBombError),
+)
+
+
+def check_file(path: Path) -> None:
+    """Raises InputError unless `path` is a file that may be read and is not empty."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise InputError(f"{path}: is a folder; give the path of a video or a picture in it")
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{path}: is a pipe or device; save it as a file first")
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{path}: no such file; give the path of a video or a picture") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions and its name") from error
+    if empty:
+        raise VideoError(f"{path}: is empty (0 bytes); copy or download it again")
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the file at `path` is one still image, by what it holds, not by its name. False if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            if not file.read(8).startswith(_SIGNATURES):
+                return False
+        with Image.open(path, formats=_FORMATS) as image:
+            return not (image.format in _ANIMATED and getattr(image, "n_frames", 1) > 1)
+    except _BROKEN:
+        return False
+
+
+def picture_info(path: Path) -> tuple[int, int, str]:
+    """Width and height in pixels as shown (after EXIF orientation) and the format's name ("png") of a still."""
+    with _open_picture(path) as image:
+        transposed = image.getexif().get(0x0112, 1) >= 5  # EXIF orientations 5 to 8 swap the sides
+        width, height = image.size[::-1] if transposed else image.size
+        return width, height, (image.format or "").lower()
+
+
+def read_picture(path: Path, *, short_side: int) -> UInt8[np.ndarray, "height width 3"]:
+    """The still at `path`: (H, W, 3) uint8 RGB, EXIF orientation applied, on black, scaled to `short_side` pixels.
+
+    Raises VideoError if it is broken or cut off.
+    """
+    width, height, _ = picture_info(path)
+    size = scaled_size(width, height, short_side=short_side, path=path)
+    with _open_picture(path) as image:
+        image.draft("RGB", (max(size), max(size)))  # a large JPEG is decoded at a half, a quarter or an eighth
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I;16"):  # convert("RGB") would clip 16 bits at 255
+            upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+        scaled = upright.convert("RGBA").resize(size, Image.Resampling.BICUBIC)
+        shown = Image.alpha_composite(Image.new("RGBA", size, "black"), scaled)
+        return np.array(shown.convert("RGB"))
+
+
+@contextmanager
+def _open_picture(path: Path) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            yield image
+    except _BROKEN as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise VideoError(f"{path}: a picture that cannot be read ({reason}); save or download it again") from error
+
+
+def scaled_size(width: int, height: int, *, short_side: int, path: Path) -> tuple[int, int]:
+    """`width` x `height` scaled, up or down, so that the shorter side is `short_side` pixels.
+
+    >>> scaled_size(1280, 720, short_side=224, path=Path("clip.mp4"))
+    (398, 224)
+    """
+    short, long = min(width, height), max(width, height)
+    if short < 1 or long > _MAX_ASPECT * short:
+        raise VideoError(
+            f"{path}: {width} x {height} pixels is no picture to look at; expected sides of at most {_MAX_ASPECT} to 1"
+        )
+    scaled = round(long * short_side / short)
+    return (short_side, scaled) if width <= height else (scaled, short_side)
