@@ -11,9 +11,11 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 
 from echoframe.spec import ClipSpec
 
+RED, GREEN, BLUE, WHITE = (250, 10, 10), (10, 250, 10), (10, 10, 250), (240, 240, 240)
 RATES = {
     "23.976": Fraction(24000, 1001),
     "25": Fraction(25),
@@ -48,6 +50,24 @@ def numbers(images: np.ndarray) -> list[int]:
     return (low + 16 * high).tolist()
 
 
+def corners(width: int = 64, height: int = 32) -> np.ndarray:
+    image = np.empty((height, width, 3), dtype=np.uint8)
+    image[: height // 2, : width // 2], image[: height // 2, width // 2 :] = RED, GREEN
+    image[height // 2 :, : width // 2], image[height // 2 :, width // 2 :] = BLUE, WHITE
+    return image
+
+
+def assert_same_picture(shown: np.ndarray, expected: np.ndarray, *, tolerance: int = 40) -> None:
+    """The centres of the four quarters agree."""
+    assert shown.ndim == expected.ndim == 3
+    for image_y, image_x in [(1, 1), (1, 3), (3, 1), (3, 3)]:
+        a, b = (
+            image[image.shape[0] * image_y // 4, image.shape[1] * image_x // 4].astype(int)
+            for image in (shown, expected)
+        )
+        assert np.abs(a - b).max() <= tolerance, (a, b)
+
+
 def write_video(
     path: Path,
     *,
@@ -74,6 +94,7 @@ def write_video(
     with av.open(str(path), "w") as container:
         container.metadata.update(metadata or {})
         stream = container.add_stream(codec, rate=rate, options={**FAST.get(codec, {}), **(options or {})})
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         stream.codec_context.time_base = tick
         stream.bit_rate = 8_000_000 if codec == "mpeg4" else 0  # others go by their quality

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
@@ -125,7 +126,7 @@ class FakeHub:
 
     def __init__(self, cache: Path, monkeypatch, *, head: str = COMMIT) -> None:
         self.head, self.asked, self.resolved = head, [], []
-        real = hub.snapshot_download
+        real: Any = hub.snapshot_download
 
         def download(repo_id: str, **wanted) -> str:
             self.asked.append((repo_id, wanted["revision"], wanted["allow_patterns"]))

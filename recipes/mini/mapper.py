@@ -35,34 +35,35 @@ class DrawnClips:
     """Batches of (B, T, 1000) probabilities, (B, T) masks and (B, 512) targets."""
 
     def __init__(self, scenes: Scenes, classifier: Tensor, bias: Tensor, n_frames: int) -> None:
-        table = read_table(scenes.labels)
-        shown = table.sum(1) > 0
-        self.scenes, self.table, self.n_frames = scenes, table, n_frames
-        self.labels = [n for n in range(len(table)) if shown[n]]
+        self.n_frames, self.labels = n_frames, scenes.labels
+        self.table = read_table(scenes.labels)
+        self.shown = (self.table.sum(1) > 0).nonzero()[:, 0]
+        members = [torch.tensor(scenes.by_label[label]) for label in scenes.labels]
+        self.n_members = torch.tensor([len(m) for m in members])
+        self.members = nn.utils.rnn.pad_sequence(members, batch_first=True)  # (labels, most scenes)
+        self.embeddings = nn.functional.normalize(scenes.blocks.mean(1) - scenes.mean, dim=1)  # (scenes, 512)
         # what the classifier says of each class's own weight vector: its confusions
         directions = nn.functional.normalize(classifier - classifier.mean(0), dim=1)
-        likeness = directions @ directions.T  # (1000, 1000)
-        self.logits = likeness * 12.0 + (bias - bias.mean())
+        self.logits = 12.0 * directions @ directions.T + (bias - bias.mean())  # (1000, 1000)
 
     def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        draws = torch.rand((size, 5), generator=generator)
-        frames, targets = [], []
-        for draw in draws:
-            label = self.labels[int(draw[0] * len(self.labels))]
-            classes = torch.multinomial(self.table[label], 2, replacement=True, generator=generator)
-            other = int(draw[1] * 1000)  # something else in the picture
-            share = 0.6 * float(draw[2]) ** 2
-            logits = (1 - share) * self.logits[classes[0]] + share * self.logits[other]
-            logits = logits + 0.3 * float(draw[3]) * self.logits[classes[1]]
-            logits = logits + torch.randn(1000, generator=generator) * 1.2  # this clip
-            moving = torch.randn((self.n_frames, 1000), generator=generator) * 0.8  # its frames
-            sharpness = 0.5 + float(draw[4])
-            frames.append(torch.softmax((logits + moving) * sharpness, dim=1))
-            of_label = self.scenes.by_label[self.scenes.labels[label]]
-            scene = of_label[int(torch.randint(len(of_label), (1,), generator=generator))]
-            targets.append(self.scenes.embedding(scene, 0, 7))
-        mask = torch.ones((size, self.n_frames), dtype=torch.bool)
-        return torch.stack(frames), mask, torch.stack(targets)
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=generator)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=generator)
+
+        label = self.shown[(uniform(size) * len(self.shown)).long()]
+        classes = torch.multinomial(self.table[label], 2, replacement=True, generator=generator)  # (B, 2)
+        other = (uniform(size) * 1000).long()  # something else in the picture
+        share = 0.6 * uniform(size, 1).square()
+        logits = (1 - share) * self.logits[classes[:, 0]] + share * self.logits[other]
+        logits = logits + 0.3 * uniform(size, 1) * self.logits[classes[:, 1]]
+        logits = logits + 1.2 * normal(size, 1000)  # this clip
+        logits = logits[:, None] + 0.8 * normal(size, self.n_frames, 1000)  # its frames
+        frames = torch.softmax(logits * (0.5 + uniform(size, 1, 1)), dim=2)
+        scene = self.members[label, (uniform(size) * self.n_members[label]).long()]
+        return frames, torch.ones((size, self.n_frames), dtype=torch.bool), self.embeddings[scene]
 
 
 def main() -> None:
@@ -109,11 +110,8 @@ def check(
     mapper: nn.Module, scenes: Scenes, clips: DrawnClips, config: MapperStageConfig, generator: torch.Generator
 ) -> None:
     """Prints how often the nearest label centroid of a fresh drawn clip's embedding is a label its class belongs to."""
-    centroids = torch.stack(
-        [
-            nn.functional.normalize(torch.stack([scenes.embedding(s, 0, 7) for s in of_label]).mean(0), dim=0)
-            for of_label in (scenes.by_label[label] for label in scenes.labels)
-        ]
+    centroids = nn.functional.normalize(
+        torch.stack([clips.embeddings[scenes.by_label[label]].mean(0) for label in clips.labels]), dim=1
     )
     classes = (clips.table.sum(0) > 0).nonzero()[:, 0]
     logits = clips.logits[classes] + torch.randn((len(classes), 1000), generator=generator)

@@ -70,7 +70,7 @@ class VideoReader:
             # two fields may come as two packets: neither may be left out alone
             progressive = self._decoder.field_order <= 1
             self._can_skip = progressive and not self._is_avi and self._decoder.codec.canonical_name in _SKIPPABLE
-            self._origin: float | None = None
+            self._origin: int | None = None
             self._frames = self._decode()
             first = next(self._frames, None)
             if first is None:
@@ -130,7 +130,7 @@ class VideoReader:
             window.append(packet)
             if packet is not None and packet.pts is not None:
                 insort(known, packet.pts)
-            del known[: len(known) - 4 * _LOOK_AHEAD]
+            del known[: max(0, len(known) - 4 * _LOOK_AHEAD)]
             if len(window) > _LOOK_AHEAD:
                 yield window[0], self._is_needed(window.popleft(), known)
         for packet in window:
@@ -218,11 +218,11 @@ class _Axes(NamedTuple):
 
 def _axes(frame: VideoFrame) -> _Axes:
     """The nearest quarter turn of the display matrix; `VideoFrame.rotation` alone would lose a mirror."""
-    data = next((bytes(side) for side in frame.side_data if side.type.name == "DISPLAYMATRIX"), None)
+    data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return _Axes(False, False, False)
     # libavutil/display.h: (x, y) is shown at (a x + c y, b x + d y), in 16.16 fixed point
-    a, b, _, c, d = np.frombuffer(data, dtype=np.int32)[:5].tolist()
+    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
     if abs(a) >= abs(b):
         return _Axes(False, a < 0, d < 0)
     return _Axes(True, c < 0, b < 0)
