@@ -17,12 +17,13 @@ RATE = 48_000
 TEXTS = ["dog", "a dog barking in the rain", "Bells?", "waterfall " * 60]
 
 
-def noise(batch: int, samples: int, seed: int = 0) -> torch.Tensor:
-    """Noise under a tone whose pitch and level differ from sound to sound."""
-    white = torch.randn(batch, samples, generator=torch.Generator().manual_seed(seed))
-    pitch = torch.tensor([110.0, 440.0, 1_760.0, 7_040.0])[:batch, None]  # Hz
-    loudness = torch.tensor([0.0, 0.5, 0.1, 0.3])[:batch, None]
-    return 0.01 * white + loudness * torch.sin(2 * torch.pi * pitch * torch.arange(samples) / RATE)
+def sounds(batch: int, samples: int) -> torch.Tensor:
+    """Noise, a pure tone, clicks, and noise under a tone: up to four sounds that are nothing like each other."""
+    white = torch.randn(samples, generator=torch.Generator().manual_seed(0))
+    times = torch.arange(samples)
+    tone = torch.sin(2 * torch.pi * 440 * times / RATE)
+    clicks = (times % 9_600 == 0).float()
+    return torch.stack([0.1 * white, 0.5 * tone, 0.9 * clicks, 0.01 * white + 0.1 * tone])[:batch]
 
 
 def pooled(output: Any) -> torch.Tensor:
@@ -67,7 +68,7 @@ def own(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("padding", ["repeatpad", "repeat", "pad"])
 def test_features_against_transformers(own: Path, samples: int, padding: str) -> None:
     _edit(own, padding=padding)
-    waveform = noise(1, samples)
+    waveform = sounds(1, samples)
     extractor: Any = ClapFeatureExtractor.from_pretrained(own)
     expected = extractor(waveform[0].numpy(), sampling_rate=RATE, return_tensors="np")["input_features"]
     found, is_longer = ClapMel.from_directory(own).features(waveform)
@@ -79,28 +80,28 @@ def test_features_against_transformers(own: Path, samples: int, padding: str) ->
 
 @pytest.mark.parametrize("samples", [100_000, 480_000])
 def test_sounds_against_transformers(directory: Path, samples: int) -> None:
-    waveform = noise(3, samples)
+    waveform = sounds(3, samples)
     expected = second_opinion(directory, waveform, longer=False)
     found = ClapAudioEncoder.from_directory(directory)(waveform, RATE)
     assert torch.allclose(found, expected, atol=1e-4)
-    assert (expected @ expected.T).min() < 0.9  # the tiny model does tell sounds apart
+    assert (expected @ expected.T).min() < 0.6  # the tiny model does tell sounds apart
 
 
 def test_a_long_sound_is_heard_in_its_middle(unfused: Path) -> None:
     encoder = ClapAudioEncoder.from_directory(unfused)
-    waveform = noise(2, 600_001)
+    waveform = sounds(2, 600_001)
     assert torch.equal(encoder(waveform, RATE), encoder(waveform[:, 60_000:540_000], RATE))
 
 
 def test_a_long_sound_is_among_what_transformers_draws(unfused: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    waveform = noise(1, 600_000)
+    waveform = sounds(1, 600_000)
     monkeypatch.setattr(np.random, "randint", lambda low, high: 60_000)
     expected = second_opinion(unfused, waveform, longer=True)
     assert torch.allclose(ClapAudioEncoder.from_directory(unfused)(waveform, RATE), expected, atol=1e-4)
 
 
 def test_fusion_is_among_what_transformers_draws(fused: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    waveform = noise(2, 720_000)
+    waveform = sounds(2, 720_000)
     monkeypatch.setattr(np.random, "choice", lambda values: values[len(values) // 2])
     expected = second_opinion(fused, waveform, longer=True)
     assert torch.allclose(ClapAudioEncoder.from_directory(fused)(waveform, RATE), expected, atol=1e-4)
@@ -108,7 +109,7 @@ def test_fusion_is_among_what_transformers_draws(fused: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("samples", [480_001, 480_479, 480_480, 481_000])
 def test_fusion_of_a_sound_just_too_long(fused: Path, samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    waveform = noise(1, samples)
+    waveform = sounds(1, samples)
     monkeypatch.setattr(np.random, "choice", lambda values: values[len(values) // 2])
     monkeypatch.setattr(np.random, "randint", lambda low, high: 0)
     extractor: Any = ClapFeatureExtractor.from_pretrained(fused)
@@ -122,7 +123,7 @@ def test_fusion_of_a_sound_just_too_long(fused: Path, samples: int, monkeypatch:
 @pytest.mark.parametrize("samples", [100_000, 600_000])
 def test_batch_equals_single_sounds(directory: Path, samples: int) -> None:
     encoder = ClapAudioEncoder.from_directory(directory)
-    waveform = noise(4, samples)
+    waveform = sounds(4, samples)
     together = encoder(waveform, RATE)
     alone = torch.cat([encoder(waveform[i : i + 1], RATE) for i in range(4)])
     assert together.shape == (4, encoder.dim) == (4, 32)
@@ -133,7 +134,7 @@ def test_batch_equals_single_sounds(directory: Path, samples: int) -> None:
 @pytest.mark.parametrize("samples", [100_000, 600_000])
 def test_frozen(directory: Path, samples: int) -> None:
     encoder = ClapAudioEncoder.from_directory(directory)
-    waveform = noise(2, samples)
+    waveform = sounds(2, samples)
     before = encoder(waveform, RATE)
     encoder.train()
     assert not any(module.training for module in encoder.modules())
@@ -150,7 +151,7 @@ def test_any_sample_rate(unfused: Path) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_close(directory: Path, dtype: torch.dtype) -> None:
-    waveform = noise(2, 600_000)
+    waveform = sounds(2, 600_000)
     full = ClapAudioEncoder.from_directory(directory)(waveform, RATE)
     half = ClapAudioEncoder.from_directory(directory, dtype=dtype)(waveform, RATE)
     assert half.dtype == torch.float32
@@ -232,4 +233,4 @@ def test_full_size(width: int, depths: list[int], heads: list[int], unfused: Pat
         patch_embeds_hidden_size=width, hidden_size=8 * width, depths=depths, num_attention_heads=[4, 8, 16, 32]
     )
     encoder = ClapAudioEncoder(ClapAudioModelWithProjection(config), ClapMel.from_directory(unfused), name="full")
-    assert encoder(noise(2, 100_000), RATE).shape == (2, 512)
+    assert encoder(sounds(2, 100_000), RATE).shape == (2, 512)
