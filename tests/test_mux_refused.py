@@ -2,7 +2,7 @@
 
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -157,12 +157,13 @@ def test_a_video_of_no_length(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_fails_while_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Broken:
-        def demux(self, stream: object) -> object:
-            raise av.error.OSError(5, "Input/output error")
-
     packets = mux_module._packets
-    monkeypatch.setattr(mux_module, "_packets", lambda source, stream, video: packets(Broken(), stream, video))  # type: ignore[arg-type]
+
+    def broken() -> Iterator[av.Packet]:
+        raise av.error.OSError(5, "Input/output error")
+        yield
+
+    monkeypatch.setattr(mux_module, "_packets", lambda demuxed, video: packets(broken(), video))
     with pytest.raises(VideoError, match=r"a\.mp4: is cut off \(Input/output error\); copy or download it again"):
         mux(write_video(tmp_path / "a.mp4"), tone(), RATE, tmp_path / "b.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]

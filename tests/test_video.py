@@ -1,5 +1,6 @@
 """Which frames of a video come back, and how upright, how large and in which colours."""
 
+import io
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -158,6 +159,24 @@ def test_rotation_and_mirror(tmp_path: Path, rotation: int, mirror: bool) -> Non
     frames = read_frames(clip, head(2, 25.0), short_side=32)
     assert frames.images.shape[1:] == expected.shape
     assert_same_picture(frames.images[1], expected)
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+def test_rotation_in_the_exif_of_motion_jpeg(tmp_path: Path, orientation: int, turns: int) -> None:
+    template = write_video(tmp_path / "a.mov", images=[corners()] * 3, codec="mjpeg", pix_fmt="yuvj420p")
+    exif, jpeg, clip = Image.Exif(), io.BytesIO(), tmp_path / "b.mov"
+    exif[0x0112] = orientation
+    Image.fromarray(corners()).save(jpeg, "JPEG", exif=exif)
+    with av.open(str(template)) as source, av.open(str(clip), "w") as target:
+        copy = target.add_stream_from_template(source.streams.video[0], opaque=True)
+        for old in source.demux(video=0):
+            if old.size:
+                packet = av.Packet(jpeg.getvalue())
+                packet.stream, packet.pts, packet.dts, packet.time_base = copy, old.pts, old.dts, old.time_base
+                target.mux(packet)
+    expected = np.rot90(corners(), turns)
+    assert_same_picture(read_frames(clip, head(1, 25.0), short_side=32).images[0], expected)
+    assert (probe(clip).height, probe(clip).width) == expected.shape[:2]
 
 
 @pytest.mark.parametrize(

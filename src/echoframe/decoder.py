@@ -218,7 +218,12 @@ class _Axes(NamedTuple):
 
 def _axes(frame: VideoFrame) -> _Axes:
     """The nearest quarter turn of the display matrix; `VideoFrame.rotation` alone would lose a mirror."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV 18 fails on kinds of side data that it does not know, such as the EXIF block of a camera's Motion JPEG
+        turns = round(frame.rotation / 90) % 4  # anticlockwise
+        return _Axes(turns % 2 == 1, turns in (2, 3), turns in (1, 2))
     if data is None:
         return _Axes(False, False, False)
     # libavutil/display.h: (x, y) is shown at (a x + c y, b x + d y), in 16.16 fixed point

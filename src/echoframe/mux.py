@@ -183,7 +183,7 @@ def _write(video: Path, first: int, sound: np.ndarray, temporary: Path, out: Pat
             audio.bit_rate = _BIT_RATE[len(sound)]
             encoded = _encoded(audio, sound)
             ahead_s = -1.0
-            for packet in _packets(source, stream, video):
+            for packet in _packets(source.demux(stream), video):
                 # a second of sound ahead of the pictures: the muxer never has to hold more than that
                 while ahead_s < float((packet.dts or 0) * packet.time_base) + 1 and (heard := next(encoded, None)):
                     ahead_s = float((heard.pts or 0) * heard.time_base)
@@ -223,9 +223,9 @@ def _copied_stream(
     return copy
 
 
-def _packets(source: InputContainer, stream: VideoStream, video: Path) -> Iterator[Packet]:
+def _packets(demuxed: Iterator[Packet], video: Path) -> Iterator[Packet]:
     try:
-        for packet in source.demux(stream):
+        for packet in demuxed:
             if packet.size:
                 yield packet
     except av.error.FFmpegError as error:
