@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 .PHONY: demo test test-all lint bench clean
 
 demo: $(VENV)/.base
-	$(BIN)/echoframe generate demo/clip.mp4 -o out --seed 0 --picture
+	mkdir -p out && $(BIN)/echoframe generate demo/clip.mp4 -o out --seed 0 --picture
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90

@@ -28,7 +28,9 @@ def read_audio(path: Path, *, sample_rate: int | None = None) -> tuple[Float[Ten
     try:
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{path}: not a sound file that can be read ({error}); expected WAV, FLAC, OGG or MP3") from error
+        raise AudioError(
+            f"{path}: not a sound file that can be read ({error}); expected WAV, FLAC, OGG or MP3"
+        ) from error
     if samples.shape[0] == 0:
         raise AudioError(f"{path}: holds no samples; give a sound file that is not empty")
     if not np.isfinite(samples).all():
@@ -39,7 +41,9 @@ def read_audio(path: Path, *, sample_rate: int | None = None) -> tuple[Float[Ten
     return resample(mono, rate, sample_rate), sample_rate
 
 
-def resample(waveform: Float[Tensor, "channels samples"], from_rate: int, to_rate: int) -> Float[Tensor, "channels out"]:
+def resample(
+    waveform: Float[Tensor, "channels samples"], from_rate: int, to_rate: int
+) -> Float[Tensor, "channels out"]:
     """`waveform` at another sample rate (Hz), by soxr's high-quality sinc: (C, S) -> (C, about S * to / from)."""
     if from_rate == to_rate:
         return waveform

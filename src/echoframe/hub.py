@@ -1,8 +1,8 @@
 """Models whose parts lie in several repositories of the Hugging Face hub: what they are, fetching them, finding them.
 
 A repository is pinned to a commit. Where none is known, "main" is resolved when the model is pulled, and the commit
-is written to echoframe.lock.json in the cache: every later load takes that one. Only safetensors, JSON and text are
-ever fetched; nothing is unpickled.
+is written to echoframe.lock.json in the cache: every later load takes that one. Safetensors, JSON and text are fetched;
+a pickle only where a folder of weights has no safetensors, and then `convert_hub` turns it into one at once.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import HTTPError
 
+from echoframe.convert_hub import check_converted, convert_snapshot, converted_folder, is_converted, pickle_names
 from echoframe.errors import BundleError
 from echoframe.manifest import Manifest, Part, Space
 from echoframe.mapper import read_json, write_json
@@ -26,7 +27,7 @@ _UNREACHABLE = (OSError, HTTPError)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Repo:
-    """A hub repository. revision: a commit, or "main". weights: folders in it that have to hold safetensors."""
+    """A hub repository. revision: a commit, or "main". weights: folders in it that have to hold some."""
 
     id: str
     licence: str
@@ -88,7 +89,8 @@ def repos_of(name: str) -> dict[str, Repo]:
 def pull(name: str, *, cache_dir: Path | None = None) -> dict[str, Path]:
     """Fetches what `name` needs into the hub's cache: part name to directory. What is there already is not fetched.
 
-    Raises BundleError if the hub cannot be reached, does not know a repository, or has only pickled weights of it.
+    Weights that the hub has only as pickles are converted, and the directory is that of the converted repository.
+    Raises BundleError if the hub cannot be reached, does not know a repository, or has weights that are not plain.
     """
     repos = repos_of(name)
     if not repos:
@@ -100,20 +102,15 @@ def pull(name: str, *, cache_dir: Path | None = None) -> dict[str, Path]:
             commit = repo.revision
             if not _COMMIT.fullmatch(commit):
                 commit = HfApi().model_info(repo.id, revision=repo.revision).sha or repo.revision
-            folder = snapshot_download(
-                repo.id,
-                revision=commit,
-                cache_dir=cache_dir,
-                allow_patterns=list(WANTED),
-                ignore_patterns=list(UNWANTED),
-            )
+            own = converted_folder(_cache(cache_dir), repo.id, commit)
+            folder = own if is_converted(own) else _download(repo, commit, cache_dir)
         except _UNREACHABLE as error:
             raise BundleError(
                 f"{repo.id}: cannot be fetched from the hub ({_first_line(error)}); check the network and the name, "
                 f'then "echoframe models pull {name}" again; or work without it: "mini" comes with the package'
             ) from error
-        found[part] = Path(folder)
-        _check_weights(repo, found[part])
+        pickled = _without_safetensors(repo, folder)
+        found[part] = convert_snapshot(folder, own, parts=pickled) if pickled else folder
         if commit != repo.revision:
             _write_lock(repo.id, commit, cache_dir)
     return found
@@ -125,22 +122,60 @@ def locate(name: str, *, cache_dir: Path | None = None) -> dict[str, Path]:
     for part, repo in repos_of(name).items():
         revision = repo.revision if _COMMIT.fullmatch(repo.revision) else _read_lock(cache_dir).get(repo.id, "main")
         try:
-            folder = snapshot_download(
-                repo.id,
-                revision=str(revision),
-                cache_dir=cache_dir,
-                local_files_only=True,
-                allow_patterns=list(WANTED),
-                ignore_patterns=list(UNWANTED),
-            )
+            found[part] = _in_cache(repo, str(revision), cache_dir)
         except _UNREACHABLE as error:
             raise BundleError(
                 f"{name}: {repo.id} is not on this machine (looked in {_cache(cache_dir)}); "
                 f'"echoframe models pull {name}" fetches it once, or work without it: "mini" comes with the package'
             ) from error
-        found[part] = Path(folder)
-        _check_weights(repo, found[part])
+        pickled = _without_safetensors(repo, found[part])
+        if pickled:
+            raise BundleError(
+                f"{repo.id}: no safetensors in {', '.join(pickled)} ({found[part]}), and pickles are not read; "
+                f'"echoframe models pull {name}" converts them once'
+            )
     return found
+
+
+def _download(repo: Repo, commit: str, cache_dir: Path | None) -> Path:
+    folder = Path(
+        snapshot_download(
+            repo.id,
+            revision=commit,
+            cache_dir=cache_dir,
+            allow_patterns=list(WANTED),
+            ignore_patterns=list(UNWANTED),
+        )
+    )
+    pickled = _without_safetensors(repo, folder)
+    if pickled:
+        names = pickle_names(pickled)
+        folder = Path(snapshot_download(repo.id, revision=commit, cache_dir=cache_dir, allow_patterns=names))
+    return folder
+
+
+def _in_cache(repo: Repo, revision: str, cache_dir: Path | None) -> Path:
+    """The converted repository where there is one, else the hub's own snapshot of it."""
+    cache = _cache(cache_dir)
+    own = converted_folder(cache, repo.id, revision)
+    if is_converted(own):
+        return own
+    folder = Path(
+        snapshot_download(
+            repo.id,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=True,
+            allow_patterns=list(WANTED),
+            ignore_patterns=list(UNWANTED),
+        )
+    )
+    own = converted_folder(cache, repo.id, folder.name)  # revision may have been "main"
+    return own if is_converted(own) else folder
+
+
+def _without_safetensors(repo: Repo, folder: Path) -> list[str]:
+    return [part for part in repo.weights if not any((folder / part).glob("*.safetensors"))]
 
 
 def hub_manifest(name: str, folders: dict[str, Path]) -> tuple[Manifest, str]:
@@ -175,8 +210,11 @@ def check_blobs(folder: Path) -> int:
     """Hashes every file of a snapshot against the name the hub's cache gave it; returns how many could be checked.
 
     The cache names a file by its sha256 (large files) or its git hash, and links to it; copies, as on some Windows
-    machines, carry no name to check. Raises BundleError at the first that was altered.
+    machines, carry no name to check. A converted repository has a list of its own. Raises BundleError at the first
+    that was altered.
     """
+    if is_converted(folder):
+        return check_converted(folder)
     checked = 0
     for path in sorted(path for path in folder.rglob("*") if path.is_symlink()):
         expected = path.resolve().name
@@ -194,15 +232,6 @@ def check_blobs(folder: Path) -> int:
             )
         checked += 1
     return checked
-
-
-def _check_weights(repo: Repo, folder: Path) -> None:
-    missing = [part for part in repo.weights if not any((folder / part).glob("*.safetensors"))]
-    if missing:
-        raise BundleError(
-            f"{repo.id}: no safetensors in {', '.join(missing)} ({folder}), and pickles are not read; write them with "
-            "save_pretrained(safe_serialization=True) where you trust the pickles, and load the folder by its path"
-        )
 
 
 def _cache(cache_dir: Path | None) -> Path:

@@ -66,14 +66,18 @@ def check_folder(folder: Path) -> None:
         trial.touch(exist_ok=False)
         trial.unlink()
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be written to ({error.strerror}); choose another folder with -o") from error
+        raise OutputError(
+            f"{folder}: cannot be written to ({error.strerror}); choose another folder with -o"
+        ) from error
 
 
 def check_sound_suffix(path: Path) -> None:
     """Raises OutputError unless the suffix of `path` is one of `SOUND_FORMATS`."""
     if path.suffix.lower() not in SOUND_FORMATS:
         known = ", ".join(SOUND_FORMATS)
-        raise OutputError(f'{path}: suffix "{path.suffix}" is not a sound format that can be written; use one of {known}')
+        raise OutputError(
+            f'{path}: suffix "{path.suffix}" is not a sound format that can be written; use one of {known}'
+        )
 
 
 def encode_sound(waveform: Float[np.ndarray, "channels samples"], sample_rate: int, *, suffix: str) -> bytes:

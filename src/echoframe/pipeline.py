@@ -307,12 +307,13 @@ def plan_windows(total: int, *, longest: int, overlap: int) -> list[tuple[int, i
     n_windows = math.ceil((total - overlap) / (longest - overlap))
     # equal lengths: a last window of the remainder alone could be too short to hold anything
     starts = [i * (total - overlap) // n_windows for i in range(n_windows)]
-    return [(start, start_of_next + overlap) for start, start_of_next in zip(starts, [*starts[1:], total - overlap])]
+    return [
+        (start, start_of_next + overlap)
+        for start, start_of_next in zip(starts, [*starts[1:], total - overlap], strict=True)
+    ]
 
 
-def add_faded(
-    joined: Float[Tensor, "1 total"], part: Float[Tensor, "1 samples"], start: int, *, n_fade: int
-) -> None:
+def add_faded(joined: Float[Tensor, "1 total"], part: Float[Tensor, "1 samples"], start: int, *, n_fade: int) -> None:
     """Lays `part` into `joined` at `start`; over the first `n_fade` samples it fades in while what is there fades out.
 
     Equal power (sin^2 + cos^2 = 1): neighbours are different noise, a linear fade of them would dip by 3 dB.
@@ -354,12 +355,32 @@ def load(
     name_or_path: str | Path = "mini", *, device: str = "auto", dtype: str = "auto", cache_dir: Path | None = None
 ) -> EchoFrame:
     """The cascade of a bundle, by name ("mini"), directory or hub id, on a device ("auto" takes a GPU if there is one)."""
-    return from_bundle(load_bundle(name_or_path, device=device, dtype=dtype, cache_dir=cache_dir), source=str(name_or_path))
+    return from_bundle(
+        load_bundle(name_or_path, device=device, dtype=dtype, cache_dir=cache_dir), source=str(name_or_path)
+    )
 
 
 def from_bundle(bundle: Bundle, *, source: str = "") -> EchoFrame:
-    """The cascade of a loaded bundle."""
-    raise NotImplementedError(bundle, source)
+    """The cascade of a loaded bundle. source: what it was asked for as, so that a result can be made again."""
+    identity = BundleId(
+        source=source or bundle.name,
+        name=bundle.name,
+        version=bundle.manifest.version,
+        revision=bundle.revision,
+        sha256=bundle.sha256,
+    )
+    return EchoFrame(
+        bundle.visual_encoder,
+        bundle.mapper,
+        bundle.generator,
+        audio_encoder=bundle.audio_encoder,
+        labels=bundle.labels,
+        clip_spec=bundle.clip_spec,
+        defaults=bundle.manifest.defaults,
+        identity=identity,
+        device=str(bundle.device),
+        dtype=str(bundle.dtype).removeprefix("torch."),
+    )
 
 
 def remake(

@@ -129,14 +129,20 @@ def read_provenance(path: Path) -> Provenance:
             f"{path}: cannot be read ({error.strerror}); give the JSON that EchoFrame wrote beside a sound"
         ) from error
     except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error}); give the JSON that EchoFrame wrote beside a sound") from error
+        raise InputError(
+            f"{path}: not valid JSON ({error}); give the JSON that EchoFrame wrote beside a sound"
+        ) from error
     found = values.get("format") if isinstance(values, dict) else type(values).__name__
     if found != FORMAT:
-        raise InputError(f'{path}: format "{found}", expected "{FORMAT}"; give the JSON that EchoFrame wrote beside a sound')
+        raise InputError(
+            f'{path}: format "{found}", expected "{FORMAT}"; give the JSON that EchoFrame wrote beside a sound'
+        )
     try:
         return from_dict(Provenance, values, name=str(path))
     except (ConfigError, TypeError) as error:
-        raise InputError(f"{path}: {error}; the file was altered, or written by another version of EchoFrame") from error
+        raise InputError(
+            f"{path}: {error}; the file was altered, or written by another version of EchoFrame"
+        ) from error
 
 
 def find_provenance(path: Path) -> Provenance | None:
@@ -177,6 +183,12 @@ def check_same_bundle(provenance: Provenance, found: BundleId) -> None:
 def changed_versions(provenance: Provenance, machine: Machine) -> list[str]:
     """What differs between then and now, as "torch 2.6.0 -> 2.7.1": the samples may differ in their last bits."""
     then, now = dict(provenance.machine.versions), dict(machine.versions)
-    then |= {"python": provenance.machine.python, "device": provenance.machine.device, "dtype": provenance.machine.dtype}
+    then |= {
+        "python": provenance.machine.python,
+        "device": provenance.machine.device,
+        "dtype": provenance.machine.dtype,
+    }
     now |= {"python": machine.python, "device": machine.device, "dtype": machine.dtype}
-    return [f"{name} {then.get(name)} -> {now.get(name)}" for name in sorted(then | now) if then.get(name) != now.get(name)]
+    return [
+        f"{name} {then.get(name)} -> {now.get(name)}" for name in sorted(then | now) if then.get(name) != now.get(name)
+    ]

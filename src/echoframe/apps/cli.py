@@ -1,0 +1,199 @@
+"""The command: arguments in, one line per failure out. All it does is in `jobs`, `pipeline` and `bundle`.
+
+Nothing heavy is imported before the arguments are known to be right: `echoframe --help` loads no torch.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from echoframe.errors import EchoFrameError, InputError
+
+OK, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="echoframe", description="Gives a silent video its sound.")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="generate | models")
+    _add_generate(commands.add_parser("generate", help="make the sound of films and stills"))
+    _add_models(commands.add_parser("models", help="list, describe, fetch and check models"))
+    return parser
+
+
+def _add_generate(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Makes NAME.wav, for a film NAME.mp4 with the sound in it, and NAME.json that says how to make them again. "
+        "Clips that are done are skipped; two clips of the same name cannot share an output folder."
+    )
+    add = parser.add_argument
+    add("inputs", nargs="*", metavar="CLIP", help="films and stills, folders of them, or quoted globs")
+    add("-o", "--out", type=Path, metavar="OUT", help="a folder, or NAME.wav/.flac/.mp3/.mp4/... [this folder]")
+    add("--model", metavar="NAME", help="a known model, a bundle's folder or a hub repository [mini]")
+    add("--seed", type=int, default=0, help="another number, another sound [0]")
+    add("--duration", type=float, metavar="S", help="seconds of sound [the film's length; 10 for a still]")
+    add("--candidates", type=int, default=1, metavar="K", help="make K, keep the one nearest to what was seen [1]")
+    add("--steps", type=int, metavar="N", help="denoising steps [the model's own]")
+    add("--guidance", type=float, metavar="G", help="1 is none, more follows the picture harder [the model's own]")
+    add("--scheduler", metavar="NAME", help="ddim, dpm++2m, unipc, ... [the model's own]")
+    add("--mux", action=argparse.BooleanOptionalAction, default=True, help="write the film with its sound [yes]")
+    add("--original-level", type=float, metavar="DB", help="mix the film's own sound under, at this level [dropped]")
+    add("--picture", action="store_true", help="draw frames, spectrogram and nearest labels as NAME.png")
+    add("--from", dest="record", type=Path, metavar="JSON", help="make the same samples again as this JSON says")
+    add("--device", default="auto", help="auto, cpu, cuda, mps [auto]")
+    add("--dtype", default="auto", help="auto, float32, float16, bfloat16 [auto]")
+    add("--force", action="store_true", help="allow more than an hour of sound")
+    add("--debug", action="store_true", help="show where a failure came from")
+    parser.set_defaults(run=generate)
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="what", metavar="list | info | pull | check", required=True)
+    about = {
+        "list": "every known model, and whether it is on this machine",
+        "info": "parts, licences and sources of a model",
+        "pull": "fetch a model from the hub, once",
+        "check": "check every file's hash and that all parts fit together",
+    }
+    for name, function in (("list", list_models), ("info", show_model), ("pull", pull_model), ("check", check_model)):
+        command = commands.add_parser(name, help=about[name], description=about[name])
+        if name != "list":
+            command.add_argument("model", help="a name from the list, a bundle's folder or a hub repository")
+        command.add_argument("--debug", action="store_true", help="show where a failure came from")
+        command.set_defaults(run=function)
+
+
+def generate(args: argparse.Namespace) -> int:
+    from echoframe.apps.progress import Reporter
+    from echoframe.jobs import Request, check_request, find_clips, plan_jobs, run_job, write_results
+    from echoframe.pipeline import load, remake
+    from echoframe.provenance import read_provenance
+    from echoframe.video import probe
+
+    request = Request(
+        seed=args.seed,
+        duration_s=args.duration,
+        steps=args.steps,
+        guidance=args.guidance,
+        scheduler=args.scheduler,
+        candidates=args.candidates,
+        force=args.force,
+        original_level_db=args.original_level,
+    )
+    check_request(request)
+    record = read_provenance(args.record) if args.record else None
+    inputs = args.inputs or ([record.input.path] if record else [])
+    if not inputs:
+        raise InputError("no clip; give a film, a still or a folder of them: echoframe generate clip.mp4")
+    clips = find_clips(inputs)
+    if record and len(clips) > 1:
+        raise InputError(f"{args.record}: was made from one clip, {len(clips)} are given; give that one or none")
+    if len(clips) == 1:
+        probe(clips[0])  # a wrong file is told before the model is loaded
+    jobs = plan_jobs(clips, args.out or Path("."), with_film=args.mux, with_picture=args.picture)
+    source = args.model or (record.bundle.source if record else "mini")
+    model = load(source, device=args.device, dtype=args.dtype)
+
+    with Reporter(len(jobs)) as reporter:
+        for job in jobs:
+            report = reporter.begin(str(job.clip))
+            try:
+                if record:
+                    write_results(remake(model, record, path=job.clip, progress=report), job, record.original_level_db)
+                    made = True
+                else:
+                    made = run_job(model, job, request, progress=report)
+            except EchoFrameError as error:
+                if len(jobs) == 1 or args.debug:
+                    raise
+                reporter.failed(str(error))
+            else:
+                names = ", ".join(str(path) for path in job.outputs)
+                reporter.done(f"{job.clip} -> {names}" if made else f"{job.clip}: done before ({names})")
+    return SOME_FAILED if reporter.n_failed else OK
+
+
+def list_models(_: argparse.Namespace) -> int:
+    from echoframe.bundle import EMBEDDED, find_bundle
+    from echoframe.hub import HUB_MODELS
+
+    about = dict.fromkeys(EMBEDDED, "the embedded model: small, needs no network")
+    about |= {name: model.about for name, model in HUB_MODELS.items()}
+    for name, text in about.items():
+        try:
+            find_bundle(name)
+            state = "here"
+        except EchoFrameError:
+            state = "pull"
+        print(f"{name:20} {state:5} {text}")
+    return OK
+
+
+def show_model(args: argparse.Namespace) -> int:
+    from echoframe.bundle import find_bundle
+
+    located = find_bundle(args.model)
+    manifest = located.manifest
+    print(f"{manifest.name} {manifest.version}, {manifest.sample_rate} Hz, licence {manifest.licence}")
+    for name, part in manifest.parts.items():
+        spaces = " -> ".join(str(space) for space in (part.takes, part.gives) if space)
+        print(f"  {name:15} {part.kind:20} {part.licence:24} {spaces}")
+        print(f"  {'':15} {part.source}")
+    options = manifest.defaults
+    print(f"  by default {options.steps} steps of {options.scheduler}, guidance {options.guidance:g}")
+    print(f"  revision {located.revision or 'none'}, sha256 {located.sha256}")
+    return OK
+
+
+def pull_model(args: argparse.Namespace) -> int:
+    from echoframe.bundle import EMBEDDED
+    from echoframe.hub import pull
+
+    if args.model in EMBEDDED:
+        print(f"{args.model} comes with the package: nothing to fetch")
+        return OK
+    for name, folder in pull(args.model).items():
+        print(f"{name:15} {folder}")
+    return OK
+
+
+def check_model(args: argparse.Namespace) -> int:
+    from echoframe.bundle import check_bundle
+
+    for line in check_bundle(args.model, device="cpu"):
+        print(line)
+    return OK
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code: 0, 1 if some clips failed, 2 for bad input, 130 after Ctrl-C."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.version:
+        import echoframe
+
+        print(f"echoframe {echoframe.__version__}")
+        return OK
+    run: Callable[[argparse.Namespace], int] | None = getattr(args, "run", None)
+    if run is None:
+        parser.print_help()
+        return BAD_INPUT
+    try:
+        return run(args)
+    except EchoFrameError as error:
+        if args.debug:
+            raise
+        print(f"echoframe: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("echoframe: interrupted; what was finished is kept, nothing is half written", file=sys.stderr)
+        return INTERRUPTED

@@ -1,0 +1,68 @@
+"""How a long run shows itself: a bar with rate and time left on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+
+class Reporter:
+    """Counts clips; the bar moves within a clip too. Everything goes to standard error, but for the results' lines."""
+
+    def __init__(self, n_clips: int) -> None:
+        self.n_clips, self.n_done, self.n_failed = n_clips, 0, 0
+        self._bar: Any = None
+        self._task: Any = None
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+            )
+            self._task = self._bar.add_task("loading", total=self.n_clips, rate="")
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        if kind is None and self.n_clips > 1:
+            print(f"{self.n_done} of {self.n_clips} clips done, {self.n_failed} failed", file=sys.stderr)
+
+    def begin(self, name: str) -> Any:
+        """Names the clip at work; returns the callback for the steps within it."""
+        if self._bar is None:
+            return None
+        self._bar.update(self._task, description=name[-40:])
+        return lambda step, n_steps: self._bar.update(self._task, completed=self._finished + step / n_steps)
+
+    @property
+    def _finished(self) -> int:
+        return self.n_done + self.n_failed
+
+    def done(self, line: str) -> None:
+        """One clip more; `line` says what was written."""
+        self.n_done += 1
+        self._show(line, sys.stdout)
+
+    def failed(self, line: str) -> None:
+        """One clip that could not be made."""
+        self.n_failed += 1
+        self._show(f"echoframe: {line}", sys.stderr)
+
+    def _show(self, line: str, stream: Any) -> None:
+        if self._bar is None:
+            print(line, file=stream, flush=True)
+            return
+        minutes = (time.monotonic() - self._began) / 60
+        self._bar.update(self._task, completed=self._finished, rate=f"{self._finished / minutes:.1f} clips/min")
+        self._bar.console.print(line, highlight=False, soft_wrap=True)

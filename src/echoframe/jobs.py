@@ -1,0 +1,237 @@
+"""Clips to files: which files a run makes of which clips, what is done already, and writing one clip's results.
+
+A clip's results are a sound, for a film the film with that sound, maybe a picture, and a JSON that says how they were
+made. They appear together or not at all, the JSON last; a clip whose JSON names files that are there is done.
+"""
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PIL import Image
+
+from echoframe.errors import InputError, OutputError
+from echoframe.mux import MUX_FORMATS, mux, mux_suffix
+from echoframe.output import SOUND_FORMATS, atomic_files, check_folder, encode_sound
+from echoframe.pipeline import EchoFrame, Progress, Sound, check_duration
+from echoframe.poster import draw_poster
+from echoframe.provenance import Provenance, Settings, check_replaceable, file_sha256, find_provenance, to_json
+from echoframe.schedulers import SampleOptions
+from echoframe.stills import PICTURE_SUFFIXES
+from echoframe.video import VIDEO_SUFFIXES, probe
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What was asked for; None where the model's or the clip's own value is to be taken."""
+
+    seed: int = 0
+    duration_s: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    scheduler: str | None = None
+    candidates: int = 1
+    force: bool = False
+    original_level_db: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One clip and the files to make of it. film: a film's copy with the sound; picture: the PNG to look at."""
+
+    clip: Path
+    sound: Path | None
+    film: Path | None
+    picture: Path | None
+    record: Path
+
+    @property
+    def outputs(self) -> list[Path]:
+        """All files in the order they appear, the JSON last."""
+        return [path for path in (self.sound, self.film, self.picture, self.record) if path is not None]
+
+
+def check_request(request: Request) -> None:
+    """Raises InputError for a value that no model can work with, before one is loaded."""
+    options = SampleOptions()
+    options = SampleOptions(
+        steps=options.steps if request.steps is None else request.steps,
+        guidance=options.guidance if request.guidance is None else request.guidance,
+        scheduler=request.scheduler or options.scheduler,
+    )
+    settings = Settings(
+        seed=request.seed,
+        duration_s=1.0 if request.duration_s is None else request.duration_s,
+        steps=options.steps,
+        guidance=options.guidance,
+        scheduler=options.scheduler,
+        candidates=request.candidates,
+    )
+    check_duration(settings.duration_s, force=request.force)
+
+
+def find_clips(inputs: Sequence[str]) -> list[Path]:
+    """The clips that files, folders and globs name, each once, in the order given; a folder's own, sorted by name.
+
+    Raises InputError for a name that is nothing, or a folder or glob without clips. A file is not opened yet.
+    """
+    clips: dict[Path, None] = {}
+    for name in inputs:
+        path = Path(name)
+        if path.is_dir():
+            found = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES)
+            if not found:
+                raise InputError(f"{path}: a folder with no films or pictures in it; give a file, or another folder")
+        elif not path.exists() and glob.has_magic(name):
+            found = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if Path(match).is_file()]
+            if not found:
+                raise InputError(f"{name}: matches no file; check the pattern")
+        else:
+            found = [path]
+        clips.update(dict.fromkeys(found))
+    return list(clips)
+
+
+def plan_jobs(clips: Sequence[Path], out: Path, *, with_film: bool = True, with_picture: bool = False) -> list[Job]:
+    """What to make of each clip. out: a folder that is there, or for a single clip the name of a sound or film file.
+
+    Raises InputError or OutputError if two clips would make the same file, or an output would be one of the clips.
+    """
+    named = out.suffix.lower() in SOUND_FORMATS or out.suffix.lower() in MUX_FORMATS
+    if named and not out.is_dir():
+        if len(clips) > 1:
+            raise InputError(f"{out}: one output file for {len(clips)} clips; give a folder with -o")
+        check_folder(out.parent)
+        jobs = [_named_job(clips[0], out, with_picture=with_picture)]
+    else:
+        check_folder(out)
+        jobs = [_job_in_folder(clip, out, with_film=with_film, with_picture=with_picture) for clip in clips]
+    _check_distinct(jobs)
+    return jobs
+
+
+def _named_job(clip: Path, out: Path, *, with_picture: bool) -> Job:
+    is_sound = out.suffix.lower() in SOUND_FORMATS
+    return Job(
+        clip=clip,
+        sound=out if is_sound else None,
+        film=None if is_sound else out,
+        picture=out.with_suffix(".png") if with_picture else None,
+        record=out.with_suffix(".json"),
+    )
+
+
+def _job_in_folder(clip: Path, folder: Path, *, with_film: bool, with_picture: bool) -> Job:
+    film = None
+    if with_film and clip.suffix.lower() not in PICTURE_SUFFIXES:
+        film = folder / f"{clip.stem}{_film_suffix(clip)}"
+        if film.resolve() == clip.resolve():
+            film = folder / f"{clip.stem}.sound{film.suffix}"
+    return Job(
+        clip=clip,
+        sound=folder / f"{clip.stem}.wav",
+        film=film,
+        picture=folder / f"{clip.stem}.png" if with_picture else None,
+        record=folder / f"{clip.stem}.json",
+    )
+
+
+def _film_suffix(clip: Path) -> str:
+    # a clip that cannot be read at all is reported when its turn comes, not while planning
+    return clip.suffix.lower() if clip.suffix.lower() in MUX_FORMATS or not clip.is_file() else mux_suffix(clip)
+
+
+def _check_distinct(jobs: Sequence[Job]) -> None:
+    clips = {job.clip.resolve() for job in jobs}
+    made: dict[Path, Path] = {}
+    for job in jobs:
+        for path in job.outputs:
+            resolved = path.resolve()
+            if resolved in clips:
+                raise OutputError(f"{path}: would overwrite an input; choose another name or folder with -o")
+            if resolved in made:
+                raise InputError(
+                    f"{job.clip} and {made[resolved]} would both make {path}; run them apart, each with its own -o"
+                )
+            made[resolved] = job.clip
+
+
+def settings_for(model: EchoFrame, clip: Path, request: Request) -> Settings:
+    """The settings of one clip, every default filled in."""
+    return model.resolve(
+        clip,
+        seed=request.seed,
+        duration_s=request.duration_s,
+        steps=request.steps,
+        guidance=request.guidance,
+        scheduler=request.scheduler,
+        candidates=request.candidates,
+        force=request.force,
+    )
+
+
+def is_done(model: EchoFrame, job: Job, settings: Settings, original_level_db: float | None) -> bool:
+    """Whether the job's files are there, unaltered, made by this bundle from this clip with these settings."""
+    found = find_provenance(job.record)
+    if found is None or found.settings != settings or found.original_level_db != original_level_db:
+        return False
+    if found.bundle.sha256 != model.identity.sha256 or found.input.sha256 != file_sha256(job.clip):
+        return False
+    wanted = {path.name for path in job.outputs} - {job.record.name}
+    files = {path.name: path for path in job.outputs if path.is_file()}
+    return wanted <= found.outputs.keys() & files.keys() and all(
+        file_sha256(files[name]) == found.outputs[name] for name in wanted
+    )
+
+
+def run_job(model: EchoFrame, job: Job, request: Request, *, progress: Progress | None = None) -> bool:
+    """Makes a job's files; False if they were there already. Raises EchoFrameError, and then leaves nothing new."""
+    settings = settings_for(model, job.clip, request)
+    _check_film(job)
+    if is_done(model, job, settings, request.original_level_db):
+        return False
+    check_replaceable(job.record)
+    write_results(model.render(job.clip, settings, progress=progress), job, request.original_level_db)
+    return True
+
+
+def _check_film(job: Job) -> None:
+    if job.film is not None and probe(job.clip).is_still:
+        raise InputError(f"{job.film}: {job.clip} is a still, a film with sound needs a film; give a sound file's name")
+
+
+def write_results(sound: Sound, job: Job, original_level_db: float | None) -> None:
+    """Writes sound, film, picture and JSON of a job: all of them, or none."""
+    made: dict[str, str] = {}
+    with atomic_files(job.outputs) as partials:
+        for path, partial in zip(job.outputs, partials, strict=True):
+            if path == job.sound:
+                partial.write_bytes(encode_sound(sound.waveform.numpy(), sound.sample_rate, suffix=path.suffix))
+            elif path == job.film:
+                mux(job.clip, sound.waveform, sound.sample_rate, partial, original_level_db=original_level_db)
+            elif path == job.picture:
+                _draw(sound, job.clip.name).save(partial, format="PNG")
+            else:
+                record = replace(sound.provenance, outputs=made, original_level_db=original_level_db)
+                partial.write_text(to_json(record), encoding="utf-8")
+                continue
+            made[path.name] = file_sha256(partial)
+
+
+def _draw(sound: Sound, title: str) -> Image.Image:
+    made_by: Provenance = sound.provenance
+    chosen = made_by.settings
+    subtitle = (
+        f"{made_by.bundle.name} {made_by.bundle.version}, seed {chosen.seed}, {chosen.steps} steps of "
+        f"{chosen.scheduler}, guidance {chosen.guidance:g}, {chosen.duration_s:.2f} s at {sound.sample_rate / 1000:g} kHz"
+    )
+    return draw_poster(
+        sound.waveform,
+        sound.sample_rate,
+        frames=sound.frames,
+        times_s=sound.times_s,
+        nearest=sound.nearest,
+        title=title,
+        subtitle=subtitle,
+    )
