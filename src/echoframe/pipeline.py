@@ -92,13 +92,13 @@ class _Seen:
     scores: list[list[float]] = field(default_factory=list)
     embeddings: list[Tensor] = field(default_factory=list)
 
-    def keep(self, frames: Frames, start_s: float, until_s: float) -> None:
+    def keep(self, frames: Frames, until_s: float) -> None:
         """Of one window, only the frames nearest to the times the picture wants: memory does not grow."""
         times = np.asarray(frames.times_s)
         while self.picture_times_s and self.picture_times_s[0] < until_s:
-            nearest = int(np.abs(times - (self.picture_times_s.pop(0) - start_s)).argmin())
+            nearest = int(np.abs(times - self.picture_times_s.pop(0)).argmin())
             self.images.append(frames.images[nearest].copy())
-            self.times_s.append(start_s + float(times[nearest]))
+            self.times_s.append(float(times[nearest]))
 
 
 class EchoFrame:
@@ -234,9 +234,10 @@ class EchoFrame:
         progress: Progress | None = None,
     ) -> tuple[Frames, Float[Tensor, "1 dim"], Float[Tensor, "candidates samples"]]:
         """The frames of one window, its target (unit length), and a sound for each of `seeds`."""
-        frames = read_frames(path, self.clip_spec, start_s=start_s, short_side=self.visual_encoder.short_side)
+        look_s = min(start_s, last_look_s(path))
+        frames = read_frames(path, self.clip_spec, start_s=look_s, short_side=self.visual_encoder.short_side)
         visual = self.visual_encoder(frames.images)  # (T, Dv)
-        mask = torch.from_numpy(seen_mask(frames.mask, frames.times_s, duration_s)).to(visual.device)
+        mask = torch.from_numpy(seen_mask(frames.mask, frames.times_s, look_s + duration_s)).to(visual.device)
         target = self.mapper(visual[None], mask[None])  # (1, Da)
         waveforms = self.generator.generate(
             target.expand(len(seeds), -1), duration_s=duration_s, seeds=seeds, options=options, progress=progress
@@ -259,7 +260,7 @@ class EchoFrame:
         frames, target, waveforms = self.imagine(
             path, start_s=start_s, duration_s=duration_s, seeds=seeds, options=options, progress=progress
         )
-        seen.keep(frames, start_s, start_s + duration_s)
+        seen.keep(frames, start_s + duration_s)
         if self.audio_encoder is None:
             seen.embeddings.append(target.float().cpu())
             return waveforms
@@ -337,11 +338,17 @@ def derived_seed(seed: int, *, window: int, candidate: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+def last_look_s(path: Path) -> float:
+    """The latest a window may begin to look, in seconds: at the last frame, which is held when the video has ended."""
+    info = probe(path)
+    return math.inf if info.is_still else max(0.0, info.duration_s - 1 / max(info.frame_rate, 1.0))
+
+
 def seen_mask(
-    real: Bool[np.ndarray, " frames"], times_s: Sequence[float], duration_s: float
+    real: Bool[np.ndarray, " frames"], times_s: Sequence[float], until_s: float
 ) -> Bool[np.ndarray, " frames"]:
-    """The frames a window of `duration_s` is made from: real ones within it. At least the first, held or not."""
-    mask = real & (np.asarray(times_s) < duration_s)
+    """The frames a window that ends at `until_s` is made from: real ones before it. At least the first, held or not."""
+    mask = real & (np.asarray(times_s) < until_s)
     mask[0] |= not mask.any()  # past the video's end its last frame is all there is
     return mask
 

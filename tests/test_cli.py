@@ -1,0 +1,309 @@
+"""The command as a user meets it: files that appear, one line per failure, exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from echoframe import jobs, pipeline
+from echoframe.apps import cli
+from echoframe.errors import OutputError
+from echoframe.video import probe
+from planted_video import write_video
+from tiny_bundles import write_tiny_clip_clap, write_tiny_mini
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "tiny"
+    write_tiny_mini(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("films")
+    write_video(folder / "one.mp4", n_frames=20, rate=Fraction(10))
+    write_video(folder / "two.mp4", n_frames=15, rate=Fraction(10))
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+def run(*args: object) -> int:
+    return cli.main([str(arg) for arg in args])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_film_becomes_sound_film_picture_and_record(bundle, films, out, capsys):
+    assert run("generate", films / "one.mp4", "-o", out, "--model", bundle, "--picture") == 0
+    assert names(out) == ["one.json", "one.mp4", "one.png", "one.wav"]
+    samples, rate = soundfile.read(out / "one.wav")
+    assert (len(samples), rate) == (32_000, 16_000)  # 20 frames at 10 fps
+    assert probe(out / "one.mp4").has_audio
+    assert Image.open(out / "one.png").width > 1000
+    assert "one.wav" in capsys.readouterr().out
+
+
+def test_a_second_run_skips_what_is_done_and_a_changed_file_is_made_again(bundle, films, out, capsys):
+    command = ["generate", films, "-o", out, "--model", bundle, "--no-mux", "--duration", 0.5]
+    assert run(*command) == 0
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert run(*command) == 0
+    assert capsys.readouterr().out.count("done before") == 2
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    (out / "one.wav").write_bytes(b"altered")
+    assert run(*command) == 0
+    assert capsys.readouterr().out.count("done before") == 1
+    assert soundfile.info(out / "one.wav").frames == 8000
+    assert run(*command, "--seed", 1) == 0
+    assert "done before" not in capsys.readouterr().out
+
+
+def test_from_a_record_the_same_samples_come_back(bundle, films, out, tmp_path):
+    assert run("generate", films / "one.mp4", "-o", out, "--model", bundle, "--candidates", 2, "--seed", 5) == 0
+    (tmp_path / "again").mkdir()
+    assert run("generate", "--from", out / "one.json", "-o", tmp_path / "again") == 0
+    assert (tmp_path / "again" / "one.wav").read_bytes() == (out / "one.wav").read_bytes()
+    then, now = (json.loads((folder / "one.json").read_text()) for folder in (out, tmp_path / "again"))
+    assert then["result"]["samples_sha256"] == now["result"]["samples_sha256"]
+    assert len(then["result"]["candidate_scores"][0]) == 2
+
+
+def test_a_record_of_another_clip_is_refused(bundle, films, out, capsys):
+    assert run("generate", films / "one.mp4", "-o", out, "--model", bundle, "--no-mux", "--duration", 0.2) == 0
+    assert run("generate", films / "two.mp4", "--from", out / "one.json", "-o", out) == 2
+    assert "the input has changed, give the original file" in capsys.readouterr().err
+    assert run("generate", films, "--from", out / "one.json", "-o", out) == 2
+    assert "was made from one clip, 2 are given" in capsys.readouterr().err
+
+
+def test_one_failure_among_many_is_counted(bundle, films, out, tmp_path, capsys):
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("no film")
+    assert run("generate", films / "one.mp4", bad, "-o", out, "--model", bundle, "--duration", 0.3) == 1
+    errors = capsys.readouterr().err
+    assert "bad.mp4" in errors
+    assert "1 of 2 clips done, 1 failed" in errors
+    assert names(out) == ["one.json", "one.mp4", "one.wav"]
+
+
+def test_a_still_and_globs_and_a_named_file(bundle, out, tmp_path):
+    Image.new("RGB", (64, 48), (200, 30, 30)).save(tmp_path / "still.png")
+    assert run("generate", tmp_path / "st*.png", "-o", out, "--model", bundle, "--duration", 0.4) == 0
+    assert names(out) == ["still.json", "still.wav"]
+    assert run("generate", tmp_path / "still.png", "-o", out / "named.flac", "--model", bundle, "--duration", 0.4) == 0
+    assert soundfile.info(out / "named.flac").frames == 6400
+
+
+def test_a_film_in_its_own_folder_keeps_its_name(bundle, tmp_path):
+    write_video(tmp_path / "film.mp4", n_frames=5, rate=Fraction(10))
+    before = (tmp_path / "film.mp4").read_bytes()
+    assert run("generate", tmp_path / "film.mp4", "-o", tmp_path, "--model", bundle) == 0
+    assert names(tmp_path) == ["film.json", "film.mp4", "film.sound.mp4", "film.wav"]
+    assert (tmp_path / "film.mp4").read_bytes() == before
+
+
+def test_clip_clap_audioldm_in_the_hubs_layout_with_the_bridge(films, out, tmp_path):
+    write_tiny_clip_clap(tmp_path / "hubbish")
+    command = ["generate", films / "one.mp4", "-o", out, "--model", tmp_path / "hubbish", "--picture"]
+    assert run(*command, "--duration", 0.5, "--candidates", 2) == 0
+    record = json.loads((out / "one.json").read_text())
+    assert len(record["result"]["nearest"]) == 5
+    samples, _ = soundfile.read(out / "one.wav")
+    assert np.isfinite(samples).all()
+    assert len(samples) == 8000
+
+
+BAD = [
+    (["nothing.mp4"], "nothing.mp4: no such file"),
+    (["empty"], "empty: a folder with no films or pictures in it"),
+    (["*.avi"], r"*.avi: matches no file; check the pattern"),
+    (["text.mp4"], "text.mp4: "),
+    (["zero.mp4"], "zero.mp4: "),
+    (["zip.mp4"], "zip.mp4: "),
+    (["cut.mp4"], "cut.mp4: "),
+    (["sound.wav"], "sound.wav: no video stream (found: audio"),
+    (["ok.mp4", "-o", "none"], "none: no such output folder"),
+    (["ok.mp4", "-o", "ok.mp4"], "ok.mp4: would overwrite an input"),
+    (["ok.mp4", "text.mp4", "-o", "one.wav"], "one.wav: one output file for 2 clips"),
+    (["ok.mp4", "other/ok.mp4", "-o", "empty"], "would both make empty/ok.wav"),
+    (["ok.mp4", "--duration", "0"], "duration 0.0 s: expected a number of seconds above 0"),
+    (["ok.mp4", "--duration", "-3"], "duration -3.0 s: expected a number of seconds above 0"),
+    (["ok.mp4", "--duration", "nan"], "duration nan s: expected a number of seconds above 0"),
+    (["ok.mp4", "--duration", "4000"], "duration 4000 s: longer than 3600 s; give --force"),
+    (["ok.mp4", "--steps", "0"], "steps 0: expected 1 to 1000"),
+    (["ok.mp4", "--guidance", "-1"], "guidance -1.0: expected a number from 0 up"),
+    (["ok.mp4", "--scheduler", "magic"], '"magic" is not known; choose one of ddim'),
+    (["ok.mp4", "--seed", "-1"], "seed -1: expected a whole number"),
+    (["ok.mp4", "--candidates", "0"], "candidates 0: expected 1 to 64"),
+    (["ok.mp4", "--model", "maxi"], '"maxi": no such model or directory; known models are mini, audioldm-s'),
+    (["ok.mp4", "--model", "audioldm-s"], '"echoframe models pull audioldm-s" fetches it once'),
+    (["ok.mp4", "--device", "cuda"], "cuda"),
+    (["still.png", "-o", "empty/a.mp4"], "is a still, a film with sound needs a film"),
+    (["--from", "text.mp4"], "text.mp4: not valid JSON"),
+    ([], "no clip; give a film, a still or a folder of them"),
+    (["ok.mp4", "--sedd", "3"], "unrecognized arguments: --sedd 3; see echoframe --help"),
+    (["ok.mp4", "--steps", "many"], "invalid int value: 'many'; see echoframe generate --help"),
+]
+
+
+@pytest.fixture(scope="session")
+def bad_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "empty").mkdir()
+    (folder / "other").mkdir()
+    write_video(folder / "ok.mp4", n_frames=10, rate=Fraction(10))
+    write_video(folder / "other" / "ok.mp4", n_frames=10, rate=Fraction(10))
+    (folder / "text.mp4").write_text("this is no film")
+    (folder / "zero.mp4").touch()
+    (folder / "zip.mp4").write_bytes(b"PK\x03\x04" + bytes(300))
+    (folder / "cut.mp4").write_bytes((folder / "ok.mp4").read_bytes()[:60])
+    soundfile.write(folder / "sound.wav", np.zeros(8000), 8000)
+    Image.new("RGB", (32, 32)).save(folder / "still.png")
+    return folder
+
+
+@pytest.mark.parametrize(("args", "words"), BAD, ids=[" ".join(args) or "nothing" for args, _ in BAD])
+def test_bad_input_is_one_line_and_writes_nothing(args, words, bad_folder, bundle, monkeypatch, capsys):
+    monkeypatch.chdir(bad_folder)
+    monkeypatch.setenv("HF_HUB_CACHE", str(bad_folder / "hub"))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    before = sorted(bad_folder.rglob("*"))
+    model = [] if "--model" in args else ["--model", str(bundle)]
+    try:
+        code = cli.main(["generate", *args, *model])
+    except SystemExit as stop:  # argparse's own complaints
+        code = stop.code
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert code == 2
+    assert len(lines) == 1
+    assert words in lines[0]
+    assert sorted(bad_folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("harm", ["missing", "resized", "flipped"])
+def test_a_harmed_bundle_is_named(harm, films, out, tmp_path, capsys):
+    write_tiny_mini(tmp_path / "harmed")
+    weights = tmp_path / "harmed" / "mapper" / "model.safetensors"
+    if harm == "missing":
+        weights.unlink()
+    else:
+        data = bytearray(weights.read_bytes())
+        data[-1] ^= 1
+        weights.write_bytes(data if harm == "flipped" else data[:-2])
+    assert run("generate", films / "one.mp4", "-o", out, "--model", tmp_path / "harmed") == 2
+    error = capsys.readouterr().err
+    assert "mapper/model.safetensors" in error
+    assert {"missing": "missing, expected", "resized": "bytes, expected", "flipped": "altered"}[harm] in error
+    assert names(out) == []
+
+
+def test_a_full_disk_leaves_nothing(bundle, films, out, capsys, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert run("generate", films / "one.mp4", "-o", out, "--model", bundle, "--duration", 0.2) == 2
+    assert "the disk is full" in capsys.readouterr().err
+    assert names(out) == []
+
+
+def test_debug_shows_the_trace(bundle, films, out):
+    with pytest.raises(OutputError, match="no such output folder"):
+        run("generate", films / "one.mp4", "-o", out / "none", "--model", bundle, "--debug")
+
+
+def test_interrupted_between_writing_leaves_no_half_file(bundle, films, out, capsys, monkeypatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs, "mux", interrupted)
+    assert run("generate", films / "one.mp4", "-o", out, "--model", bundle, "--duration", 0.2) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert names(out) == []
+
+
+def test_ctrl_c_ends_a_real_process_with_130(bundle, films, out):
+    command = [sys.executable, "-m", "echoframe", "generate", str(films / "one.mp4"), "-o", str(out)]
+    command += ["--model", str(bundle), "--steps", "1000"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "src"})
+    time.sleep(6.0)  # somewhere between importing and sampling: wherever it is, it has to stop cleanly
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert names(out) == []
+
+
+def test_models_list_info_check(bundle, capsys):
+    assert run("models", "list") == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in ("mini", "audioldm-s", "audioldm-m-vitb32"))
+    assert run("models", "info", bundle) == 0
+    assert "residual_mlp" in capsys.readouterr().out
+    assert run("models", "check", bundle) == 0
+    assert "mapper: residual_mlp, 2 files with the right size and sha256" in capsys.readouterr().out
+    assert run("models", "pull", "mini") == 0
+    assert "comes with the package" in capsys.readouterr().out
+    assert run("models", "info", "maxi") == 2
+    assert "known models are mini" in capsys.readouterr().err
+
+
+def test_pulling_without_a_hub_says_how_to_go_on(monkeypatch, tmp_path, capsys):
+    def unreachable(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("echoframe.hub.snapshot_download", unreachable)
+    monkeypatch.setattr("echoframe.hub.HfApi.model_info", unreachable)
+    assert run("models", "pull", "audioldm-s") == 2
+    assert 'work without it: "mini" comes with the package' in capsys.readouterr().err
+
+
+def test_version_and_no_command(capsys):
+    assert run("--version") == 0
+    assert capsys.readouterr().out.startswith("echoframe 0.")
+    assert run() == 2
+    assert "generate" in capsys.readouterr().out
+
+
+def test_a_bar_on_a_terminal(bundle, films, out, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert run("generate", films, "-o", out, "--model", bundle, "--duration", 0.2, "--no-mux") == 0
+    assert "2/2" in capsys.readouterr().err
+
+
+def test_help_loads_no_torch():
+    code = (
+        "import sys, echoframe\nfrom echoframe.apps.cli import main\n"
+        "try:\n    main(['generate', '--help'])\nexcept SystemExit:\n    pass\n"
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules, 'heavy imports'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_longer_sound_than_the_film_holds_the_last_frame(bundle, films, out):
+    assert run("generate", films / "one.mp4", "-o", out, "--model", bundle, "--duration", 21, "--no-mux") == 0
+    assert soundfile.info(out / "one.wav").frames == 21 * 16_000
+
+
+def test_windows_of_a_long_film_see_their_own_frames(bundle, tmp_path):
+    write_video(tmp_path / "long.mp4", n_frames=48, rate=Fraction(2))  # 24 s
+    sound = pipeline.load(bundle).generate(tmp_path / "long.mp4")
+    assert sound.times_s == pytest.approx([1.5 + 3 * i for i in range(8)], abs=1.3)  # the middles of eight parts
+    assert len({frame.mean() for frame in sound.frames}) == 8
