@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -53,6 +53,7 @@ class GeneratorConfig:
             raise ConfigError(f"generator: max_duration_s {self.max_duration_s}; expected seconds above 0")
 
 
+@runtime_checkable
 class Generator(Protocol):
     """Sound from an audio embedding. dim: numbers in a target; sample_rate in Hz; max_duration_s in seconds."""
 

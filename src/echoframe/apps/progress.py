@@ -3,7 +3,7 @@
 import sys
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 
 class Reporter:
@@ -15,7 +15,7 @@ class Reporter:
         self._task: Any = None
         self._began = time.monotonic()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Reporter":
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
