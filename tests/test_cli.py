@@ -57,7 +57,8 @@ def test_a_film_becomes_sound_film_picture_and_record(bundle, films, out, capsys
     samples, rate = soundfile.read(out / "one.wav")
     assert (len(samples), rate) == (32_000, 16_000)  # 20 frames at 10 fps
     assert probe(out / "one.mp4").has_audio
-    assert Image.open(out / "one.png").width > 1000
+    with Image.open(out / "one.png") as picture:
+        assert picture.width > 1000
     assert "one.wav" in capsys.readouterr().out
 
 

@@ -8,7 +8,7 @@ import torch
 from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
 import peers
-from echoframe.encoders import load_audio_encoder, read_encoder, write_encoder
+from echoframe.encoders import load_audio_encoder, read_encoder
 from echoframe.encoders.aisfx import (
     AisfxConfig,
     AisfxEncoder,
@@ -19,6 +19,7 @@ from echoframe.encoders.aisfx import (
 )
 from echoframe.encoders.convert import convert_aisfx
 from echoframe.errors import AudioError, BundleError
+from echoframe.weights import save_part
 from test_encoders_convert import aisfx_checkpoint
 
 
@@ -38,7 +39,7 @@ def directory(tmp_path: Path) -> Path:
         elif tensor.ndim == 4:
             tensor.copy_(torch.randn(tensor.shape, generator=random) * (2 / tensor[0].numel()) ** 0.5)
         assert name
-    write_encoder(tmp_path / "aisfx", {"kind": "aisfx", "width": 4}, {**tensors, "mean": torch.zeros(32)})
+    save_part(tmp_path / "aisfx", {"kind": "aisfx", "width": 4}, {**tensors, "mean": torch.zeros(32)})
     return tmp_path / "aisfx"
 
 
@@ -177,15 +178,15 @@ def test_no_samples_and_no_numbers_are_refused(directory: Path) -> None:
 
 def test_config_with_an_unknown_key_is_refused(directory: Path) -> None:
     config, tensors = read_encoder(directory, "aisfx")
-    write_encoder(directory, {**config, "depth": 3}, tensors)
+    save_part(directory, {**config, "depth": 3}, tensors)
     with pytest.raises(BundleError, match=r"config\.json: unknown key depth; known keys are width"):
         AisfxEncoder.from_directory(directory)
 
 
 def test_config_of_another_width_is_refused(directory: Path) -> None:
     _, tensors = read_encoder(directory, "aisfx")
-    write_encoder(directory, {"kind": "aisfx", "width": 8}, tensors)
-    with pytest.raises(BundleError, match=r"model\.safetensors: weights do not fit config\.json .*size mismatch"):
+    save_part(directory, {"kind": "aisfx", "width": 8}, tensors)
+    with pytest.raises(BundleError, match=r"model\.safetensors: mean: found \(32,\), expected \(64,\)"):
         AisfxEncoder.from_directory(directory)
 
 

@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 
 import peers
-from echoframe.encoders import as_images, efficientnet_lite, load_visual_encoder, read_encoder, write_encoder
+from echoframe.encoders import as_images, efficientnet_lite, load_visual_encoder, read_encoder
 from echoframe.encoders.convert import convert_efficientnet_lite
 from echoframe.encoders.efficientnet_lite import EfficientNetLiteEncoder, Output, centre_square, pad_same
 from echoframe.errors import BundleError
+from echoframe.weights import save_part
 from test_encoders_convert import lite_checkpoint
 
 TIGER_CAT, TABBY, EGYPTIAN_CAT = 282, 281, 285
@@ -41,7 +42,7 @@ def encoder(directory: Path) -> EfficientNetLiteEncoder:
 
 def with_output(directory: Path, out: Path, output: Output) -> EfficientNetLiteEncoder:
     _, tensors = read_encoder(directory, "efficientnet_lite")
-    write_encoder(out, {"kind": "efficientnet_lite", "output": output}, tensors)
+    save_part(out, {"kind": "efficientnet_lite", "output": output}, tensors)
     return EfficientNetLiteEncoder.from_directory(out)
 
 
@@ -168,7 +169,7 @@ def test_half_precision_is_close(directory: Path, encoder: EfficientNetLiteEncod
 
 def test_unknown_output_is_refused(directory: Path, tmp_path: Path) -> None:
     _, tensors = read_encoder(directory, "efficientnet_lite")
-    write_encoder(tmp_path, {"kind": "efficientnet_lite", "output": "words"}, tensors)
+    save_part(tmp_path, {"kind": "efficientnet_lite", "output": "words"}, tensors)
     message = r'output "words" is not known; choose probabilities, logits, features'
     with pytest.raises(BundleError, match=message):
         EfficientNetLiteEncoder.from_directory(tmp_path)

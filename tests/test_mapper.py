@@ -7,7 +7,6 @@ from typing import get_args
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from echoframe.errors import BundleError, ConfigError, InputError
@@ -18,9 +17,7 @@ from echoframe.mapper import (
     build_mapper,
     load_mapper,
     masked_mean,
-    read_json,
     save_mapper,
-    write_weights,
 )
 
 KINDS = get_args(MapperKind)
@@ -216,55 +213,3 @@ def test_weights_of_another_shape_are_refused(saved):
         BundleError, match=r"model.safetensors: project_out.1.bias: found \(6,\), expected \(7,\); the file belongs"
     ):
         load_mapper(saved)
-
-
-@pytest.mark.parametrize(
-    ("rename", "message"),
-    [
-        ({"project_in.bias": None}, r"project_in.bias: found no such weight, expected \(32,\)"),
-        ({"project_in.bias": "a.bias"}, r"a.bias: found \(32,\), expected no such weight"),
-    ],
-)
-def test_missing_or_unknown_weights_are_refused(saved, rename, message):
-    path = saved / "model.safetensors"
-    weights = {rename.get(name, name): w for name, w in load_file(path).items()}
-    save_file({name: w for name, w in weights.items() if name}, path)
-    with pytest.raises(BundleError, match=message):
-        load_mapper(saved)
-
-
-def test_missing_weights_file_is_refused(saved):
-    (saved / "model.safetensors").unlink()
-    with pytest.raises(BundleError, match="model.safetensors: no such file, expected safetensors weights"):
-        load_mapper(saved)
-
-
-def test_truncated_weights_file_is_refused(saved):
-    path = saved / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(BundleError, match="model.safetensors: not readable as safetensors"):
-        load_mapper(saved)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [("{", "not valid JSON"), ("[1]", "found a JSON list, expected an object"), ("\xff", "not valid JSON")],
-)
-def test_broken_json_is_refused(text, message, tmp_path):
-    path = tmp_path / "config.json"
-    path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(BundleError, match=message):
-        read_json(path)
-
-
-def test_missing_json_is_refused(tmp_path):
-    with pytest.raises(BundleError, match=r"config.json: cannot be read \(No such file or directory\)"):
-        read_json(tmp_path / "config.json")
-
-
-def test_written_weights_keep_integers_when_cast(tmp_path):
-    write_weights(tmp_path / "a.safetensors", {"w": torch.ones(2), "n": torch.tensor([3])}, dtype=torch.float16)
-    assert {k: v.dtype for k, v in load_file(tmp_path / "a.safetensors").items()} == {
-        "w": torch.float16,
-        "n": torch.int64,
-    }

@@ -8,7 +8,6 @@ import torch
 from transformers import ClapTextModelWithProjection
 
 from echoframe.bundle import save_bundle
-from echoframe.encoders import write_encoder
 from echoframe.encoders.aisfx import AisfxConfig, AisfxNetwork
 from echoframe.encoders.efficientnet_lite import EfficientNetLite
 from echoframe.hub import HUB_MODELS
@@ -18,6 +17,7 @@ from echoframe.mapper import MapperConfig, build_mapper, save_mapper
 from echoframe.pretrained import quiet
 from echoframe.schedulers import SampleOptions
 from echoframe.spec import ClipSpec
+from echoframe.weights import save_part
 from tiny_audioldm import write_tiny_audioldm, write_tiny_mini_generator
 from tiny_models import write_tiny_clap, write_tiny_clip
 
@@ -38,9 +38,9 @@ def write_tiny_mini(path: Path, *, seed: int = 0) -> Manifest:
         torch.manual_seed(seed)
         network, aisfx = EfficientNetLite(), AisfxNetwork(AisfxConfig(width=DIM // 8))
     weights = {name: w.half() for name, w in network.state_dict().items()}
-    write_encoder(path / "visual_encoder", {"kind": "efficientnet_lite", "output": "probabilities"}, weights)
+    save_part(path / "visual_encoder", {"kind": "efficientnet_lite", "output": "probabilities"}, weights)
     tensors = {f"network.{name}": w for name, w in aisfx.state_dict().items()} | {"mean": torch.zeros(DIM)}
-    write_encoder(path / "audio_encoder", {"kind": "aisfx", "width": DIM // 8}, tensors)
+    save_part(path / "audio_encoder", {"kind": "aisfx", "width": DIM // 8}, tensors)
     config = MapperConfig(
         visual_dim=FACES.dim,
         audio_dim=DIM,

@@ -1,12 +1,13 @@
 """Tiny CLIP and CLAP models with random weights, in exactly the layout the model hub uses."""
 
-import json
 from pathlib import Path
 
 import torch
 from tokenizers import pre_tokenizers
 from torch import nn
 from transformers import AutoTokenizer, ClapConfig, ClapFeatureExtractor, ClapModel, CLIPConfig, CLIPModel
+
+from echoframe.weights import write_json
 
 CLIP_SIZE = 32  # px
 LETTERS = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -71,10 +72,6 @@ def randomise(model: nn.Module, seed: int) -> None:
             elif name.endswith("bias"):
                 weight.copy_(torch.randn(weight.shape, generator=random) * 0.1)
     model.eval()
-
-
-def write_json(path: Path, values: dict) -> None:
-    path.write_text(json.dumps(values, indent=2), encoding="utf-8")
 
 
 def _write_clip_tokenizer(path: Path) -> int:

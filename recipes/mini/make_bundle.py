@@ -17,9 +17,10 @@ from diffusion import Scenes
 from echoframe.bundle import save_bundle
 from echoframe.labels import LabelBank, save_labels
 from echoframe.manifest import Manifest, Part, Space
-from echoframe.mapper import load_mapper, write_json, write_weights
+from echoframe.mapper import load_mapper
 from echoframe.schedulers import SampleOptions
 from echoframe.spec import MINI_MEL
+from echoframe.weights import write_json, write_weights
 from stage import arguments
 
 HERE = Path(__file__).parent
@@ -45,13 +46,14 @@ def label_bank(scenes: Scenes) -> LabelBank:
 def write_generator(work: Path, out: Path) -> None:
     half = torch.float16
     UNet2DConditionModel.from_pretrained(work / "diffusion" / "final").to(half).save_pretrained(out / "unet")
-    AutoencoderKL.from_pretrained(work / "vae" / "final").to(half).save_pretrained(out / "vae")
+    AutoencoderKL.from_pretrained(work / "decoder" / "final").to(half).save_pretrained(out / "vae")
     SpeechT5HifiGan.from_pretrained(work / "vocoder" / "final").to(half).save_pretrained(out / "vocoder")
     shutil.copytree(work / "diffusion" / "scheduler", out / "scheduler", dirs_exist_ok=True)
     config = {
         "unconditional": "zeros",
         "mel": {"offset": MINI_MEL.offset, "scale": MINI_MEL.scale},
         "max_duration_s": 10.24,
+        "refine_iterations": 32,
         "defaults": {"steps": DEFAULTS.steps, "guidance": DEFAULTS.guidance, "scheduler": DEFAULTS.scheduler},
     }
     write_json(out / "config.json", config)
@@ -109,7 +111,7 @@ def main() -> None:
     for path in partial.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     save_bundle(partial, describe())
-    logs = {name: work / name / "log.jsonl" for name in ("vae", "vocoder", "diffusion", "mapper")}
+    logs = {name: work / name / "log.jsonl" for name in ("vae", "decoder", "vocoder", "diffusion", "mapper")}
     runs = {name: json.loads(path.read_text().splitlines()[-1]) for name, path in logs.items()}
     write_card(partial / "MODEL_CARD.md", describe(), read_sources(args.manifest), runs, previous=args.out)
     size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())

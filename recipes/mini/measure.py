@@ -8,9 +8,9 @@ names their VGGSound labels; a clip is right if one of its five nearest labels i
 """
 
 import argparse
-import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,11 @@ from torch.nn import functional
 
 from echoframe import load
 from echoframe.audio import log_mel
+from echoframe.labels import vggsound_labels
 from echoframe.spec import MINI_MEL
 
 HERE = Path(__file__).parent
-# VGGSound's categories beside the kinds of recipes/mini/labels.csv; both taps and falls count as water
+# where VGGSound's category is wider than the kinds of recipes/mini/labels.csv
 KIND_OF_CLIP = {"ripping paper": "tools", "waterfall burbling": "water"}
 
 
@@ -56,7 +57,11 @@ def measure_held_out(bundle, work: Path, limit: int) -> None:
     with torch.no_grad():
         real = embed(scenes)
         latents = [generator.vae.encode(log_mel(s, MINI_MEL)[:, None]).latent_dist.mean for s in scenes.split(8)]
-        coded = generator.decode(torch.cat(latents) * generator.vae.config["scaling_factor"])
+        latent = torch.cat(latents) * generator.vae.config["scaling_factor"]
+        coded = generator.decode(latent)
+        refined, generator.config = generator.config, replace(generator.config, refine_iterations=0)
+        unrefined = generator.decode(latent)
+        generator.config = refined
         order = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))
         made = [
             torch.cat(
@@ -73,7 +78,8 @@ def measure_held_out(bundle, work: Path, limit: int) -> None:
     print("|---|---|---|---|")
     rows = {
         "real (ceiling)": real,
-        "through VAE and vocoder": embed(coded),
+        "through VAE and vocoder alone": embed(unrefined),
+        "through VAE, vocoder and refinement": embed(coded),
         "generated from the embedding": embed(made[0]),
         "generated, conditions shuffled (floor)": embed(made[1]),
     }
@@ -88,11 +94,9 @@ def read_clip_labels(folder: Path) -> dict[str, str]:
 
 
 def kind_of(label: str) -> str:
-    if label in KIND_OF_CLIP:
-        return KIND_OF_CLIP[label]
-    with (HERE.parents[1] / "src" / "echoframe" / "vggsound_labels.csv").open(newline="") as lines:
-        rows = csv.DictReader(line for line in lines if not line.startswith("#"))
-        return {"animals": "animal"}.get(kind := next(r["kind"] for r in rows if r["label"] == label), kind)
+    """A VGGSound label's kind in the words of labels.csv."""
+    kind = dict(vggsound_labels())[label]
+    return KIND_OF_CLIP.get(label, {"animals": "animal"}.get(kind, kind))
 
 
 def measure_clips(model, folder: Path, seed: int) -> None:
@@ -100,12 +104,13 @@ def measure_clips(model, folder: Path, seed: int) -> None:
     print("|---|---|---|---|---|")
     right = 0
     clips = read_clip_labels(folder)
+    kinds = dict(zip(model.labels.names, model.labels.kinds, strict=True))
     for name, label in clips.items():
         sound = model.generate(folder / name, seed=seed)
-        nearest = sound.labels[:5]
-        hit = kind_of(label) in {kind for _, kind, _ in nearest}
+        nearest = [(text, kinds[text]) for text, _ in sound.nearest[:5]]
+        hit = kind_of(label) in {kind for _, kind in nearest}
         right += hit
-        listed = ", ".join(f"{text} ({kind})" for text, kind, _ in nearest)
+        listed = ", ".join(f"{text} ({kind})" for text, kind in nearest)
         print(f"| {name} | {label} | {kind_of(label)} | {listed} | {'yes' if hit else 'no'} |", flush=True)
     print(f"\n{right} of {len(clips)} clips right (seed {seed})")
 

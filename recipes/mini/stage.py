@@ -41,6 +41,16 @@ class VaeConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DecoderConfig:
+    crop_frames: int = 128
+    batch_size: int = 12
+    steps: int = 600
+    learning_rate: float = 1e-3
+    threads: int = 1
+    seed: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class VocoderConfig:
     """adversarial_from: step from which the discriminators take part; reconstructed_from: step from which half of
     the mels come through the VAE."""
@@ -96,6 +106,7 @@ class RecipeConfig:
     device: str = "cpu"
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     vae: VaeConfig = field(default_factory=VaeConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
     vocoder: VocoderConfig = field(default_factory=VocoderConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     mapper: MapperStageConfig = field(default_factory=MapperStageConfig)

@@ -95,7 +95,7 @@ def main() -> None:
 
 
 @torch.no_grad()
-def check(vae: AutoencoderKL, work, config: VaeConfig, generator: torch.Generator) -> None:
+def check(vae: AutoencoderKL, work, config: VaeConfig, generator: torch.Generator, stage: str = "vae") -> None:
     """Saves the VAE with the scaling factor of the validation recordings' latents and prints their mel error in dB."""
     crops = Crops(work / "corpus", "val")
     vae.eval()
@@ -103,8 +103,8 @@ def check(vae: AutoencoderKL, work, config: VaeConfig, generator: torch.Generato
     latents = vae.encode(mel).latent_dist.mean
     error = (vae.decode(latents).sample - mel).abs().mean().item() * MINI_MEL.scale * 8.686
     vae.register_to_config(scaling_factor=1.0 / latents.std().item())
-    vae.save_pretrained(work / "vae" / "final", safe_serialization=True)
-    print(f"vae: val mel error {error:.2f} dB, latent std {latents.std().item():.3f}", flush=True)
+    vae.save_pretrained(work / stage / "final")
+    print(f"{stage}: val mel error {error:.2f} dB, latent std {latents.std().item():.3f}", flush=True)
     if error > config.max_error_db:
         raise SystemExit(f"vae: {error:.2f} dB is no reconstruction; train longer")
 

@@ -119,9 +119,9 @@ def main() -> None:
 
     def mels(waveform: Tensor, step: int) -> Tensor:
         mel = log_mel(waveform, MINI_MEL)
-        if step >= config.reconstructed_from and (work / "vae" / "final").exists():
+        if step >= config.reconstructed_from and (work / "decoder" / "final").exists():
             if not vae:
-                vae.append(AutoencoderKL.from_pretrained(work / "vae" / "final").to(recipe.device).eval())
+                vae.append(AutoencoderKL.from_pretrained(work / "decoder" / "final").to(recipe.device).eval())
             half = len(mel) // 2
             with torch.no_grad():
                 mel[:half] = vae[0](mel[:half, None]).sample[:, 0]

@@ -6,12 +6,12 @@
 Names are imported when first used, so that `import echoframe` alone loads no torch.
 """
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # typing's own constant would cost a third of python's start
 if TYPE_CHECKING:
     from echoframe.errors import EchoFrameError
-    from echoframe.pipeline import EchoFrame, Sound, load, remake
+    from echoframe.pipeline import EchoFrame, load, remake
     from echoframe.provenance import Provenance, read_provenance
+    from echoframe.sound import Sound
     from echoframe.spec import ClipSpec
 
     __version__: str
@@ -21,7 +21,7 @@ _HOMES = {
     "EchoFrame": "pipeline",
     "EchoFrameError": "errors",
     "Provenance": "provenance",
-    "Sound": "pipeline",
+    "Sound": "sound",
     "load": "pipeline",
     "read_provenance": "provenance",
     "remake": "pipeline",

@@ -105,7 +105,8 @@ def _mel_to_hz(mel: float, htk: bool) -> float:
 
 
 @lru_cache(maxsize=8)
-def _mel_basis(spec: MelSpec, device: str) -> tuple[Tensor, Tensor]:
+def mel_basis(spec: MelSpec, device: str) -> tuple[Tensor, Tensor]:
+    """The Slaney filters (n_mels, n_fft // 2 + 1) and the Hann window (n_fft,) of `spec`, on `device`."""
     filters = mel_filters(
         sample_rate=spec.sample_rate,
         n_fft=spec.n_fft,
@@ -124,7 +125,7 @@ def log_mel(waveform: Float[Tensor, "batch samples"], spec: MelSpec) -> Float[Te
     Frames are not centred: reflect padding of (n_fft - hop) / 2 on both sides, as HiFi-GAN (jik876/hifi-gan
     `meldataset.py`) and AudioLDM (`audioldm/audio/stft.py`). Differentiable.
     """
-    filters, window = _mel_basis(spec, str(waveform.device))
+    filters, window = mel_basis(spec, str(waveform.device))
     padding = (spec.n_fft - spec.hop_length) // 2
     padded = torch.nn.functional.pad(waveform[:, None], (padding, padding), mode="reflect")[:, 0]
     spectrum = torch.stft(

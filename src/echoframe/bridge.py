@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from echoframe.config import from_dict
 from echoframe.errors import BundleError, ConfigError
-from echoframe.mapper import check_visual, load_weights, masked_mean, read_json, save_part
+from echoframe.mapper import check_visual, masked_mean
+from echoframe.weights import load_weights, read_json, save_part
 
 BRIDGE_KIND = "zero_shot_bridge"
 SEEN_AS = "a photo of {}"

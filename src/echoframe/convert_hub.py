@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from echoframe.encoders.convert import PICKLED, convert_pytorch_bin
 from echoframe.errors import BundleError, EchoFrameError
 from echoframe.manifest import file_sha256
-from echoframe.mapper import read_json, write_json
+from echoframe.weights import read_json, write_json
 
 FOLDER = "echoframe-converted"
 HASHES = "converted.json"

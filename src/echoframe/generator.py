@@ -24,9 +24,11 @@ from transformers import SpeechT5HifiGan
 from echoframe.audio import n_samples, pad_or_trim
 from echoframe.config import from_dict
 from echoframe.errors import BundleError, ConfigError, DeviceError, InputError
-from echoframe.pretrained import LOAD_ERRORS, freeze, load_part, quiet, read_json
+from echoframe.phase import refine
+from echoframe.pretrained import LOAD_ERRORS, freeze, load_part, quiet
 from echoframe.schedulers import SampleOptions, build_scheduler, step_randomness
 from echoframe.spec import AUDIOLDM_MEL, MelSpec
+from echoframe.weights import read_json
 
 Progress = Callable[[int, int], None]
 
@@ -38,12 +40,14 @@ class GeneratorConfig:
     """A generator's own config.json; a directory without one (as on the hub) has these defaults, AudioLDM's.
 
     unconditional: what stands for "no condition": the text embedding of "", or zeros. mel: what the vocoder takes.
-    max_duration_s: the longest sound it was trained on. defaults: used where the caller gives no options.
+    max_duration_s: the longest sound it was trained on. refine_iterations: of Griffin-Lim after the vocoder, 0 for none
+    (`phase.refine`). defaults: used where the caller gives no options.
     """
 
     unconditional: str = "text"
     mel: MelSpec = AUDIOLDM_MEL
     max_duration_s: float = 10.24
+    refine_iterations: int = 0
     defaults: SampleOptions = field(default_factory=SampleOptions)
 
     def __post_init__(self) -> None:
@@ -51,6 +55,8 @@ class GeneratorConfig:
             raise ConfigError(f'generator: unconditional "{self.unconditional}" is not known; choose "text" or "zeros"')
         if not self.max_duration_s > 0:
             raise ConfigError(f"generator: max_duration_s {self.max_duration_s}; expected seconds above 0")
+        if self.refine_iterations < 0:
+            raise ConfigError(f"generator: refine_iterations {self.refine_iterations}; expected 0 for none, or more")
 
 
 @runtime_checkable
@@ -216,7 +222,10 @@ class AudioLdmGenerator:
         for item in latents.split(1):
             scaled = (item / self.vae.config["scaling_factor"]).to(self.device, self.dtype)
             mel = self.vae.decode(scaled, return_dict=False)[0]  # type: ignore[arg-type]  # (1, 1, frames, mels)
-            sounds.append(self.vocoder(mel[:, 0]).reshape(1, -1).float().cpu())
+            sound = self.vocoder(mel[:, 0]).reshape(1, -1).float()
+            if self.config.refine_iterations:
+                sound = refine(sound, mel[:, 0].float(), self.config.mel, iterations=self.config.refine_iterations)
+            sounds.append(sound.cpu())
         waveform = torch.cat(sounds)
         if not torch.isfinite(waveform).all():
             raise DeviceError(f"the generator gave samples that are not finite in {self.dtype}; use dtype float32")

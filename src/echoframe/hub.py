@@ -16,7 +16,7 @@ from huggingface_hub.errors import HTTPError
 from echoframe.convert_hub import check_converted, convert_snapshot, converted_folder, is_converted, pickle_names
 from echoframe.errors import BundleError
 from echoframe.manifest import Manifest, Part, Space
-from echoframe.mapper import read_json, write_json
+from echoframe.weights import read_json, write_json
 
 LOCK = "echoframe.lock.json"
 WANTED = ("*.safetensors", "*.json", "*.txt")

@@ -5,26 +5,31 @@ made. They appear together or not at all, the JSON last; a clip whose JSON names
 """
 
 import glob
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
-from echoframe.errors import InputError, OutputError
+from echoframe.errors import EchoFrameError, InputError, OutputError, VideoError
 from echoframe.mux import MUX_FORMATS, mux, mux_suffix
 from echoframe.output import SOUND_FORMATS, atomic_files, check_folder, encode_sound
-from echoframe.pipeline import EchoFrame, Progress, Sound, check_duration
+from echoframe.pipeline import EchoFrame, Progress, check_duration, remake
 from echoframe.poster import draw_poster
-from echoframe.provenance import Provenance, Settings, check_replaceable, file_sha256, find_provenance, to_json
+from echoframe.provenance import Provenance, Settings, file_sha256, find_provenance, to_json
 from echoframe.schedulers import SampleOptions
+from echoframe.sound import Sound
 from echoframe.stills import PICTURE_SUFFIXES
 from echoframe.video import VIDEO_SUFFIXES, probe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What was asked for; None where the model's or the clip's own value is to be taken."""
+    """What was asked for; None where the model's or the clip's own value is to be taken.
+
+    force: allow more than an hour, and replace files that EchoFrame did not write.
+    """
 
     seed: int = 0
     duration_s: float | None = None
@@ -69,18 +74,20 @@ def check_request(request: Request) -> None:
         candidates=request.candidates,
     )
     check_duration(settings.duration_s, force=request.force)
+    if request.original_level_db is not None and not math.isfinite(request.original_level_db):
+        raise InputError(f"original level {request.original_level_db} dB: expected decibels, such as -12")
 
 
 def find_clips(inputs: Sequence[str]) -> list[Path]:
     """The clips that files, folders and globs name, each once, in the order given; a folder's own, sorted by name.
 
-    Raises InputError for a name that is nothing, or a folder or glob without clips. A file is not opened yet.
+    Raises InputError for a folder or glob without clips. A file is not opened yet, it may even not be there.
     """
-    clips: dict[Path, None] = {}
+    clips: dict[Path, Path] = {}
     for name in inputs:
         path = Path(name)
         if path.is_dir():
-            found = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES)
+            found = _clips_in(path)
             if not found:
                 raise InputError(f"{path}: a folder with no films or pictures in it; give a file, or another folder")
         elif not path.exists() and glob.has_magic(name):
@@ -89,8 +96,23 @@ def find_clips(inputs: Sequence[str]) -> list[Path]:
                 raise InputError(f"{name}: matches no file; check the pattern")
         else:
             found = [path]
-        clips.update(dict.fromkeys(found))
-    return list(clips)
+        for clip in found:
+            clips.setdefault(clip.resolve(), clip)
+    return list(clips.values())
+
+
+def _clips_in(folder: Path) -> list[Path]:
+    films = [p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
+    # a picture with a film's name is the film's thumbnail
+    named = {film.stem for film in films}
+    stills = [p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.stem not in named]
+    return sorted(clip for clip in [*films, *stills] if not _is_own(clip))
+
+
+def _is_own(path: Path) -> bool:
+    """Whether an earlier run wrote the file: a second run over the same folder must not feed on the first."""
+    records = (path.with_name(f"{path.stem.removesuffix('.sound')}.json"), path.with_suffix(".json"))
+    return any(path.name in found.outputs for found in map(find_provenance, records) if found)
 
 
 def plan_jobs(clips: Sequence[Path], out: Path, *, with_film: bool = True, with_picture: bool = False) -> list[Job]:
@@ -125,21 +147,28 @@ def _named_job(clip: Path, out: Path, *, with_picture: bool) -> Job:
 def _job_in_folder(clip: Path, folder: Path, *, with_film: bool, with_picture: bool) -> Job:
     film = None
     if with_film and clip.suffix.lower() not in PICTURE_SUFFIXES:
-        film = folder / f"{clip.stem}{_film_suffix(clip)}"
-        if film.resolve() == clip.resolve():
-            film = folder / f"{clip.stem}.sound{film.suffix}"
+        film = _beside(clip, folder, _film_suffix(clip))
     return Job(
         clip=clip,
         sound=folder / f"{clip.stem}.wav",
         film=film,
-        picture=folder / f"{clip.stem}.png" if with_picture else None,
+        picture=_beside(clip, folder, ".png") if with_picture else None,
         record=folder / f"{clip.stem}.json",
     )
 
 
+def _beside(clip: Path, folder: Path, suffix: str) -> Path:
+    path = folder / f"{clip.stem}{suffix}"
+    return folder / f"{clip.stem}.sound{suffix}" if path.resolve() == clip.resolve() else path
+
+
 def _film_suffix(clip: Path) -> str:
-    # a clip that cannot be read at all is reported when its turn comes, not while planning
-    return clip.suffix.lower() if clip.suffix.lower() in MUX_FORMATS or not clip.is_file() else mux_suffix(clip)
+    if clip.suffix.lower() in MUX_FORMATS:
+        return clip.suffix.lower()
+    try:
+        return mux_suffix(clip)
+    except (InputError, VideoError):
+        return ".mp4"  # a clip that cannot be read is reported when its turn comes, not while planning
 
 
 def _check_distinct(jobs: Sequence[Job]) -> None:
@@ -176,6 +205,8 @@ def is_done(model: EchoFrame, job: Job, settings: Settings, original_level_db: f
     found = find_provenance(job.record)
     if found is None or found.settings != settings or found.original_level_db != original_level_db:
         return False
+    if (found.machine.device, found.machine.dtype) != (model.device, model.dtype):
+        return False
     if found.bundle.sha256 != model.identity.sha256 or found.input.sha256 != file_sha256(job.clip):
         return False
     wanted = {path.name for path in job.outputs} - {job.record.name}
@@ -188,17 +219,38 @@ def is_done(model: EchoFrame, job: Job, settings: Settings, original_level_db: f
 def run_job(model: EchoFrame, job: Job, request: Request, *, progress: Progress | None = None) -> bool:
     """Makes a job's files; False if they were there already. Raises EchoFrameError, and then leaves nothing new."""
     settings = settings_for(model, job.clip, request)
-    _check_film(job)
+    check_job(job, force=request.force)
     if is_done(model, job, settings, request.original_level_db):
         return False
-    check_replaceable(job.record)
     write_results(model.render(job.clip, settings, progress=progress), job, request.original_level_db)
     return True
 
 
-def _check_film(job: Job) -> None:
-    if job.film is not None and probe(job.clip).is_still:
+def remake_job(
+    model: EchoFrame, job: Job, record: Provenance, *, force: bool = False, progress: Progress | None = None
+) -> bool:
+    """Makes a job's files again as `record` says; whether the samples are the same to the bit.
+
+    Raises EchoFrameError, and then leaves nothing new: for another clip or bundle than the record's too.
+    """
+    check_job(job, force=force)
+    sound = remake(model, record, path=job.clip, progress=progress)
+    write_results(sound, job, record.original_level_db)
+    return sound.provenance.result.samples_sha256 == record.result.samples_sha256
+
+
+def check_job(job: Job, *, force: bool = False) -> None:
+    """Raises unless the clip can be read and none of the files to be made is someone else's, unless forced."""
+    if probe(job.clip).is_still and job.film is not None:
         raise InputError(f"{job.film}: {job.clip} is a still, a film with sound needs a film; give a sound file's name")
+    earlier = find_provenance(job.record)
+    own = {job.record.name, *earlier.outputs} if earlier else set()
+    for path in job.outputs:
+        if path.exists() and path.name not in own and not force:
+            raise OutputError(
+                f"{path}: exists and was not written by EchoFrame; move it, choose another folder with -o, "
+                "or replace it with --force"
+            )
 
 
 def write_results(sound: Sound, job: Job, original_level_db: float | None) -> None:
@@ -209,7 +261,7 @@ def write_results(sound: Sound, job: Job, original_level_db: float | None) -> No
             if path == job.sound:
                 partial.write_bytes(encode_sound(sound.waveform.numpy(), sound.sample_rate, suffix=path.suffix))
             elif path == job.film:
-                mux(job.clip, sound.waveform, sound.sample_rate, partial, original_level_db=original_level_db)
+                _write_film(sound, job.clip, partial, path, original_level_db)
             elif path == job.picture:
                 _draw(sound, job.clip.name).save(partial, format="PNG")
             else:
@@ -217,6 +269,14 @@ def write_results(sound: Sound, job: Job, original_level_db: float | None) -> No
                 partial.write_text(to_json(record), encoding="utf-8")
                 continue
             made[path.name] = file_sha256(partial)
+
+
+def _write_film(sound: Sound, clip: Path, partial: Path, final: Path, original_level_db: float | None) -> None:
+    try:
+        mux(clip, sound.waveform, sound.sample_rate, partial, original_level_db=original_level_db)
+    except EchoFrameError as error:
+        # the user knows the film by its final name
+        raise type(error)(str(error).replace(partial.stem, final.stem)) from error
 
 
 def _draw(sound: Sound, title: str) -> Image.Image:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from echoframe.errors import BundleError, InputError
-from echoframe.mapper import read_json, read_weights, write_json, write_weights
+from echoframe.weights import read_json, read_weights, write_json, write_weights
 
 
 class NearLabel(NamedTuple):
@@ -72,7 +72,7 @@ def load_labels(directory: Path, *, device: torch.device | str = "cpu") -> Label
             "and one tensor, vectors; fetch the bundle again"
         )
     try:
-        return LabelBank(names=tuple(names), kinds=tuple(kinds), vectors=weights["vectors"].to(device))
+        return LabelBank(names=tuple(names), kinds=tuple(kinds), vectors=weights["vectors"].to(device, torch.float32))
     except BundleError as error:
         raise BundleError(f"{path}: {error}") from error
 

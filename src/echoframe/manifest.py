@@ -7,9 +7,9 @@ from typing import Any
 
 from echoframe.config import from_dict
 from echoframe.errors import BundleError, EchoFrameError
-from echoframe.mapper import read_json, write_json
 from echoframe.schedulers import SampleOptions
 from echoframe.spec import ClipSpec
+from echoframe.weights import read_json, write_json
 
 MANIFEST = "bundle.json"
 FORMAT = 1

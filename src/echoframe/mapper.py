@@ -4,20 +4,17 @@ Contract of every kind: visual (B, T, Dv) and mask (B, T), True where a frame is
 What stands in padded frames (even NaN), how many there are and where never changes a result.
 """
 
-import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from echoframe.config import from_dict
 from echoframe.errors import BundleError, ConfigError, InputError
+from echoframe.weights import load_weights, read_json, save_part
 
 MapperKind = Literal["mlp", "residual_mlp", "bilstm", "transformer"]
 MapperInput = Literal["raw", "log_probability"]
@@ -232,63 +229,3 @@ def load_mapper(directory: Path, *, device: torch.device | str = "cpu") -> Mappe
         raise BundleError(f"{path}: not a mapper's config ({error}); fetch or train the mapper again") from error
     load_weights(mapper, directory / "model.safetensors")
     return mapper.to(device).eval()
-
-
-def save_part(
-    directory: Path, config: dict[str, object], weights: dict[str, Tensor], *, dtype: torch.dtype | None = None
-) -> None:
-    """Writes config.json and model.safetensors (as `dtype` if given) into `directory`, made if need be."""
-    write_json(directory / "config.json", config)
-    write_weights(directory / "model.safetensors", weights, dtype=dtype)
-
-
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Copies the safetensors file at `path` into `module`, strictly: same names and shapes, or BundleError."""
-    weights, expected = read_weights(path), module.state_dict()
-    for name in sorted(weights.keys() | expected.keys()):
-        found = tuple(weights[name].shape) if name in weights else "no such weight"
-        wanted = tuple(expected[name].shape) if name in expected else "no such weight"
-        if found != wanted:
-            raise BundleError(f"{path}: {name}: found {found}, expected {wanted}; the file belongs to another config")
-    module.load_state_dict(weights)
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Every tensor of the safetensors file at `path`, half-precision ones in float32. Raises BundleError."""
-    if not path.is_file():
-        raise BundleError(f"{path}: no such file, expected safetensors weights; fetch the bundle again")
-    try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise BundleError(f"{path}: not readable as safetensors ({error}); fetch the bundle again") from error
-    return {name: w.float() if w.dtype in (torch.float16, torch.bfloat16) else w for name, w in weights.items()}
-
-
-def write_weights(path: Path, weights: dict[str, Tensor], *, dtype: torch.dtype | None = None) -> None:
-    """Writes `weights` to a safetensors file at `path`, floating ones as `dtype` if given; whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cast = {k: w.to(dtype) if dtype and w.is_floating_point() else w for k, w in weights.items()}
-    partial = path.with_name(path.name + ".tmp")
-    save_file({k: w.detach().cpu().contiguous() for k, w in cast.items()}, partial)
-    os.replace(partial, path)
-
-
-def read_json(path: Path) -> dict[str, object]:
-    """The JSON object in the file at `path`. Raises BundleError if there is none."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror}); fetch the bundle again") from error
-    except ValueError as error:
-        raise BundleError(f"{path}: not valid JSON ({error}); fetch the bundle again") from error
-    if not isinstance(values, dict):
-        raise BundleError(f"{path}: found a JSON {type(values).__name__}, expected an object; fetch the bundle again")
-    return values
-
-
-def write_json(path: Path, values: dict[str, object]) -> None:
-    """Writes `values` to a JSON file at `path`, its folder made if need be; whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)

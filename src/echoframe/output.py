@@ -90,10 +90,9 @@ def encode_sound(waveform: Float[np.ndarray, "channels samples"], sample_rate: i
     buffer = io.BytesIO()
     try:
         soundfile.write(buffer, samples, sample_rate, format=file_format, subtype=subtype)
-    except (soundfile.LibsndfileError, ValueError) as error:
-        raise OutputError(
-            f"sound at {sample_rate} Hz cannot be written as {suffix} ({error}); use .wav or .flac"
-        ) from error
+    except soundfile.LibsndfileError as error:
+        reason = error.error_string.strip(" .")
+        raise OutputError(f"sound at {sample_rate} Hz cannot be written as {suffix} ({reason}); use .wav") from error
     return buffer.getvalue()
 
 

@@ -4,26 +4,23 @@ The way of one window is `EchoFrame.imagine`, four calls. Clips longer than the 
 overlapping windows: each sees its own frames, has its own target and its own seed, and is faded into the next.
 """
 
-import hashlib
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from echoframe.audio import n_samples
 from echoframe.bundle import Bundle, load_bundle
 from echoframe.encoders import AudioEncoder, VisualEncoder
-from echoframe.errors import InputError, OutputError
+from echoframe.errors import InputError
 from echoframe.generator import Generator, SampleOptions
 from echoframe.labels import LabelBank
 from echoframe.mapper import Mapper
-from echoframe.output import atomic_files, check_sound_suffix, encode_sound
 from echoframe.provenance import (
     BundleId,
     InputId,
@@ -31,15 +28,15 @@ from echoframe.provenance import (
     Provenance,
     Result,
     Settings,
-    check_replaceable,
     check_same_bundle,
     check_same_input,
     file_sha256,
     samples_sha256,
-    to_json,
 )
+from echoframe.sound import Sound
 from echoframe.spec import MAX_DURATION_S, ClipSpec
 from echoframe.video import Frames, probe, read_frames
+from echoframe.windows import Seen, add_faded, derived_seed, picture_times, plan_windows, seen_mask
 
 OVERLAP_S = 1.0  # of neighbouring windows
 STILL_DURATION_S = 10.0  # what a still lasts unless asked otherwise
@@ -47,58 +44,6 @@ N_PICTURE_FRAMES = 8
 N_NEAREST = 5
 Progress = Callable[[int, int], None]
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sound:
-    """What came out. waveform: (1, S) float32 in [-1, 1] on the CPU; sample_rate in Hz.
-
-    frames: up to 8 of those that were seen, (N, H, W, 3) uint8, and times_s, when each was on the screen.
-    nearest: sound labels and their cosine with the sound, the nearest first.
-    """
-
-    waveform: Float[Tensor, "1 samples"]
-    sample_rate: int
-    provenance: Provenance
-    frames: UInt8[np.ndarray, "n height width 3"]
-    times_s: tuple[float, ...]
-    nearest: tuple[tuple[str, float], ...] = ()
-
-    def save(self, path: str | Path) -> None:
-        """Writes a WAV, FLAC or MP3 file by suffix, and its provenance beside it under the same name with .json.
-
-        Both whole or not at all. Raises OutputError if the file would be the clip itself, or its JSON someone else's.
-        """
-        path = Path(path)
-        check_sound_suffix(path)
-        if path.resolve() == Path(self.provenance.input.path):
-            raise OutputError(f"{path}: is the input; choose another name for the sound")
-        beside = path.with_suffix(".json")
-        check_replaceable(beside)
-        data = encode_sound(self.waveform.numpy(), self.sample_rate, suffix=path.suffix)
-        provenance = replace(self.provenance, outputs={path.name: hashlib.sha256(data).hexdigest()})
-        with atomic_files([path, beside]) as (sound_file, provenance_file):
-            sound_file.write_bytes(data)
-            provenance_file.write_text(to_json(provenance), encoding="utf-8")
-
-
-@dataclass
-class _Seen:
-    """What the windows leave behind for the picture, the ranking and the labels."""
-
-    picture_times_s: list[float]  # still to be seen
-    images: list[np.ndarray] = field(default_factory=list)
-    times_s: list[float] = field(default_factory=list)
-    scores: list[list[float]] = field(default_factory=list)
-    embeddings: list[Tensor] = field(default_factory=list)
-
-    def keep(self, frames: Frames, until_s: float) -> None:
-        """Of one window, only the frames nearest to the times the picture wants: memory does not grow."""
-        times = np.asarray(frames.times_s)
-        while self.picture_times_s and self.picture_times_s[0] < until_s:
-            nearest = int(np.abs(times - self.picture_times_s.pop(0)).argmin())
-            self.images.append(frames.images[nearest].copy())
-            self.times_s.append(float(times[nearest]))
 
 
 class EchoFrame:
@@ -193,7 +138,7 @@ class EchoFrame:
         total = n_samples(settings.duration_s, rate)
         longest, overlap = int(self.generator.max_duration_s * rate + 1e-6), round(OVERLAP_S * rate)
         windows = plan_windows(total, longest=longest, overlap=min(overlap, longest // 2))
-        seen = _Seen(picture_times(settings.duration_s, 1 if probe(path).is_still else N_PICTURE_FRAMES))
+        seen = Seen(*_where_to_look(path, settings.duration_s))
         waveform = torch.zeros(1, total)
         input_id = InputId(path=str(path.resolve()), sha256=file_sha256(path))
         for index, (start, stop) in enumerate(windows):
@@ -233,11 +178,10 @@ class EchoFrame:
         options: SampleOptions,
         progress: Progress | None = None,
     ) -> tuple[Frames, Float[Tensor, "1 dim"], Float[Tensor, "candidates samples"]]:
-        """The frames of one window, its target (unit length), and a sound for each of `seeds`."""
-        look_s = min(start_s, last_look_s(path))
-        frames = read_frames(path, self.clip_spec, start_s=look_s, short_side=self.visual_encoder.short_side)
+        """The frames of a window that begins at `start_s`, its target (unit length), and a sound for each seed."""
+        frames = read_frames(path, self.clip_spec, start_s=start_s, short_side=self.visual_encoder.short_side)
         visual = self.visual_encoder(frames.images)  # (T, Dv)
-        mask = torch.from_numpy(seen_mask(frames.mask, frames.times_s, look_s + duration_s)).to(visual.device)
+        mask = torch.from_numpy(seen_mask(frames.mask, frames.times_s, start_s + duration_s)).to(visual.device)
         target = self.mapper(visual[None], mask[None])  # (1, Da)
         waveforms = self.generator.generate(
             target.expand(len(seeds), -1), duration_s=duration_s, seeds=seeds, options=options, progress=progress
@@ -251,14 +195,15 @@ class EchoFrame:
         duration_s: float,
         index: int,
         settings: Settings,
-        seen: _Seen,
+        seen: Seen,
         progress: Progress | None,
     ) -> Tensor:
         """(1, S): the one of a window's candidates whose embedding is nearest to the target."""
         seeds = [derived_seed(settings.seed, window=index, candidate=k) for k in range(settings.candidates)]
         options = _options(settings)
+        look_s = min(start_s, seen.last_s)
         frames, target, waveforms = self.imagine(
-            path, start_s=start_s, duration_s=duration_s, seeds=seeds, options=options, progress=progress
+            path, start_s=look_s, duration_s=duration_s, seeds=seeds, options=options, progress=progress
         )
         seen.keep(frames, start_s + duration_s)
         if self.audio_encoder is None:
@@ -295,67 +240,12 @@ def check_duration(duration_s: float, *, force: bool) -> None:
         raise InputError(f"duration {duration_s:g} s: longer than {MAX_DURATION_S:g} s; give --force if it is meant")
 
 
-def plan_windows(total: int, *, longest: int, overlap: int) -> list[tuple[int, int]]:
-    """(start, stop) of overlapping windows of equal length that cover `total` samples, none above `longest`.
-
-    >>> plan_windows(100, longest=100, overlap=10)
-    [(0, 100)]
-    >>> plan_windows(250, longest=100, overlap=10)
-    [(0, 90), (80, 170), (160, 250)]
-    """
-    if total <= longest:
-        return [(0, total)]
-    n_windows = math.ceil((total - overlap) / (longest - overlap))
-    # equal lengths: a last window of the remainder alone could be too short to hold anything
-    starts = [i * (total - overlap) // n_windows for i in range(n_windows)]
-    return [
-        (start, start_of_next + overlap)
-        for start, start_of_next in zip(starts, [*starts[1:], total - overlap], strict=True)
-    ]
-
-
-def add_faded(joined: Float[Tensor, "1 total"], part: Float[Tensor, "1 samples"], start: int, *, n_fade: int) -> None:
-    """Lays `part` into `joined` at `start`; over the first `n_fade` samples it fades in while what is there fades out.
-
-    Equal power (sin^2 + cos^2 = 1): neighbours are different noise, a linear fade of them would dip by 3 dB.
-    """
-    if n_fade:
-        angle = (torch.arange(n_fade) + 0.5) * (math.pi / 2 / n_fade)
-        joined[:, start : start + n_fade] *= angle.cos()
-        joined[:, start : start + n_fade] += part[:, :n_fade] * angle.sin()
-    joined[:, start + n_fade : start + part.shape[1]] = part[:, n_fade:]
-
-
-def derived_seed(seed: int, *, window: int, candidate: int) -> int:
-    """The seed of one window and candidate; the first of both has `seed` itself, so one candidate is among any K.
-
-    >>> derived_seed(7, window=0, candidate=0)
-    7
-    """
-    if window == candidate == 0:
-        return seed
-    digest = hashlib.sha256(f"{seed}/{window}/{candidate}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
-
-
-def last_look_s(path: Path) -> float:
-    """The latest a window may begin to look, in seconds: at the last frame, which is held when the video has ended."""
+def _where_to_look(path: Path, duration_s: float) -> tuple[list[float], float]:
+    """The times the picture shows, and the latest at which a window may begin: within the video's last frame."""
     info = probe(path)
-    return math.inf if info.is_still else max(0.0, info.duration_s - 1 / max(info.frame_rate, 1.0))
-
-
-def seen_mask(
-    real: Bool[np.ndarray, " frames"], times_s: Sequence[float], until_s: float
-) -> Bool[np.ndarray, " frames"]:
-    """The frames a window that ends at `until_s` is made from: real ones before it. At least the first, held or not."""
-    mask = real & (np.asarray(times_s) < until_s)
-    mask[0] |= not mask.any()  # past the video's end its last frame is all there is
-    return mask
-
-
-def picture_times(duration_s: float, n: int) -> list[float]:
-    """The middles of `n` equal parts of a sound: where the picture shows what was seen."""
-    return [(i + 0.5) * duration_s / n for i in range(n)]
+    if info.is_still:
+        return picture_times(duration_s, 1), math.inf
+    return picture_times(duration_s, N_PICTURE_FRAMES), max(0.0, info.duration_s - 1 / max(info.frame_rate, 1.0))
 
 
 def load(

@@ -14,7 +14,7 @@ from echoframe.audio import log_mel, mel_filters
 from echoframe.spec import MelSpec
 
 WIDTH, MARGIN, LEFT = 1440, 40, 96  # px; LEFT: of the plots, room for the frequencies
-PLOT_HEIGHT, STRIP_HEIGHT, ROW_HEIGHT = 340, 150, 34
+PLOT_HEIGHT, STRIP_HEIGHT, ROW_HEIGHT, GAP = 340, 150, 34, 8
 BACKGROUND, INK, FAINT, TRACK = (250, 250, 248), (28, 28, 36), (120, 120, 130), (228, 228, 230)
 RANGE_DB = 80.0  # what lies further below the loudest point is drawn as silence
 N_MELS = 128
@@ -51,10 +51,13 @@ def mel_image(
     piece = column * max(1, 3000 // pooled)  # about 30 s
     columns = []
     for start in range(0, waveform.shape[1], piece):
-        part = waveform[:, start : start + piece]
-        n_columns = math.ceil(part.shape[1] / column)
-        missing = max(n_columns * column, spec.n_fft) - part.shape[1]
-        mel = log_mel(torch.nn.functional.pad(part, (0, missing)), spec)[0, : n_columns * pooled]  # (frames, mels)
+        # a few frames before and after, then dropped: log_mel mirrors its ends, which would show as a line
+        before = min(start, spec.n_fft)
+        part = waveform[:, start - before : start + piece + spec.n_fft]
+        n_columns = math.ceil((min(start + piece, waveform.shape[1]) - start) / column)
+        missing = max(0, before + n_columns * column - part.shape[1], spec.n_fft - part.shape[1])
+        mel = log_mel(torch.nn.functional.pad(part, (0, missing)), spec)[0]  # (frames, mels)
+        mel = mel[before // spec.hop_length :][: n_columns * pooled]
         columns.append(mel.unflatten(0, (n_columns, pooled)).mean(dim=1))
     decibels = torch.cat(columns).T.flip(0).numpy() * (20 / math.log(10))  # natural log of a magnitude
     return ((decibels - decibels.max()) / RANGE_DB + 1).clip(0, 1)
@@ -109,7 +112,8 @@ def draw_poster(
     subtitle: str = "",
 ) -> Image.Image:
     """The picture: frames with their times, the log-mel with axes in s and kHz, labels with their cosine."""
-    strip_top, plot_top = 110, 110 + STRIP_HEIGHT + 64
+    strip_top = 110
+    plot_top = strip_top + _strip_height(frames) + 64
     labels_top = plot_top + PLOT_HEIGHT + 84
     height = labels_top + 40 + max(len(nearest), 1) * ROW_HEIGHT + MARGIN // 2
     image = Image.new("RGB", (WIDTH, height), BACKGROUND)
@@ -126,19 +130,25 @@ def _fitted(text: str, n_most: int) -> str:
     return text if len(text) <= n_most else f"{text[: n_most // 2 - 1]}...{text[-(n_most // 2 - 2) :]}"
 
 
+def _cell_width(n_frames: int) -> float:
+    return (WIDTH - MARGIN - LEFT - GAP * (n_frames - 1)) / n_frames
+
+
+def _strip_height(frames: np.ndarray) -> int:
+    n_frames, height, width = frames.shape[:3]
+    return max(1, min(STRIP_HEIGHT, round(_cell_width(n_frames) * height / width)))
+
+
 def _draw_strip(page: _Page, frames: np.ndarray, times_s: Sequence[float], top: int) -> None:
-    gap = 8
-    cell = (WIDTH - MARGIN - LEFT - gap * (len(frames) - 1)) / len(frames)
+    cell, height = _cell_width(len(frames)), _strip_height(frames)
+    width = max(1, min(int(cell), round(height * frames.shape[2] / frames.shape[1])))
+    # a still stands at the left; frames stand in the middle of their part of the time axis
+    room = cell if len(frames) > 1 else width
     for i, (frame, time_s) in enumerate(zip(frames, times_s, strict=True)):
-        picture = Image.fromarray(frame)
-        scale = min(cell / picture.width, STRIP_HEIGHT / picture.height)
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        picture = picture.resize(size, Image.Resampling.LANCZOS)
-        # a still stands at the left; frames stand in the middle of their part of the time axis
-        width = cell if len(frames) > 1 else size[0]
-        x = LEFT + i * (cell + gap)
-        page.image.paste(picture, (round(x + (width - size[0]) / 2), top + STRIP_HEIGHT - size[1]))
-        page.text(x + width / 2, top + STRIP_HEIGHT + 6, f"{time_s:.1f} s", size=15, fill=FAINT, anchor="ma")
+        x = LEFT + i * (cell + GAP)
+        picture = Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS)
+        page.image.paste(picture, (round(x + (room - width) / 2), top))
+        page.text(x + room / 2, top + height + 6, f"{time_s:.1f} s", size=15, fill=FAINT, anchor="ma")
 
 
 def _draw_mel(page: _Page, waveform: Tensor, sample_rate: int, top: int) -> None:

@@ -1,6 +1,5 @@
 """Models in the folders diffusers and transformers write: config.json and safetensors. No network, no pickles."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,19 +18,10 @@ COUNTED = {"text_model.embeddings.position_ids", "text_model.embeddings.token_ty
 LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`. Raises BundleError if there is none."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: missing or not JSON ({error}); pull the model again") from error
-    if not isinstance(values, dict):
-        raise BundleError(f"{path}: holds a {type(values).__name__}, expected a JSON object; pull the model again")
-    return values
-
-
 def load_part(model_class: Any, folder: Path) -> Any:
     """A diffusers or transformers model from its own folder: no network, no pickles, every weight accounted for."""
+    from echoframe.weights import read_json  # loads torch, which `quiet` alone does not need
+
     read_json(folder / "config.json")
     if not any(folder.glob("*.safetensors")):
         found = ", ".join(sorted(file.name for file in folder.iterdir()))

@@ -137,9 +137,12 @@ def read_provenance(path: Path) -> Provenance:
         raise InputError(
             f'{path}: format "{found}", expected "{FORMAT}"; give the JSON that EchoFrame wrote beside a sound'
         )
+    for key in ("input", "bundle", "settings", "machine", "result"):
+        if not isinstance(values.get(key, {}), dict):
+            raise InputError(f"{path}: {key}: found {values[key]}, expected an object; the file was altered")
     try:
         return from_dict(Provenance, values, name=str(path))
-    except (ConfigError, TypeError) as error:
+    except (ConfigError, InputError, TypeError) as error:
         raise InputError(
             f"{path}: {error}; the file was altered, or written by another version of EchoFrame"
         ) from error

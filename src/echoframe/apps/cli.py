@@ -1,15 +1,14 @@
 """The command: arguments in, one line per failure out. All it does is in `jobs`, `pipeline` and `bundle`.
 
-Nothing heavy is imported before the arguments are known to be right: `echoframe --help` loads no torch.
+Nothing heavy is imported before the arguments are known to be right: `echoframe --help` loads no torch. argparse, and
+neither typing nor pathlib, because --help may take four times as long as an empty program: cyclopts alone takes twelve.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NoReturn
 
-from echoframe.errors import EchoFrameError, InputError
+from echoframe.errors import EchoFrameError
 
 OK, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -17,7 +16,7 @@ OK, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 class Parser(argparse.ArgumentParser):
     """argparse whose complaint is one line."""
 
-    def error(self, message: str) -> NoReturn:
+    def error(self, message: str) -> None:  # type: ignore[override]
         self.exit(BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
@@ -33,25 +32,26 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Makes NAME.wav, for a film NAME.mp4 with the sound in it, and NAME.json that says how to make them again. "
-        "Clips that are done are skipped; two clips of the same name cannot share an output folder."
+        "Clips that are done are skipped. Two clips of the same name cannot share an output folder: that is refused. "
+        "A film in the output folder is not overwritten: its copy with sound is NAME.sound.mp4."
     )
     add = parser.add_argument
     add("inputs", nargs="*", metavar="CLIP", help="films and stills, folders of them, or quoted globs")
-    add("-o", "--out", type=Path, metavar="OUT", help="a folder, or NAME.wav/.flac/.mp3/.mp4/... [this folder]")
+    add("-o", "--out", default=".", metavar="OUT", help="a folder, or NAME.wav/.flac/.mp3/.mp4/... [this folder]")
     add("--model", metavar="NAME", help="a known model, a bundle's folder or a hub repository [mini]")
-    add("--seed", type=int, default=0, help="another number, another sound [0]")
+    add("--seed", type=int, metavar="N", help="another number, another sound [0]")
     add("--duration", type=float, metavar="S", help="seconds of sound [the film's length; 10 for a still]")
-    add("--candidates", type=int, default=1, metavar="K", help="make K, keep the one nearest to what was seen [1]")
+    add("--candidates", type=int, metavar="K", help="make K, keep the one nearest to what was seen [1]")
     add("--steps", type=int, metavar="N", help="denoising steps [the model's own]")
     add("--guidance", type=float, metavar="G", help="1 is none, more follows the picture harder [the model's own]")
     add("--scheduler", metavar="NAME", help="ddim, dpm++2m, unipc, ... [the model's own]")
     add("--mux", action=argparse.BooleanOptionalAction, default=True, help="write the film with its sound [yes]")
     add("--original-level", type=float, metavar="DB", help="mix the film's own sound under, at this level [dropped]")
     add("--picture", action="store_true", help="draw frames, spectrogram and nearest labels as NAME.png")
-    add("--from", dest="record", type=Path, metavar="JSON", help="make the same samples again as this JSON says")
-    add("--device", default="auto", help="auto, cpu, cuda, mps [auto]")
-    add("--dtype", default="auto", help="auto, float32, float16, bfloat16 [auto]")
-    add("--force", action="store_true", help="allow more than an hour of sound")
+    add("--from", dest="record", metavar="JSON", help="make the same samples again as this JSON says")
+    add("--device", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
+    add("--dtype", metavar="NAME", help="auto, float32, float16, bfloat16 [auto]")
+    add("--force", action="store_true", help="allow more than an hour, and replace files that are not EchoFrame's")
     add("--debug", action="store_true", help="show where a failure came from")
     parser.set_defaults(run=generate)
 
@@ -73,53 +73,9 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 
 
 def generate(args: argparse.Namespace) -> int:
-    from echoframe.apps.progress import Reporter
-    from echoframe.jobs import Request, check_request, find_clips, plan_jobs, run_job, write_results
-    from echoframe.pipeline import load, remake
-    from echoframe.provenance import read_provenance
-    from echoframe.video import probe
+    from echoframe.apps import generate
 
-    request = Request(
-        seed=args.seed,
-        duration_s=args.duration,
-        steps=args.steps,
-        guidance=args.guidance,
-        scheduler=args.scheduler,
-        candidates=args.candidates,
-        force=args.force,
-        original_level_db=args.original_level,
-    )
-    check_request(request)
-    record = read_provenance(args.record) if args.record else None
-    inputs = args.inputs or ([record.input.path] if record else [])
-    if not inputs:
-        raise InputError("no clip; give a film, a still or a folder of them: echoframe generate clip.mp4")
-    clips = find_clips(inputs)
-    if record and len(clips) > 1:
-        raise InputError(f"{args.record}: was made from one clip, {len(clips)} are given; give that one or none")
-    if len(clips) == 1:
-        probe(clips[0])  # a wrong file is told before the model is loaded
-    jobs = plan_jobs(clips, args.out or Path("."), with_film=args.mux, with_picture=args.picture)
-    source = args.model or (record.bundle.source if record else "mini")
-    model = load(source, device=args.device, dtype=args.dtype)
-
-    with Reporter(len(jobs)) as reporter:
-        for job in jobs:
-            report = reporter.begin(str(job.clip))
-            try:
-                if record:
-                    write_results(remake(model, record, path=job.clip, progress=report), job, record.original_level_db)
-                    made = True
-                else:
-                    made = run_job(model, job, request, progress=report)
-            except EchoFrameError as error:
-                if len(jobs) == 1 or args.debug:
-                    raise
-                reporter.failed(str(error))
-            else:
-                names = ", ".join(str(path) for path in job.outputs)
-                reporter.done(f"{job.clip} -> {names}" if made else f"{job.clip}: done before ({names})")
-    return SOME_FAILED if reporter.n_failed else OK
+    return SOME_FAILED if generate.generate(args) else OK
 
 
 def list_models(_: argparse.Namespace) -> int:
@@ -194,6 +150,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"echoframe: {error}", file=sys.stderr)
         return BAD_INPUT
+    except Exception as error:
+        if args.debug:
+            raise
+        print(f"echoframe: unexpected {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
+        return SOME_FAILED
     except KeyboardInterrupt:
         print("echoframe: interrupted; what was finished is kept, nothing is half written", file=sys.stderr)
         return INTERRUPTED

@@ -21,7 +21,7 @@ class Reporter:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}"),
@@ -60,9 +60,15 @@ class Reporter:
         self._show(f"echoframe: {line}", sys.stderr)
 
     def _show(self, line: str, stream: Any) -> None:
-        if self._bar is None:
+        if self._bar is not None:
+            minutes = (time.monotonic() - self._began) / 60
+            self._bar.update(self._task, completed=self._finished, rate=f"{self._finished / minutes:.1f} clips/min")
+        if self._bar is not None and stream.isatty():
+            # above the bar; markup off: a name may hold square brackets
+            self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        else:
             print(line, file=stream, flush=True)
-            return
-        minutes = (time.monotonic() - self._began) / 60
-        self._bar.update(self._task, completed=self._finished, rate=f"{self._finished / minutes:.1f} clips/min")
-        self._bar.console.print(line, highlight=False, soft_wrap=True)
+
+    def note(self, line: str) -> None:
+        """Something worth knowing about the clip at work."""
+        self._show(f"echoframe: {line}", sys.stderr)

@@ -4,20 +4,16 @@ An encoder is a directory: config.json and model.safetensors. CLIP and CLAP keep
 (`model_type` in config.json); our own small networks write `kind` there.
 """
 
-import json
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from echoframe.errors import AudioError, BundleError
+from echoframe.weights import read_json, read_weights
 
 
 @runtime_checkable
@@ -127,6 +123,7 @@ def load_text_encoder(
 
 def encoder_kind(directory: Path) -> str:
     """What config.json calls the encoder: our `kind`, or transformers' `model_type`."""
+    require_files(directory, ("config.json",))
     config = read_json(directory / "config.json")
     return str(config.get("kind", config.get("model_type", "unnamed")))
 
@@ -140,18 +137,6 @@ def require_files(directory: Path, names: tuple[str, ...]) -> None:
         raise BundleError(f"{directory}: lacks {', '.join(missing)}; fetch or convert the encoder again")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`. Raises BundleError if it is missing or is not one."""
-    require_files(path.parent, (path.name,))
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: not valid JSON ({error}); fetch or convert the encoder again") from error
-    if not isinstance(values, dict):
-        raise BundleError(f"{path}: holds a {type(values).__name__}, expected an object; fetch the encoder again")
-    return values
-
-
 def read_encoder(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """config.json and the tensors of one of our own encoders. Raises BundleError if it is not a `kind`."""
     require_files(directory, ("config.json", "model.safetensors"))
@@ -159,37 +144,12 @@ def read_encoder(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, 
     found = config.get("kind", config.get("model_type", "unnamed"))
     if found != kind:
         raise BundleError(f'{directory}: holds a "{found}" encoder, expected "{kind}"')
-    weights = directory / "model.safetensors"
-    try:
-        return config, load_file(weights)
-    except (SafetensorError, OSError) as error:
-        raise BundleError(f"{weights}: cannot be read ({error}); fetch or convert the encoder again") from error
-
-
-def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, source: Path) -> None:
-    """Strictly loads `tensors` into `network`. Raises BundleError that names what does not fit."""
-    try:
-        network.load_state_dict(dict(tensors), strict=True)
-    except RuntimeError as error:
-        # torch lists one complaint per line under a heading
-        reasons = [line.strip() for line in str(error).splitlines()[1:3]]
-        raise BundleError(f"{source}: weights do not fit config.json ({' '.join(reasons)[:200]})") from error
+    return config, read_weights(directory / "model.safetensors")
 
 
 def as_images(frames: np.ndarray) -> Tensor:
     """(T, H, W, 3) uint8 as (T, 3, H, W), channels last in memory; copied only if it has to be."""
     return torch.from_numpy(np.require(frames, requirements=["C", "W"])).permute(0, 3, 1, 2)
-
-
-def write_encoder(directory: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """config.json and model.safetensors, each written under another name first: a killed run leaves no half file."""
-    directory.mkdir(parents=True, exist_ok=True)
-    partial = directory / "model.safetensors.tmp"
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial)
-    os.replace(partial, directory / "model.safetensors")
-    partial = directory / "config.json.tmp"
-    partial.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, directory / "config.json")
 
 
 def check_waveform(waveform: Tensor) -> None:

@@ -16,15 +16,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from echoframe.audio import mel_filters, resample
 from echoframe.config import from_dict
-from echoframe.encoders import (
-    FrozenModule,
-    check_waveform,
-    load_weights,
-    read_encoder,
-    use_channels_last,
-    write_encoder,
-)
+from echoframe.encoders import FrozenModule, check_waveform, read_encoder, use_channels_last
 from echoframe.errors import BundleError, ConfigError
+from echoframe.weights import load_weights, save_part
 
 SAMPLE_RATE = 44_100  # Hz
 N_FFT = 2048
@@ -133,7 +127,7 @@ class AisfxEncoder(FrozenModule):
         except ConfigError as error:
             raise BundleError(str(error)) from error
         encoder = cls(AisfxNetwork(config), torch.zeros(8 * config.width))
-        load_weights(encoder, tensors, source=directory / "model.safetensors")
+        load_weights(encoder, directory / "model.safetensors", weights=tensors)
         fold_batch_norms(encoder.network)
         use_channels_last(encoder.network)
         return encoder.to(device, dtype)
@@ -171,4 +165,4 @@ def write_mean(directory: Path, mean: Float[Tensor, " dim"]) -> None:
     config, tensors = read_encoder(directory, "aisfx")
     if tensors["mean"].shape != mean.shape:
         raise BundleError(f"{directory}: a mean of {mean.shape[0]} numbers, expected {tensors['mean'].shape[0]}")
-    write_encoder(directory, config, {**tensors, "mean": mean.float()})
+    save_part(directory, config, {**tensors, "mean": mean.float()})

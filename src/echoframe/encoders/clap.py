@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from transformers import ClapAudioModelWithProjection, ClapFeatureExtractor, ClapTextModelWithProjection
 
 from echoframe.audio import resample
-from echoframe.encoders import FrozenModule, check_waveform, read_json
+from echoframe.encoders import FrozenModule, check_waveform, require_files
 from echoframe.encoders._transformers import Tokenizer, device_of, load_tower
 from echoframe.errors import BundleError
+from echoframe.weights import read_json
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,6 +41,7 @@ class ClapMel:
     def from_directory(cls, directory: Path) -> "ClapMel":
         """What preprocessor_config.json says. Raises BundleError if it names an unknown truncation or padding."""
         path = directory / "preprocessor_config.json"
+        require_files(directory, (path.name,))
         values = read_json(path)
         for key, known in (("truncation", ("fusion", "rand_trunc")), ("padding", ("repeatpad", "repeat", "pad"))):
             found = values.get(key, known[0])

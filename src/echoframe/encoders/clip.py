@@ -14,9 +14,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from transformers import CLIPTextModelWithProjection, CLIPVisionModelWithProjection
 
-from echoframe.encoders import FrozenModule, as_images, read_json
+from echoframe.encoders import FrozenModule, as_images, require_files
 from echoframe.encoders._transformers import Tokenizer, device_of, load_tower
 from echoframe.errors import BundleError
+from echoframe.weights import read_json
 
 FRAMES_AT_ONCE = 32
 BICUBIC = 3  # PIL.Image.Resampling.BICUBIC, as preprocessor_config.json writes it
@@ -35,6 +36,7 @@ class ClipPixels:
     def from_directory(cls, directory: Path) -> "ClipPixels":
         """What preprocessor_config.json says. Raises BundleError if it asks for anything but CLIP's own steps."""
         path = directory / "preprocessor_config.json"
+        require_files(directory, (path.name,))
         values = read_json(path)
         steps = ("do_resize", "do_center_crop", "do_normalize")
         off = [step for step in steps if not values.get(step, True)]

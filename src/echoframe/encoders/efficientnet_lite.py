@@ -15,8 +15,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from echoframe.config import from_dict
-from echoframe.encoders import FrozenModule, as_images, load_weights, read_encoder, use_channels_last
+from echoframe.encoders import FrozenModule, as_images, read_encoder, use_channels_last
 from echoframe.errors import BundleError, ConfigError
+from echoframe.weights import load_weights
 
 Output = Literal["probabilities", "logits", "features"]
 
@@ -165,7 +166,7 @@ class EfficientNetLiteEncoder(FrozenModule):
         except ConfigError as error:
             raise BundleError(str(error)) from error
         network = EfficientNetLite()
-        load_weights(network, tensors, source=directory / "model.safetensors")
+        load_weights(network, directory / "model.safetensors", weights=tensors)
         return cls(network, config).to(device, dtype)
 
     @torch.no_grad()

@@ -1,0 +1,93 @@
+"""A long sound in pieces: which windows cover it, their seeds, what they see, and how they fade into each other."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from echoframe.video import Frames
+
+
+def plan_windows(total: int, *, longest: int, overlap: int) -> list[tuple[int, int]]:
+    """(start, stop) of overlapping windows of equal length that cover `total` samples, none above `longest`.
+
+    >>> plan_windows(100, longest=100, overlap=10)
+    [(0, 100)]
+    >>> plan_windows(250, longest=100, overlap=10)
+    [(0, 90), (80, 170), (160, 250)]
+    """
+    if total <= longest:
+        return [(0, total)]
+    n_windows = math.ceil((total - overlap) / (longest - overlap))
+    # equal lengths: a last window of the remainder alone could be too short to hold anything
+    starts = [i * (total - overlap) // n_windows for i in range(n_windows)]
+    return [
+        (start, start_of_next + overlap)
+        for start, start_of_next in zip(starts, [*starts[1:], total - overlap], strict=True)
+    ]
+
+
+def add_faded(joined: Float[Tensor, "1 total"], part: Float[Tensor, "1 samples"], start: int, *, n_fade: int) -> None:
+    """Lays `part` into `joined` at `start`; over the first `n_fade` samples it fades in while what is there fades out.
+
+    Equal power (sin^2 + cos^2 = 1): neighbours are different noise, a linear fade of them would dip by 3 dB.
+    """
+    if n_fade:
+        angle = (torch.arange(n_fade) + 0.5) * (math.pi / 2 / n_fade)
+        joined[:, start : start + n_fade] *= angle.cos()
+        joined[:, start : start + n_fade] += part[:, :n_fade] * angle.sin()
+    joined[:, start + n_fade : start + part.shape[1]] = part[:, n_fade:]
+
+
+def derived_seed(seed: int, *, window: int, candidate: int) -> int:
+    """The seed of one window and candidate; the first of both has `seed` itself, so one candidate is among any K.
+
+    >>> derived_seed(7, window=0, candidate=0)
+    7
+    """
+    if window == candidate == 0:
+        return seed
+    digest = hashlib.sha256(f"{seed}/{window}/{candidate}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def seen_mask(
+    real: Bool[np.ndarray, " frames"], times_s: Sequence[float], until_s: float
+) -> Bool[np.ndarray, " frames"]:
+    """The frames a window that ends at `until_s` is made from: real ones before it. At least the first, held or not."""
+    mask = real & (np.asarray(times_s) < until_s)
+    mask[0] |= not mask.any()  # past the video's end its last frame is all there is
+    return mask
+
+
+def picture_times(duration_s: float, n: int) -> list[float]:
+    """The middles of `n` equal parts of a sound: where the picture shows what was seen."""
+    return [(i + 0.5) * duration_s / n for i in range(n)]
+
+
+@dataclass
+class Seen:
+    """What the windows leave behind for the picture, the ranking and the labels."""
+
+    picture_times_s: list[float]  # still to be seen
+    last_s: float  # no window may begin to look later: past the video's end its last frame is held
+    images: list[np.ndarray] = field(default_factory=list)
+    times_s: list[float] = field(default_factory=list)
+    scores: list[list[float]] = field(default_factory=list)
+    embeddings: list[Tensor] = field(default_factory=list)
+
+    def keep(self, frames: Frames, until_s: float) -> None:
+        """Of one window, only the frames nearest to the times the picture wants: memory does not grow."""
+        times = np.asarray(frames.times_s)
+        if frames.mask.any() and not frames.mask.all():
+            # a container can claim to be longer than its pictures are
+            self.last_s = min(self.last_s, float(times[frames.mask][-1]))
+        while self.picture_times_s and self.picture_times_s[0] < until_s:
+            nearest = int(np.abs(times - self.picture_times_s.pop(0)).argmin())
+            self.images.append(frames.images[nearest].copy())
+            self.times_s.append(float(times[nearest]))

@@ -1,0 +1,89 @@
+"""Stand-ins for the networks: small, exact, and different for every input, so that each step can be followed."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from echoframe.audio import n_samples
+from echoframe.generator import Generator
+from echoframe.labels import LabelBank
+from echoframe.mapper import MapperConfig, build_mapper
+from echoframe.pipeline import EchoFrame
+from echoframe.provenance import BundleId
+from echoframe.schedulers import SampleOptions
+from echoframe.spec import ClipSpec
+
+DIM = 4
+RATE = 1000  # Hz
+
+
+class FakeVisual:
+    """The mean colour of each frame; remembers what it was shown."""
+
+    dim, name, short_side = 3, "fake", 16
+
+    def __init__(self) -> None:
+        self.shown: list[np.ndarray] = []
+
+    def __call__(self, frames: UInt8[np.ndarray, "frames height width 3"]) -> Float[Tensor, "frames dim"]:
+        self.shown.append(frames)
+        return torch.from_numpy(frames.mean(axis=(1, 2)) / 255).float()
+
+
+class FakeGenerator:
+    """A tone per target and seed: its level is the target's first number, its pitch follows from the seed."""
+
+    dim, sample_rate, max_duration_s = DIM, RATE, 4.0
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+
+    def generate(
+        self,
+        target: Float[Tensor, "batch dim"],
+        *,
+        duration_s: float,
+        seeds: Sequence[int],
+        options: SampleOptions | None = None,
+        negative: Float[Tensor, "batch dim"] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Float[Tensor, "batch samples"]:
+        self.calls.append({"target": target, "duration_s": duration_s, "seeds": list(seeds), "options": options})
+        steps = (options or SampleOptions()).steps
+        for step in range(steps):
+            if progress is not None:
+                progress(step + 1, steps)
+        times_s = torch.arange(n_samples(duration_s, RATE)) / RATE
+        tones = [torch.sin(2 * torch.pi * (20 + seed % 89) * times_s) for seed in seeds]
+        return torch.stack(tones) * target[:, :1].abs()
+
+
+class FakeEars:
+    """A unit vector that says which of the fake generator's pitches is heard."""
+
+    dim, name, sample_rate = DIM, "fake", RATE
+
+    def __call__(self, waveform: Float[Tensor, "batch samples"], sample_rate: int) -> Float[Tensor, "batch dim"]:
+        pitch = torch.fft.rfft(waveform).abs().argmax(dim=1) * sample_rate / waveform.shape[1]
+        angle = pitch / 110 * torch.pi
+        return normalize(torch.stack([angle.cos(), angle.sin(), angle.cos(), angle.sin()], dim=1), dim=1)
+
+
+def fake_model(*, with_ears: bool = True, generator: Generator | None = None, sha256: str = "f" * 64) -> EchoFrame:
+    """The cascade of the fakes and a real, tiny mapper."""
+    labels = LabelBank(names=("hum", "whistle"), kinds=("tools", "people"), vectors=torch.eye(2, DIM))
+    return EchoFrame(
+        FakeVisual(),
+        build_mapper(MapperConfig(kind="mlp", visual_dim=3, audio_dim=DIM, hidden_dim=8, depth=1)).eval(),
+        generator or FakeGenerator(),
+        audio_encoder=FakeEars() if with_ears else None,
+        labels=labels if with_ears else None,
+        clip_spec=ClipSpec(duration_s=4.0, n_frames=8, frame_rate=2.0),
+        defaults=SampleOptions(steps=3, guidance=2.0, scheduler="ddim"),
+        identity=BundleId(source="fake", name="fake", version="1", sha256=sha256),
+    )

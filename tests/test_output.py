@@ -1,0 +1,117 @@
+"""Files whole or not at all, formats by suffix."""
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from echoframe.errors import OutputError
+from echoframe.output import atomic_files, check_folder, encode_sound, write_sound
+
+TONE = (0.5 * np.sin(np.arange(16_000) * 0.3)).astype(np.float32)[None]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_all_files_appear_together(tmp_path):
+    with atomic_files([tmp_path / "a.wav", tmp_path / "a.json"]) as (one, two):
+        assert (one.suffix, two.suffix) == (".wav", ".json")
+        one.write_bytes(b"1")
+        two.write_bytes(b"2")
+        assert not (tmp_path / "a.wav").exists()
+    assert names(tmp_path) == ["a.json", "a.wav"]
+    assert (tmp_path / "a.wav").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError, SystemExit])
+def test_any_way_out_but_the_end_leaves_everything_as_it_was(tmp_path, failure):
+    (tmp_path / "a.wav").write_bytes(b"before")
+
+    def write_and_fail() -> None:
+        with atomic_files([tmp_path / "a.wav", tmp_path / "b.wav"]) as (one, two):
+            one.write_bytes(b"half")
+            two.write_bytes(b"half")
+            raise failure
+
+    with pytest.raises(failure):
+        write_and_fail()
+    assert names(tmp_path) == ["a.wav"]
+    assert (tmp_path / "a.wav").read_bytes() == b"before"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "the disk is full"), (errno.EFBIG, "the disk is full"), (errno.EROFS, "cannot be written")],
+)
+def test_the_system_says_no(tmp_path, monkeypatch, number, words):
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OutputError, match=rf"a.wav: {words} \({os.strerror(number)}\)"):
+        write_sound(tmp_path / "a.wav", TONE, 16_000)
+    assert names(tmp_path) == []
+
+
+def test_a_file_that_was_never_written_is_an_error(tmp_path):
+    def write_one_of_two() -> None:
+        with atomic_files([tmp_path / "a.wav", tmp_path / "b.wav"]) as (one, _):
+            one.write_bytes(b"1")
+
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_one_of_two()
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(("suffix", "tolerance"), [(".wav", 1.1 / 32767), (".FLAC", 1.1 / 32767), (".mp3", 0.05)])
+def test_formats_come_back(tmp_path, suffix, tolerance):
+    path = tmp_path / f"tone{suffix}"
+    write_sound(path, TONE, 16_000)
+    samples, rate = soundfile.read(path, dtype="float32")
+    assert (rate, len(samples)) == (16_000, 16_000)
+    inner = slice(1000, -1000)  # MP3 rings at both ends
+    assert np.abs(samples[inner] - TONE[0, inner]).max() < tolerance
+
+
+def test_samples_beyond_one_are_clipped_and_not_wrapped(tmp_path):
+    write_sound(tmp_path / "a.wav", np.array([[2.0, -3.0, 1.0]], dtype=np.float32), 8000)
+    assert soundfile.read(tmp_path / "a.wav", dtype="int16")[0].tolist() == [32767, -32767, 32767]
+
+
+def test_stereo_keeps_its_sides(tmp_path):
+    write_sound(tmp_path / "a.wav", np.stack([TONE[0], -TONE[0]]), 16_000)
+    assert soundfile.info(tmp_path / "a.wav").channels == 2
+
+
+def test_what_cannot_be_written(tmp_path):
+    with pytest.raises(OutputError, match='suffix ".ogg" is not a sound format that can be written'):
+        write_sound(tmp_path / "a.ogg", TONE, 16_000)
+    with pytest.raises(OutputError, match="sound at 12345 Hz cannot be written as .mp3 .*only supports sample rates.*; use .wav"):
+        encode_sound(TONE, 12_345, suffix=".mp3")
+
+
+def test_folders_are_tried(tmp_path):
+    check_folder(tmp_path)
+    assert names(tmp_path) == []
+    with pytest.raises(OutputError, match="none: no such output folder; make it first"):
+        check_folder(tmp_path / "none")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file: is a file, expected an output folder"):
+        check_folder(tmp_path / "file")
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere: mode bits would not stop it
+    with pytest.raises(OutputError, match=r"cannot be written to \(Permission denied\)"):
+        check_folder(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that nobody may write to")
+def test_a_folder_whose_mode_bits_lie():
+    with pytest.raises(OutputError, match="proc: cannot be written to"):
+        check_folder(Path("/proc"))

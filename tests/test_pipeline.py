@@ -1,0 +1,259 @@
+"""The cascade with fakes: what each part is given, how windows join, which candidate is kept, what is refused."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from echoframe import EchoFrame, read_provenance
+from echoframe.bundle import load_bundle
+from echoframe.errors import BundleError, InputError, OutputError, VideoError
+from echoframe.pipeline import from_bundle, remake
+from echoframe.schedulers import SampleOptions
+from echoframe.windows import add_faded, derived_seed, plan_windows, seen_mask
+from fakes import RATE, FakeGenerator, fake_model
+from planted_video import numbers, write_video
+from tiny_bundles import write_tiny_mini
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory) -> Path:
+    """3 s, 12 frames that say their number."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    write_video(path, n_frames=12, rate=Fraction(4))
+    return path
+
+
+@pytest.fixture(scope="module")
+def long_film(tmp_path_factory) -> Path:
+    """10 s, 40 frames that say their number."""
+    path = tmp_path_factory.mktemp("film") / "long.mp4"
+    write_video(path, n_frames=40, rate=Fraction(4))
+    return path
+
+
+@pytest.fixture
+def still(tmp_path) -> Path:
+    Image.new("RGB", (40, 30), (200, 40, 40)).save(tmp_path / "still.png")
+    return tmp_path / "still.png"
+
+
+def test_every_part_is_given_what_the_one_before_gave(film):
+    model = fake_model()
+    steps: list[tuple[int, int]] = []
+    sound = model.generate(film, seed=7, guidance=1.5, progress=lambda done, total: steps.append((done, total)))
+    (shown,) = model.visual_encoder.shown
+    # looked at every 0.5 s from 0.25 s on: frames 1, 3, ... of 4 a second; after 3 s the last one is held
+    assert numbers(shown) == [1, 3, 5, 7, 9, 11, 11, 11]
+    assert min(shown.shape[1:3]) == model.visual_encoder.short_side
+    (call,) = model.generator.calls
+    assert (call["duration_s"], call["seeds"]) == (3.0, [7])
+    assert call["options"] == SampleOptions(steps=3, guidance=1.5, scheduler="ddim")
+    visual = model.visual_encoder(shown)[None]
+    mask = torch.tensor([[True] * 6 + [False] * 2])
+    torch.testing.assert_close(call["target"], model.mapper(visual, mask))
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+    assert sound.waveform.shape == (1, 3 * RATE)
+    assert sound.frames.shape[0] == len(sound.times_s) == 8
+
+
+def test_a_still_lasts_ten_seconds_and_is_shown_once(still):
+    sound = fake_model().generate(still)
+    assert sound.waveform.shape == (1, 10 * RATE)
+    assert len(sound.frames) == 1
+
+
+def test_only_the_frames_of_a_shorter_sound_count(long_film):
+    model = fake_model()
+    model.generate(long_film, duration_s=1.0)
+    (shown,) = model.visual_encoder.shown
+    seen = torch.tensor([[True, True] + [False] * 6])  # at 0.25 and 0.75 s
+    torch.testing.assert_close(
+        model.generator.calls[0]["target"], model.mapper(model.visual_encoder(shown)[None], seen)
+    )
+
+
+def test_each_window_sees_its_own_frames_with_its_own_seed(long_film):
+    model = fake_model()
+    sound = model.generate(long_film, seed=5)
+    # 10 s in windows of at most 4 s that overlap by 1 s: three of them, each 4 s, from 0, 3 and 6 s
+    assert [call["duration_s"] for call in model.generator.calls] == [4.0, 4.0, 4.0]
+    firsts = [numbers(shown)[0] for shown in model.visual_encoder.shown]
+    assert firsts == [1, 13, 25]
+    seeds = [call["seeds"][0] for call in model.generator.calls]
+    assert seeds == [5, derived_seed(5, window=1, candidate=0), derived_seed(5, window=2, candidate=0)]
+    assert len(set(seeds)) == 3
+    assert sound.waveform.shape == (1, 10 * RATE)
+    assert numbers(sound.frames) == pytest.approx([2, 7, 12, 17, 22, 27, 32, 37], abs=1)
+
+
+@pytest.mark.parametrize("duration_s", [4.001, 7.0, 10.2345, 31.4159])
+def test_a_duration_gives_exactly_that_many_samples(film, duration_s):
+    model = fake_model()
+    sound = model.generate(film, duration_s=duration_s)
+    assert sound.waveform.shape == (1, round(duration_s * RATE))
+    assert all(call["duration_s"] <= 4.0 for call in model.generator.calls)
+    # every window past the end of the film sees its last frame
+    assert {numbers(shown)[-1] for shown in model.visual_encoder.shown} == {11}
+
+
+def test_a_container_that_claims_to_be_longer_than_its_pictures(film, monkeypatch):
+    from dataclasses import replace
+
+    from echoframe import pipeline
+
+    probe = pipeline.probe
+    monkeypatch.setattr(pipeline, "probe", lambda path: replace(probe(path), duration_s=12.0))
+    sound = fake_model().generate(film)
+    assert sound.waveform.shape == (1, 12 * RATE)
+    assert numbers(sound.frames)[-1] == 11
+
+
+def test_windows_cover_everything_and_are_never_too_long():
+    for total in (1, 99, 100, 101, 110, 189, 190, 191, 1000, 12_345):
+        windows = plan_windows(total, longest=100, overlap=10)
+        assert windows[0][0] == 0
+        assert windows[-1][1] == total
+        assert max(stop - start for start, stop in windows) <= 100
+        overlaps = [before[1] - after[0] for before, after in zip(windows, windows[1:], strict=False)]
+        assert overlaps == [10] * (len(windows) - 1)
+
+
+def test_the_fade_keeps_the_power_of_unlike_noise():
+    random = torch.Generator().manual_seed(0)
+    one, two = torch.randn(2, 1, 60_000, generator=random)
+    joined = torch.zeros(1, 90_000)
+    add_faded(joined, one, 0, n_fade=0)
+    add_faded(joined, two, 30_000, n_fade=30_000)
+    assert torch.equal(joined[:, :30_000], one[:, :30_000])
+    assert torch.equal(joined[:, 60_000:], two[:, 30_000:])
+    powers = joined[:, 30_000:60_000].square().reshape(10, -1).mean(dim=1)
+    assert powers.sub(1).abs().max() < 0.1
+
+
+def test_at_least_one_frame_is_always_seen():
+    nothing = np.zeros(3, dtype=bool)
+    assert seen_mask(nothing, (9.0, 9.5, 10.0), 9.8).tolist() == [True, False, False]
+    assert seen_mask(~nothing, (9.0, 9.5, 10.0), 9.0).tolist() == [True, False, False]
+    assert seen_mask(~nothing, (9.0, 9.5, 10.0), 9.8).tolist() == [True, True, False]
+
+
+def test_the_candidate_nearest_to_the_target_is_kept(film):
+    model = fake_model()
+    sound = model.generate(film, seed=3, candidates=6)
+    (call,) = model.generator.calls
+    waveforms = FakeGenerator().generate(call["target"], duration_s=3.0, seeds=call["seeds"])
+    assert model.audio_encoder is not None
+    scores = (model.audio_encoder(waveforms, RATE) @ call["target"][0]).tolist()
+    assert call["seeds"][0] == 3
+    assert len(set(call["seeds"])) == 6
+    assert sound.provenance.result.candidate_scores[0] == pytest.approx(scores, abs=1e-5)
+    assert torch.equal(sound.waveform[0], waveforms[int(np.argmax(scores))])
+    assert len(set(scores)) > 1
+
+
+def test_nearest_labels_are_those_of_the_sound(film):
+    model = fake_model()
+    sound = model.generate(film)
+    assert model.audio_encoder is not None
+    cosines = model.audio_encoder(sound.waveform, RATE)[0, :2].tolist()
+    assert dict(sound.nearest) == pytest.approx({"hum": cosines[0], "whistle": cosines[1]}, abs=1e-3)
+    assert sound.provenance.result.nearest == dict(sound.nearest)
+    assert fake_model(with_ears=False).generate(film).nearest == ()
+
+
+def test_the_same_seed_gives_the_same_samples_another_seed_others(film):
+    one, again, other = (fake_model().generate(film, seed=seed).waveform for seed in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_saved_and_made_again_to_the_bit(film, tmp_path):
+    sound = fake_model().generate(film, seed=4, candidates=3, duration_s=9.5)
+    for name in ("a.wav", "b.flac"):
+        sound.save(str(tmp_path / name))
+        record = read_provenance((tmp_path / name).with_suffix(".json"))
+        again = remake(fake_model(), record)
+        assert torch.equal(again.waveform, sound.waveform)
+    samples, _ = soundfile.read(tmp_path / "a.wav", dtype="float32")
+    assert np.abs(samples - sound.waveform[0].numpy()).max() <= 1.6 / 32767
+    with pytest.raises(BundleError, match="is not what the sound was made with, fake 1"):
+        remake(fake_model(sha256="0" * 64), record)
+    (tmp_path / "other.mp4").write_bytes(film.read_bytes() + b"\0")
+    with pytest.raises(InputError, match="the input has changed, give the original file"):
+        remake(fake_model(), record, path=tmp_path / "other.mp4")
+
+
+def test_save_refuses_what_it_should_not_write(film, tmp_path):
+    sound = fake_model().generate(film)
+    with pytest.raises(OutputError, match='suffix ".ogg" is not a sound format that can be written; use one of .wav'):
+        sound.save(tmp_path / "a.ogg")
+    (tmp_path / "a.json").write_text('{"annotation": 1}')
+    with pytest.raises(OutputError, match="a.json: exists and was not written by EchoFrame"):
+        sound.save(tmp_path / "a.wav")
+    with pytest.raises(OutputError, match="cannot be written"):
+        sound.save(tmp_path / "none" / "a.wav")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_save_refuses_the_clip_itself(still, tmp_path):
+    link = tmp_path / "still.wav"
+    still.rename(link)  # a picture by its content, whatever its name
+    sound = fake_model().generate(link)
+    with pytest.raises(OutputError, match="is the input; choose another name for the sound"):
+        sound.save(link)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"duration_s": 0.0}, "duration 0.0 s: expected a number of seconds above 0"),
+        ({"duration_s": -1.0}, "expected a number of seconds above 0"),
+        ({"duration_s": float("inf")}, "expected a number of seconds above 0"),
+        ({"duration_s": 3601.0}, "longer than 3600 s; give --force"),
+        ({"duration_s": 1e-5}, "shorter than one sample"),
+        ({"seed": -1}, "seed -1: expected a whole number"),
+        ({"candidates": 65}, "candidates 65: expected 1 to 64"),
+        ({"steps": 0}, "steps 0: expected 1 to 1000"),
+        ({"scheduler": "magic"}, '"magic" is not known'),
+    ],
+)
+def test_impossible_settings_are_refused_before_anything_runs(film, options, words):
+    model = fake_model()
+    with pytest.raises(InputError, match=words):
+        model.generate(film, **options)
+    assert model.generator.calls == []
+
+
+def test_an_hour_can_be_forced(film):
+    assert fake_model().resolve(film, duration_s=4000.0, force=True).duration_s == 4000.0
+
+
+def test_candidates_need_ears(film):
+    with pytest.raises(InputError, match="no audio encoder to rank them; ask for 1"):
+        fake_model(with_ears=False).generate(film, candidates=2)
+
+
+def test_a_clip_that_is_none(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        fake_model().generate(tmp_path / "none.mp4")
+    (tmp_path / "text.mp4").write_text("words")
+    with pytest.raises(VideoError, match="not a video that can be read"):
+        fake_model().generate(tmp_path / "text.mp4")
+
+
+def test_a_bundle_becomes_a_cascade(film, tmp_path):
+    write_tiny_mini(tmp_path / "tiny")
+    model = from_bundle(load_bundle(tmp_path / "tiny", device="cpu"), source="tiny")
+    assert isinstance(model, EchoFrame)
+    assert (model.identity.source, model.identity.name, model.identity.version) == ("tiny", "tiny-mini", "0.1")
+    assert (model.device, model.dtype) == ("cpu", "float32")
+    state = torch.get_rng_state()
+    sound = model.generate(film, duration_s=0.5, seed=1)
+    assert torch.equal(state, torch.get_rng_state())  # the global generator is the caller's own
+    assert sound.provenance.settings.steps == model.defaults.steps == 2
+    assert torch.equal(model.generate(film, duration_s=0.5, seed=1).waveform, sound.waveform)

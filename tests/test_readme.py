@@ -1,0 +1,54 @@
+"""What the README tells people to type works as it stands, with the embedded model."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from echoframe.bundle import EMBEDDED
+from planted_video import write_video
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    write_video(tmp_path / "clip.mp4", n_frames=50)  # 2 s: `make demo` takes the real film
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path
+
+
+def test_every_command_runs(folder):
+    commands = [line for block in blocks("sh") for line in block.splitlines() if not line.startswith("pip install")]
+    assert sum(line.startswith("echoframe") for line in commands) >= 4
+    for command in commands:
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    made = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*") if path.is_file()}
+    assert made >= {"out/clip.wav", "out/clip.mp4", "out/clip.png", "out/clip.json", "out/clip.flac", "again/clip.wav"}
+
+
+def test_the_python_example_runs(folder):
+    (example,) = blocks("python")
+    exec(compile(example, "README.md", "exec"), {})  # noqa: S102
+    assert (folder / "clip.wav").stat().st_size == 44 + 2 * 32_000
+
+
+def test_the_files_it_names_are_there():
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_the_embedded_model_is_whole_and_small():
+    files = [path for path in EMBEDDED["mini"].rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 64_000_000
+    assert not [path for path in files if path.suffix not in (".json", ".safetensors", ".md")]
