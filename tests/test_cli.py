@@ -121,6 +121,105 @@ def test_a_film_in_its_own_folder_keeps_its_name(bundle, tmp_path):
     assert (tmp_path / "film.mp4").read_bytes() == before
 
 
+def test_a_second_run_over_a_folder_does_not_feed_on_the_first(bundle, tmp_path, capsys):
+    write_video(tmp_path / "film.mp4", n_frames=5, rate=Fraction(10))
+    Image.new("RGB", (64, 48)).save(tmp_path / "film.jpg")  # its thumbnail
+    Image.new("RGB", (64, 48)).save(tmp_path / "still.png")
+    command = ["generate", tmp_path, "-o", tmp_path, "--model", bundle, "--picture", "--duration", 0.3]
+    assert run(*command) == 0
+    made = ["film.json", "film.png", "film.sound.mp4", "film.wav", "still.json", "still.sound.png", "still.wav"]
+    assert names(tmp_path) == sorted([*made, "film.jpg", "film.mp4", "still.png"])
+    capsys.readouterr()
+    assert run(*command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert all("done before" in line for line in lines)
+
+
+def test_files_that_are_not_ours_are_kept_unless_forced(bundle, films, out, capsys):
+    (out / "one.wav").write_bytes(b"the true recording")
+    command = ["generate", films / "one.mp4", "-o", out, "--model", bundle, "--duration", 0.3, "--no-mux"]
+    assert run(*command) == 2
+    assert "one.wav: exists and was not written by EchoFrame; move it" in capsys.readouterr().err
+    assert (out / "one.wav").read_bytes() == b"the true recording"
+    assert run(*command, "--force") == 0
+    assert soundfile.info(out / "one.wav").frames == 4800
+
+
+def test_from_a_record_that_cannot_be_met_to_the_bit_says_what_changed(bundle, films, out, tmp_path, capsys):
+    assert run("generate", films / "one.mp4", "-o", out / "a.wav", "--model", bundle, "--duration", 0.3) == 0
+    record = json.loads((out / "a.json").read_text())
+    record["machine"]["versions"]["torch"] = "0.1"
+    record["result"]["samples_sha256"] = "0" * 64
+    (out / "a.json").write_text(json.dumps(record))
+    assert run("generate", "--from", out / "a.json", "-o", tmp_path / "b.wav") == 0
+    assert "not the same samples as then; changed: torch 0.1 -> " in capsys.readouterr().err
+    assert run("generate", "--from", out / "a.json", "-o", tmp_path / "b.wav", "--seed", 3, "--steps", 2) == 2
+    assert "a.json: a record fixes --seed, --steps; leave out either" in capsys.readouterr().err
+    record["bundle"]["sha256"] = "0" * 64
+    (out / "a.json").write_text(json.dumps(record))
+    assert run("generate", "--from", out / "a.json", "-o", tmp_path / "b.wav") == 2
+    assert "is not what the sound was made with, tiny-mini 0.1 (sha256 000000000000)" in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_costs_one_clip(bundle, films, out, capsys, monkeypatch):
+    mux = jobs.mux
+
+    def faulty(video: Path, *args: object, **options: object) -> None:
+        if video.stem == "one":
+            raise ZeroDivisionError("a fault")
+        mux(video, *args, **options)
+
+    monkeypatch.setattr(jobs, "mux", faulty)
+    command = ["generate", "-o", out, "--model", bundle, "--duration", 0.3]
+    assert run(*command, films) == 1
+    assert "one.mp4: unexpected ZeroDivisionError: a fault" in capsys.readouterr().err
+    assert names(out) == ["two.json", "two.mp4", "two.wav"]
+    assert run(*command, films / "one.mp4") == 1
+    assert capsys.readouterr().err == "echoframe: unexpected ZeroDivisionError: a fault; --debug shows where\n"
+    with pytest.raises(ZeroDivisionError):
+        run(*command, films / "one.mp4", "--debug")
+
+
+def test_a_film_that_the_named_container_cannot_hold(bundle, films, out, capsys):
+    assert run("generate", films / "one.mp4", "-o", out / "a.webm", "--model", bundle, "--duration", 0.3) == 2
+    assert "a.webm: webm cannot hold h264 video; name it a.mp4 instead" in capsys.readouterr().err
+    assert names(out) == []
+
+
+def test_the_own_sound_is_mixed_under_and_recorded(bundle, out, tmp_path):
+    write_video(tmp_path / "film.mp4", n_frames=10, rate=Fraction(10))
+    command = ["generate", tmp_path / "film.mp4", "-o", out, "--model", bundle]
+    assert run(*command, "--original-level", -6) == 0
+    assert json.loads((out / "film.json").read_text())["original_level_db"] == -6.0
+
+
+def test_an_avi_becomes_a_container_that_players_know(bundle, out, tmp_path):
+    write_video(tmp_path / "film.avi", n_frames=10, rate=Fraction(10), codec="mpeg4", options={})
+    (tmp_path / "words.avi").write_text("no film")
+    films = [tmp_path / "film.avi", tmp_path / "words.avi"]
+    assert run("generate", *films, "-o", out, "--model", bundle, "--duration", 0.3) == 1
+    assert names(out) == ["film.json", "film.mp4", "film.wav"]
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.999])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_film_cut_off_anywhere_is_used_or_refused_but_never_half_done(share, suffix, bundle, tmp_path, out, capsys):
+    write_video(tmp_path / f"whole{suffix}", n_frames=30, rate=Fraction(10))
+    data = (tmp_path / f"whole{suffix}").read_bytes()
+    cut = tmp_path / f"cut{suffix}"
+    cut.write_bytes(data[: int(share * len(data))])
+    code = run("generate", cut, "-o", out, "--model", bundle, "--duration", 0.3)
+    if code == 0:  # what is left of it can be shown: a container without its index at the end
+        assert names(out) == ["cut.json", f"cut{suffix}", "cut.wav"]
+    else:
+        assert code == 2
+        errors = capsys.readouterr().err.splitlines()
+        assert len(errors) == 1
+        assert f"cut{suffix}" in errors[0]
+        assert names(out) == []
+
+
 def test_clip_clap_audioldm_in_the_hubs_layout_with_the_bridge(films, out, tmp_path):
     write_tiny_clip_clap(tmp_path / "hubbish")
     command = ["generate", films / "one.mp4", "-o", out, "--model", tmp_path / "hubbish", "--picture"]
@@ -152,6 +251,7 @@ BAD = [
     (["ok.mp4", "--steps", "0"], "steps 0: expected 1 to 1000"),
     (["ok.mp4", "--guidance", "-1"], "guidance -1.0: expected a number from 0 up"),
     (["ok.mp4", "--scheduler", "magic"], '"magic" is not known; choose one of ddim'),
+    (["ok.mp4", "--original-level", "nan"], "original level nan dB: expected decibels, such as -12"),
     (["ok.mp4", "--seed", "-1"], "seed -1: expected a whole number"),
     (["ok.mp4", "--candidates", "0"], "candidates 0: expected 1 to 64"),
     (["ok.mp4", "--model", "maxi"], '"maxi": no such model or directory; known models are mini, audioldm-s'),

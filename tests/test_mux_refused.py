@@ -35,7 +35,7 @@ def test_video_that_the_container_cannot_hold(tmp_path: Path) -> None:
 
 def test_refused_arguments(tmp_path: Path) -> None:
     video, out = write_video(tmp_path / "a.mp4"), tmp_path / "b.mp4"
-    with pytest.raises(InputError, match=r"shape \(3, 10\); expected \(1, samples\) or \(2, samples\)"):
+    with pytest.raises(InputError, match=r"a waveform of shape \(3, 10\); expected \(1, samples\) or \(2, samples\)"):
         mux(video, np.zeros((3, 10), dtype=np.float32), RATE, out)
     with pytest.raises(InputError, match="the waveform holds NaN or infinite samples"):
         mux(video, np.full((1, 10), np.nan, dtype=np.float32), RATE, out)

@@ -217,7 +217,7 @@ def test_save_refuses_the_clip_itself(still, tmp_path):
         ({"duration_s": 3601.0}, "longer than 3600 s; give --force"),
         ({"duration_s": 1e-5}, "shorter than one sample"),
         ({"seed": -1}, "seed -1: expected a whole number"),
-        ({"candidates": 65}, "candidates 65: expected 1 to 64"),
+        ({"candidates": 65}, "candidates 65: expected 1 to 64; 3 is usual"),
         ({"steps": 0}, "steps 0: expected 1 to 1000"),
         ({"scheduler": "magic"}, '"magic" is not known'),
     ],
