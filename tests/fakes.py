@@ -87,3 +87,15 @@ def fake_model(*, with_ears: bool = True, generator: Generator | None = None, sh
         defaults=SampleOptions(steps=3, guidance=2.0, scheduler="ddim"),
         identity=BundleId(source="fake", name="fake", version="1", sha256=sha256),
     )
+
+
+def shown_to(model: EchoFrame) -> list[np.ndarray]:
+    """The frames that the fake visual encoder of `model` was shown, call by call."""
+    assert isinstance(model.visual_encoder, FakeVisual)
+    return model.visual_encoder.shown
+
+
+def calls_of(model: EchoFrame) -> list[dict[str, Any]]:
+    """What the fake generator of `model` was asked for, call by call."""
+    assert isinstance(model.generator, FakeGenerator)
+    return model.generator.calls

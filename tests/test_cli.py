@@ -8,6 +8,7 @@ import sys
 import time
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,7 +166,7 @@ def test_from_a_record_that_cannot_be_met_to_the_bit_says_what_changed(bundle, f
 def test_a_fault_of_ours_costs_one_clip(bundle, films, out, capsys, monkeypatch):
     mux = jobs.mux
 
-    def faulty(video: Path, *args: object, **options: object) -> None:
+    def faulty(video: Path, *args: Any, **options: Any) -> None:
         if video.stem == "one":
             raise ZeroDivisionError("a fault")
         mux(video, *args, **options)

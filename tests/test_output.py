@@ -91,7 +91,9 @@ def test_stereo_keeps_its_sides(tmp_path):
 def test_what_cannot_be_written(tmp_path):
     with pytest.raises(OutputError, match='suffix ".ogg" is not a sound format that can be written'):
         write_sound(tmp_path / "a.ogg", TONE, 16_000)
-    with pytest.raises(OutputError, match="12345 Hz cannot be written as .mp3 .*only supports sample rates.*; use .wav"):
+    with pytest.raises(
+        OutputError, match="12345 Hz cannot be written as .mp3 .*only supports sample rates.*; use .wav"
+    ):
         encode_sound(TONE, 12_345, suffix=".mp3")
 
 

@@ -15,7 +15,7 @@ from echoframe.errors import BundleError, InputError, OutputError, VideoError
 from echoframe.pipeline import from_bundle, remake
 from echoframe.schedulers import SampleOptions
 from echoframe.windows import add_faded, derived_seed, plan_windows, seen_mask
-from fakes import RATE, FakeGenerator, fake_model
+from fakes import RATE, FakeGenerator, calls_of, fake_model, shown_to
 from planted_video import numbers, write_video
 from tiny_bundles import write_tiny_mini
 
@@ -46,11 +46,11 @@ def test_every_part_is_given_what_the_one_before_gave(film):
     model = fake_model()
     steps: list[tuple[int, int]] = []
     sound = model.generate(film, seed=7, guidance=1.5, progress=lambda done, total: steps.append((done, total)))
-    (shown,) = model.visual_encoder.shown
+    (shown,) = shown_to(model)
     # looked at every 0.5 s from 0.25 s on: frames 1, 3, ... of 4 a second; after 3 s the last one is held
     assert numbers(shown) == [1, 3, 5, 7, 9, 11, 11, 11]
     assert min(shown.shape[1:3]) == model.visual_encoder.short_side
-    (call,) = model.generator.calls
+    (call,) = calls_of(model)
     assert (call["duration_s"], call["seeds"]) == (3.0, [7])
     assert call["options"] == SampleOptions(steps=3, guidance=1.5, scheduler="ddim")
     visual = model.visual_encoder(shown)[None]
@@ -70,21 +70,19 @@ def test_a_still_lasts_ten_seconds_and_is_shown_once(still):
 def test_only_the_frames_of_a_shorter_sound_count(long_film):
     model = fake_model()
     model.generate(long_film, duration_s=1.0)
-    (shown,) = model.visual_encoder.shown
+    (shown,) = shown_to(model)
     seen = torch.tensor([[True, True] + [False] * 6])  # at 0.25 and 0.75 s
-    torch.testing.assert_close(
-        model.generator.calls[0]["target"], model.mapper(model.visual_encoder(shown)[None], seen)
-    )
+    torch.testing.assert_close(calls_of(model)[0]["target"], model.mapper(model.visual_encoder(shown)[None], seen))
 
 
 def test_each_window_sees_its_own_frames_with_its_own_seed(long_film):
     model = fake_model()
     sound = model.generate(long_film, seed=5)
     # 10 s in windows of at most 4 s that overlap by 1 s: three of them, each 4 s, from 0, 3 and 6 s
-    assert [call["duration_s"] for call in model.generator.calls] == [4.0, 4.0, 4.0]
-    firsts = [numbers(shown)[0] for shown in model.visual_encoder.shown]
+    assert [call["duration_s"] for call in calls_of(model)] == [4.0, 4.0, 4.0]
+    firsts = [numbers(shown)[0] for shown in shown_to(model)]
     assert firsts == [1, 13, 25]
-    seeds = [call["seeds"][0] for call in model.generator.calls]
+    seeds = [call["seeds"][0] for call in calls_of(model)]
     assert seeds == [5, derived_seed(5, window=1, candidate=0), derived_seed(5, window=2, candidate=0)]
     assert len(set(seeds)) == 3
     assert sound.waveform.shape == (1, 10 * RATE)
@@ -96,9 +94,9 @@ def test_a_duration_gives_exactly_that_many_samples(film, duration_s):
     model = fake_model()
     sound = model.generate(film, duration_s=duration_s)
     assert sound.waveform.shape == (1, round(duration_s * RATE))
-    assert all(call["duration_s"] <= 4.0 for call in model.generator.calls)
+    assert all(call["duration_s"] <= 4.0 for call in calls_of(model))
     # every window past the end of the film sees its last frame
-    assert {numbers(shown)[-1] for shown in model.visual_encoder.shown} == {11}
+    assert {numbers(shown)[-1] for shown in shown_to(model)} == {11}
 
 
 def test_a_container_that_claims_to_be_longer_than_its_pictures(film, monkeypatch):
@@ -145,7 +143,7 @@ def test_at_least_one_frame_is_always_seen():
 def test_the_candidate_nearest_to_the_target_is_kept(film):
     model = fake_model()
     sound = model.generate(film, seed=3, candidates=6)
-    (call,) = model.generator.calls
+    (call,) = calls_of(model)
     waveforms = FakeGenerator().generate(call["target"], duration_s=3.0, seeds=call["seeds"])
     assert model.audio_encoder is not None
     scores = (model.audio_encoder(waveforms, RATE) @ call["target"][0]).tolist()
@@ -226,7 +224,7 @@ def test_impossible_settings_are_refused_before_anything_runs(film, options, wor
     model = fake_model()
     with pytest.raises(InputError, match=words):
         model.generate(film, **options)
-    assert model.generator.calls == []
+    assert calls_of(model) == []
 
 
 def test_an_hour_can_be_forced(film):

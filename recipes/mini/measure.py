@@ -99,20 +99,20 @@ def kind_of(label: str) -> str:
     return KIND_OF_CLIP.get(label, {"animals": "animal"}.get(kind, kind))
 
 
-def measure_clips(model, folder: Path, seed: int) -> None:
+def measure_clips(model, folder: Path, *, seed: int, candidates: int) -> None:
     print("\n| clip | label | kind | five nearest labels of the generated sound (kind) | right |")
     print("|---|---|---|---|---|")
     right = 0
     clips = read_clip_labels(folder)
     kinds = dict(zip(model.labels.names, model.labels.kinds, strict=True))
     for name, label in clips.items():
-        sound = model.generate(folder / name, seed=seed)
+        sound = model.generate(folder / name, seed=seed, candidates=candidates)
         nearest = [(text, kinds[text]) for text, _ in sound.nearest[:5]]
         hit = kind_of(label) in {kind for _, kind in nearest}
         right += hit
         listed = ", ".join(f"{text} ({kind})" for text, kind in nearest)
         print(f"| {name} | {label} | {kind_of(label)} | {listed} | {'yes' if hit else 'no'} |", flush=True)
-    print(f"\n{right} of {len(clips)} clips right (seed {seed})")
+    print(f"\n{right} of {len(clips)} clips right (seed {seed}, best of {candidates})")
 
 
 def main() -> None:
@@ -122,10 +122,11 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, help="a folder of films with a README.md table of their labels")
     parser.add_argument("--limit", type=int, default=96)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--candidates", type=int, default=1, help="sounds to make of each clip; the best is kept")
     args = parser.parse_args()
     model = load(args.bundle)
     if args.clips:
-        measure_clips(model, args.clips, args.seed)
+        measure_clips(model, args.clips, seed=args.seed, candidates=args.candidates)
     if (args.work / "corpus" / "scenes.npy").exists():
         measure_held_out(model, args.work, args.limit)
 
