@@ -54,9 +54,7 @@ def linear_magnitude(mel: Float[Tensor, "batch frames mels"], spec: MelSpec) -> 
 def _stft(waveform: Tensor, spec: MelSpec, window: Tensor) -> Complex[Tensor, "batch bins frames"]:
     padding = (spec.n_fft - spec.hop_length) // 2
     padded = functional.pad(waveform[:, None], (padding, padding), mode="reflect")[:, 0]
-    return torch.stft(
-        padded, spec.n_fft, hop_length=spec.hop_length, window=window, center=False, return_complex=True
-    )
+    return torch.stft(padded, spec.n_fft, hop_length=spec.hop_length, window=window, center=False, return_complex=True)
 
 
 def _istft(spectrum: Complex[Tensor, "batch bins frames"], spec: MelSpec, window: Tensor) -> Tensor:
