@@ -344,7 +344,7 @@ def test_interrupted_between_writing_leaves_no_half_file(bundle, films, out, cap
 
 def test_ctrl_c_ends_a_real_process_with_130(bundle, films, out):
     command = [sys.executable, "-m", "echoframe", "generate", str(films / "one.mp4"), "-o", str(out)]
-    command += ["--model", str(bundle), "--steps", "1000"]
+    command += ["--model", str(bundle), "--steps", "1000", "--duration", "3000"]  # minutes of work
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "src"})
     time.sleep(6.0)  # somewhere between importing and sampling: wherever it is, it has to stop cleanly
     process.send_signal(signal.SIGINT)
