@@ -20,7 +20,7 @@ from echoframe.manifest import Manifest, Part, Space
 from echoframe.mapper import load_mapper
 from echoframe.schedulers import SampleOptions
 from echoframe.spec import MINI_MEL
-from echoframe.weights import write_json, write_weights
+from echoframe.weights import read_json, write_json, write_weights
 from stage import arguments
 
 HERE = Path(__file__).parent
@@ -48,6 +48,10 @@ def write_generator(work: Path, out: Path) -> None:
     UNet2DConditionModel.from_pretrained(work / "diffusion" / "final").to(half).save_pretrained(out / "unet")
     AutoencoderKL.from_pretrained(work / "decoder" / "final").to(half).save_pretrained(out / "vae")
     SpeechT5HifiGan.from_pretrained(work / "vocoder" / "final").to(half).save_pretrained(out / "vocoder")
+    for part in ("unet", "vae"):
+        # diffusers notes where it loaded from, which is nobody's business
+        saved = {k: v for k, v in read_json(out / part / "config.json").items() if k != "_name_or_path"}
+        write_json(out / part / "config.json", saved)
     shutil.copytree(work / "diffusion" / "scheduler", out / "scheduler", dirs_exist_ok=True)
     config = {
         "unconditional": "zeros",
