@@ -19,7 +19,7 @@ from diffusers import AudioLDMPipeline, AutoencoderKL, DDIMScheduler, UNet2DCond
 from torch import Tensor, nn
 from transformers import ClapTextConfig, ClapTextModelWithProjection, SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-from echoframe.generator import AudioLdmGenerator, GeneratorConfig
+from echoframe.generators.audioldm import AudioLdmGenerator, GeneratorConfig
 from echoframe.schedulers import SampleOptions
 
 # diffusers scripts/convert_original_audioldm_to_diffusers.py

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from echoframe.generator import AudioLdmGenerator
+from echoframe.generators.audioldm import AudioLdmGenerator
 from echoframe.schedulers import SampleOptions
 
 STEPS = (5, 10, 15, 20, 25, 30, 50, 100)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from echoframe.audio import n_samples
-from echoframe.generator import Generator
+from echoframe.generators import Generator
 from echoframe.labels import LabelBank
 from echoframe.mapper import MapperConfig, build_mapper
 from echoframe.pipeline import EchoFrame

@@ -80,7 +80,7 @@ def test_dtype_goes_to_every_part_but_the_mapper(mini):
     bundle = load_bundle(mini, device="cpu", dtype="bfloat16")
     assert isinstance(bundle.visual_encoder, torch.nn.Module)
     assert next(bundle.visual_encoder.parameters()).dtype == torch.bfloat16
-    assert next(bundle.generator.unet.parameters()).dtype == torch.bfloat16
+    assert next(bundle.generator.denoiser.parameters()).dtype == torch.bfloat16
     assert next(bundle.mapper.parameters()).dtype == torch.float32
 
 
@@ -110,7 +110,7 @@ def test_check_says_what_is_right(mini, clip_clap):
         "visual_encoder: efficientnet_lite, 2 files with the right size and sha256",
         "audio_encoder: aisfx, 2 files with the right size and sha256",
         "mapper: residual_mlp, 2 files with the right size and sha256",
-        "generator: audioldm, 8 files with the right size and sha256",
+        "generator: mel_flow, 5 files with the right size and sha256",
         "labels: labels, 2 files with the right size and sha256",
         "spaces: efficientnet-lite0-probabilities to aisfx-centred, dimensions agree",
     ]
@@ -136,7 +136,7 @@ def test_text_towers_of_other_sizes_are_refused():
         check_same_space(lambda t: torch.ones(len(t), 3), lambda t: torch.ones(len(t), 4), names=("one", "two"))
 
 
-FILES = ("visual_encoder/model.safetensors", "mapper/config.json", "generator/unet/config.json", "labels/labels.json")
+FILES = ("visual_encoder/model.safetensors", "mapper/config.json", "generator/denoiser/config.json", "labels/labels.json")
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,8 +1,10 @@
 """The command as a user meets it: files that appear, one line per failure, exit codes."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -336,6 +338,24 @@ def test_interrupted_between_writing_leaves_no_half_file(bundle, films, out, cap
     monkeypatch.setattr(jobs, "mux", interrupted)
     assert run("generate", films / "one.mp4", "-o", out, "--model", bundle, "--duration", 0.2) == 130
     assert "interrupted" in capsys.readouterr().err
+    assert names(out) == []
+
+
+@pytest.mark.parametrize("seconds", [0.2, 6.0])  # while importing, while sampling: on a slow machine perhaps before
+def test_ctrl_c_ends_a_real_process(seconds, bundle, films, out):
+    command = [sys.executable, "-m", "echoframe", "generate", films / "one.mp4", "-o", out, "--model", bundle]
+    process = subprocess.Popen(
+        [*command, "--steps", "1000", "--duration", "3000"],  # minutes of work
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell starts its background jobs with Ctrl-C ignored, and so all that runs below them
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    # Python itself may end by the signal once it was interrupted within an exec; a shell says 130 to both
+    assert process.returncode in (130, -signal.SIGINT), errors
     assert names(out) == []
 
 

@@ -25,7 +25,7 @@ from transformers import (
     SpeechT5HifiGanConfig,
 )
 
-from echoframe.generator import AudioLdmGenerator, GeneratorConfig
+from echoframe.generators.audioldm import AudioLdmGenerator, GeneratorConfig
 from echoframe.schedulers import SampleOptions
 
 pytestmark = pytest.mark.slow

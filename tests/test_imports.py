@@ -31,7 +31,7 @@ LEVELS = {
     "bundle": 3,
     "convert_hub": 3,
     "encoders": 3,
-    "generator": 3,
+    "generators": 3,
     "hub": 3,
     "labels": 3,
     "manifest": 3,

@@ -1,7 +1,7 @@
 """Tiny generators with random weights, written by diffusers' and transformers' own save_pretrained.
 
-`write_tiny_audioldm` has exactly the layout of cvssp/audioldm-s-full-v2 on the hub, `write_tiny_mini_generator` that of
-`mini`: no text tower, a config.json of ours, v-prediction.
+`write_tiny_audioldm` has exactly the layout of cvssp/audioldm-s-full-v2 on the hub, `write_tiny_textless_audioldm` is
+what somebody may train with it: no text tower, a config.json of ours, v-prediction.
 """
 
 import json
@@ -46,8 +46,8 @@ def write_tiny_audioldm(path: Path, seed: int = 0, dim: int = DIM) -> Path:
     return path
 
 
-def write_tiny_mini_generator(path: Path, seed: int = 0, dim: int = DIM) -> Path:
-    """A tiny generator in mini's layout: zeros as the unconditional embedding, v-prediction, an 8-fold VAE."""
+def write_tiny_textless_audioldm(path: Path, seed: int = 0, dim: int = DIM) -> Path:
+    """A tiny generator with its own config: zeros as the unconditional embedding, v-prediction, an 8-fold VAE."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         _write_networks(path, dim=dim, vae_channels=(8, 8, 16, 16), latent_channels=4)

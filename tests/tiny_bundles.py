@@ -18,7 +18,8 @@ from echoframe.pretrained import quiet
 from echoframe.schedulers import SampleOptions
 from echoframe.spec import ClipSpec
 from echoframe.weights import save_part
-from tiny_audioldm import write_tiny_audioldm, write_tiny_mini_generator
+from tiny_audioldm import write_tiny_audioldm
+from tiny_mel_flow import write_tiny_mel_flow
 from tiny_models import write_tiny_clap, write_tiny_clip
 
 DIM = 32  # of the audio space
@@ -27,7 +28,7 @@ EARS = Space(name="aisfx-centred", dim=DIM)
 SEEN = Space(name="tiny-clip", dim=16)
 HEARD = Space(name="tiny-clap", dim=DIM)
 CLIP = ClipSpec(n_frames=4)
-FAST = SampleOptions(steps=2, guidance=2.0)
+FAST = SampleOptions(steps=2, guidance=2.0, scheduler="dpm++2m")
 TOKENIZER_FILES = ("merges.txt", "vocab.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"  # of every repository that is not pinned
 
@@ -51,7 +52,7 @@ def write_tiny_mini(path: Path, *, seed: int = 0) -> Manifest:
         audio_space=EARS.name,
     )
     save_mapper(build_mapper(config, seed=seed), path / "mapper", dtype=torch.float16)
-    write_tiny_mini_generator(path / "generator", seed=seed, dim=DIM)
+    write_tiny_mel_flow(path / "generator", seed=seed, dim=DIM)
     vectors = torch.randn(3, DIM, generator=torch.Generator().manual_seed(seed))
     bank = LabelBank(names=("dog barking", "rain", "violin"), kinds=("animals", "nature", "music"), vectors=vectors)
     save_labels(bank, path / "labels")
@@ -59,7 +60,7 @@ def write_tiny_mini(path: Path, *, seed: int = 0) -> Manifest:
         "visual_encoder": Part(kind="efficientnet_lite", licence="Apache-2.0", gives=FACES),
         "audio_encoder": Part(kind="aisfx", licence="CC-BY-4.0", gives=EARS),
         "mapper": Part(kind="residual_mlp", licence="MIT", takes=FACES, gives=EARS),
-        "generator": Part(kind="audioldm", licence="MIT", takes=EARS),
+        "generator": Part(kind="mel_flow", licence="MIT", takes=EARS),
         "labels": Part(kind="labels", licence="MIT", gives=EARS),
     }
     manifest = Manifest(name="tiny-mini", version="0.1", sample_rate=16_000, parts=parts, clip=CLIP, defaults=FAST)

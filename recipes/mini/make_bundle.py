@@ -5,26 +5,26 @@ import json
 import os
 import shutil
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
-from transformers import SpeechT5HifiGan
 
 from card import write_card
-from diffusion import Scenes
 from echoframe.bundle import save_bundle
+from echoframe.generators.denoiser import load_denoiser, save_denoiser
+from echoframe.generators.mel_flow import MelFlowConfig
 from echoframe.labels import LabelBank, save_labels
 from echoframe.manifest import Manifest, Part, Space
 from echoframe.mapper import load_mapper
 from echoframe.schedulers import SampleOptions
-from echoframe.spec import MINI_MEL
-from echoframe.weights import read_json, write_json, write_weights
+from echoframe.weights import write_json, write_weights
+from flow import Scenes
 from stage import arguments
 
 HERE = Path(__file__).parent
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 VISUAL_SPACE = Space(name="efficientnet_lite0/probabilities", dim=1000)
 AUDIO_SPACE = Space(name="aisfx/centred", dim=512)
 DEFAULTS = SampleOptions(steps=20, guidance=3.0, scheduler="dpm++2m")
@@ -44,23 +44,10 @@ def label_bank(scenes: Scenes) -> LabelBank:
 
 
 def write_generator(work: Path, out: Path) -> None:
-    half = torch.float16
-    UNet2DConditionModel.from_pretrained(work / "diffusion" / "final").to(half).save_pretrained(out / "unet")
-    AutoencoderKL.from_pretrained(work / "decoder" / "final").to(half).save_pretrained(out / "vae")
-    SpeechT5HifiGan.from_pretrained(work / "vocoder" / "final").to(half).save_pretrained(out / "vocoder")
-    for part in ("unet", "vae"):
-        # diffusers notes where it loaded from, which is nobody's business
-        saved = {k: v for k, v in read_json(out / part / "config.json").items() if k != "_name_or_path"}
-        write_json(out / part / "config.json", saved)
-    shutil.copytree(work / "diffusion" / "scheduler", out / "scheduler", dirs_exist_ok=True)
-    config = {
-        "unconditional": "zeros",
-        "mel": {"offset": MINI_MEL.offset, "scale": MINI_MEL.scale},
-        "max_duration_s": 10.24,
-        "refine_iterations": 32,
-        "defaults": {"steps": DEFAULTS.steps, "guidance": DEFAULTS.guidance, "scheduler": DEFAULTS.scheduler},
-    }
-    write_json(out / "config.json", config)
+    save_denoiser(load_denoiser(work / "flow" / "final"), out / "denoiser", dtype=torch.float16)
+    shutil.copytree(work / "codec" / "final", out / "codec")
+    config = MelFlowConfig(defaults=DEFAULTS)
+    write_json(out / "config.json", asdict(config))
 
 
 def write_parts(work: Path, out: Path, scenes: Scenes) -> None:
@@ -88,7 +75,7 @@ def describe() -> Manifest:
         "mapper": Part(
             kind="residual_mlp", licence=TRAINED_LICENCE, source=mine, takes=VISUAL_SPACE, gives=AUDIO_SPACE
         ),
-        "generator": Part(kind="audioldm", licence=TRAINED_LICENCE, source=mine, takes=AUDIO_SPACE),
+        "generator": Part(kind="mel_flow", licence=TRAINED_LICENCE, source=mine, takes=AUDIO_SPACE),
         "labels": Part(kind="labels", licence=TRAINED_LICENCE, source=mine, gives=AUDIO_SPACE),
     }
     return Manifest(name="mini", version=VERSION, sample_rate=16_000, parts=parts, defaults=DEFAULTS)
@@ -107,7 +94,7 @@ def read_sources(manifest: Path) -> list[tuple[str, str, int, float]]:
 
 def main() -> None:
     _, work, args = arguments(__doc__ or "")
-    scenes = Scenes(work, torch.empty(0, 1, 128, 8))
+    scenes = Scenes(work, torch.empty(0, 64, 192))
     partial = args.out.with_name(args.out.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -115,7 +102,7 @@ def main() -> None:
     for path in partial.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     save_bundle(partial, describe())
-    logs = {name: work / name / "log.jsonl" for name in ("vae", "decoder", "vocoder", "diffusion", "mapper")}
+    logs = {name: work / name / "log.jsonl" for name in ("flow", "mapper")}
     runs = {name: json.loads(path.read_text().splitlines()[-1]) for name, path in logs.items()}
     write_card(partial / "MODEL_CARD.md", describe(), read_sources(args.manifest), runs, previous=args.out)
     size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from diffusion import Scenes
 from echoframe.mapper import MapperConfig, build_mapper, save_mapper
+from flow import Scenes
 from stage import MapperStageConfig, Run, arguments, cosine_rate
 
 HERE = Path(__file__).parent
@@ -71,8 +71,7 @@ def main() -> None:
     config: MapperStageConfig = recipe.mapper
     torch.set_num_threads(config.threads)
     weights = load_file(work / "visual_encoder" / "model.safetensors")
-    latents = torch.empty(0, 1, 128, 8)  # this stage needs the embeddings only
-    scenes = Scenes(work, latents)
+    scenes = Scenes(work, torch.empty(0, 64, 192))  # this stage needs the embeddings only
     clips = DrawnClips(scenes, weights["classifier.weight"].float(), weights["classifier.bias"].float(), n_frames=4)
     mapper_config = MapperConfig(
         kind=config.kind,  # type: ignore[arg-type]

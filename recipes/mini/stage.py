@@ -26,64 +26,29 @@ class CorpusConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class VaeConfig:
-    channels: tuple[int, ...] = (16, 32, 64, 128)
-    latent_channels: int = 16
-    norm_groups: int = 8
-    crop_frames: int = 128
-    batch_size: int = 16
-    steps: int = 1500
-    learning_rate: float = 1.5e-3
-    kl_weight: float = 2e-4
-    max_error_db: float = 6.0  # on validation recordings; a worse result is refused
+class CodecConfig:
+    frames: int = 16  # 0.16 s
+    components: int = 24
+    max_error_db: float = 2.0  # on validation scenes; a worse codec is refused
     threads: int = 1
-    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DecoderConfig:
-    crop_frames: int = 128
-    batch_size: int = 12
-    steps: int = 600
+class FlowConfig:
+    """batch_tokens: tokens of 0.16 s in a step. whole_every: each so many steps has whole 10.24-s scenes, the others
+    crops of crop_tokens. condition_noise: expected length of the noise added to a unit condition."""
+
+    width: int = 384
+    depth: int = 8
+    n_heads: int = 6
+    crop_tokens: int = 22  # 3.52 s: two aiSFX blocks
+    batch_tokens: int = 1056
+    whole_every: int = 3
+    steps: int = 5000
     learning_rate: float = 1e-3
-    threads: int = 1
-    seed: int = 1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VocoderConfig:
-    """adversarial_from: step from which the discriminators take part; reconstructed_from: step from which half of
-    the mels come through the VAE."""
-
-    initial_channels: int = 256
-    resblock_kernels: tuple[int, ...] = (3, 7)
-    dilations: tuple[int, ...] = (1, 3)
-    crop_frames: int = 48
-    batch_size: int = 16
-    steps: int = 6000
-    adversarial_from: int = 2500
-    reconstructed_from: int = 1500
-    learning_rate: float = 8e-4
-    max_error_db: float = 8.0
-    threads: int = 1
-    seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DiffusionConfig:
-    channels: tuple[int, ...] = (96, 160, 256)
-    layers_per_block: int = 1
-    attention_head_dim: int = 32
-    norm_groups: int = 16
-    crop_latents: int = 64  # 5.12 s
-    long_from: int = 4000  # step from which whole 10.24-s scenes are seen too
-    batch_size: int = 32
-    steps: int = 6000
-    learning_rate: float = 6e-4
     ema: float = 0.999
     unconditional: float = 0.1
-    condition_noise: float = 0.3  # expected length of the noise added to a unit condition
-    min_snr_gamma: float = 5.0
+    condition_noise: float = 0.3
     threads: int = 1
     seed: int = 0
 
@@ -105,10 +70,8 @@ class MapperStageConfig:
 class RecipeConfig:
     device: str = "cpu"
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
-    vae: VaeConfig = field(default_factory=VaeConfig)
-    decoder: DecoderConfig = field(default_factory=DecoderConfig)
-    vocoder: VocoderConfig = field(default_factory=VocoderConfig)
-    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    codec: CodecConfig = field(default_factory=CodecConfig)
+    flow: FlowConfig = field(default_factory=FlowConfig)
     mapper: MapperStageConfig = field(default_factory=MapperStageConfig)
 
 

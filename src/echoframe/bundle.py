@@ -7,6 +7,7 @@ its kind. A hub model has no bundle.json: its manifest is made from the definiti
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from echoframe.bridge import BRIDGE_KIND, HEARD_AS, EmbedTexts, ZeroShotBridge, 
 from echoframe.device import resolve_device, resolve_dtype
 from echoframe.encoders import AudioEncoder, VisualEncoder, load_audio_encoder, load_text_encoder, load_visual_encoder
 from echoframe.errors import BundleError
-from echoframe.generator import AudioLdmGenerator
+from echoframe.generators import LatentGenerator, load_generator
 from echoframe.hub import HUB_MODELS, check_blobs, hub_manifest, is_repo_id, locate
 from echoframe.labels import LabelBank, load_labels, vggsound_labels
 from echoframe.manifest import (
@@ -64,7 +65,7 @@ class Bundle:
     clip_spec: ClipSpec
     visual_encoder: VisualEncoder
     mapper: Mapper | ZeroShotBridge
-    generator: AudioLdmGenerator
+    generator: LatentGenerator
     audio_encoder: AudioEncoder | None
     labels: LabelBank | None
     device: torch.device
@@ -96,7 +97,8 @@ LOADERS: dict[str, tuple[str, Loader]] = {
     "bilstm": ("mapper", _in_float32(load_mapper)),
     "transformer": ("mapper", _in_float32(load_mapper)),
     BRIDGE_KIND: ("mapper", _in_float32(load_bridge)),
-    "audioldm": ("generator", _with_dtype(AudioLdmGenerator.from_directory)),
+    "audioldm": ("generator", _with_dtype(partial(load_generator, "audioldm"))),
+    "mel_flow": ("generator", _with_dtype(partial(load_generator, "mel_flow"))),
     "labels": ("labels", _in_float32(load_labels)),
 }
 
@@ -240,7 +242,7 @@ def _load_parts(located: Located, device: torch.device, dtype: torch.dtype) -> B
     )
 
 
-def _bridge(located: Located, generator: AudioLdmGenerator, device: torch.device, dtype: torch.dtype) -> ZeroShotBridge:
+def _bridge(located: Located, generator: LatentGenerator, device: torch.device, dtype: torch.dtype) -> ZeroShotBridge:
     parts, folders = located.manifest.parts, located.folders
     has_clap = "audio_encoder" in parts and parts["audio_encoder"].kind == "clap"
     if parts["visual_encoder"].kind != "clip" or not (generator.text_folder or has_clap):

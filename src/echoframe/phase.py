@@ -1,7 +1,7 @@
-"""Phase from magnitude: a vocoder's waveform made to agree with the log-mel it was made from.
+"""A waveform from a log-mel: magnitudes spread over the STFT's bins, then phases that agree with each other.
 
-*Method*: the mel's magnitudes are spread over the STFT's bins, then fast Griffin-Lim (Perraudin, Balazs and
-Sondergaard, "A fast Griffin-Lim algorithm", WASPAA 2013, algorithm 1) begins at the waveform's own phases.
+*Method*: fast Griffin-Lim (Perraudin, Balazs and Sondergaard, "A fast Griffin-Lim algorithm", WASPAA 2013, algorithm 1),
+which begins at the phases of a fixed white noise: steady sounds stay without pitch.
 """
 
 import torch
@@ -16,20 +16,17 @@ MOMENTUM = 0.99  # the paper's alpha
 CORRECTIONS = 4  # multiplicative steps from mel bands to bins; more change little
 
 
-def refine(
-    waveform: Float[Tensor, "batch samples"],
-    mel: Float[Tensor, "batch frames mels"],
-    spec: MelSpec,
-    *,
-    iterations: int,
+def griffin_lim(
+    mel: Float[Tensor, "batch frames mels"], spec: MelSpec, *, iterations: int
 ) -> Float[Tensor, "batch samples"]:
-    """`waveform` with the magnitudes of `mel` ((log mel - offset) / scale, as `log_mel` gives) and consistent phases.
+    """A waveform whose log-mel is nearly `mel` ((log mel - offset) / scale, as `log_mel` gives).
 
-    (B, S) and (B, S // hop, n_mels) -> (B, S). float32; nothing random: the same input gives the same output.
+    (B, F, n_mels) -> (B, F * hop) float32. The same input gives the same output: the noise has a seed of its own.
     """
     magnitude = linear_magnitude(mel, spec)
-    window = mel_basis(spec, str(waveform.device))[1]
-    angles = torch.sgn(_stft(waveform, spec, window))
+    window = mel_basis(spec, str(mel.device))[1]
+    noise = torch.randn(mel.shape[1] * spec.hop_length, generator=torch.Generator().manual_seed(0))
+    angles = torch.sgn(_stft(noise.to(mel.device)[None], spec, window)).expand_as(magnitude)
     previous = torch.zeros_like(angles)
     for _ in range(iterations):
         rebuilt = _stft(_istft(magnitude * angles, spec, window), spec, window)

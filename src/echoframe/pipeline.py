@@ -18,7 +18,7 @@ from echoframe.audio import n_samples
 from echoframe.bundle import Bundle, load_bundle
 from echoframe.encoders import AudioEncoder, VisualEncoder
 from echoframe.errors import InputError
-from echoframe.generator import Generator, SampleOptions
+from echoframe.generators import Generator
 from echoframe.labels import LabelBank
 from echoframe.mapper import Mapper
 from echoframe.provenance import (
@@ -33,6 +33,7 @@ from echoframe.provenance import (
     file_sha256,
     samples_sha256,
 )
+from echoframe.schedulers import SampleOptions
 from echoframe.sound import Sound
 from echoframe.spec import MAX_DURATION_S, ClipSpec
 from echoframe.video import Frames, probe, read_frames

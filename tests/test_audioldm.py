@@ -17,10 +17,10 @@ from torch.nn.functional import normalize
 from transformers.utils import logging as transformers_logging
 
 from echoframe.errors import BundleError, ConfigError, DeviceError, InputError
-from echoframe.generator import AudioLdmGenerator, GeneratorConfig
+from echoframe.generators.audioldm import AudioLdmGenerator, GeneratorConfig
 from echoframe.pretrained import load_part, quiet
 from echoframe.schedulers import SCHEDULERS, SampleOptions, build_scheduler
-from tiny_audioldm import DIM, write_tiny_audioldm, write_tiny_mini_generator
+from tiny_audioldm import DIM, write_tiny_audioldm, write_tiny_textless_audioldm
 
 DURATION_S = 0.96  # 96 frames: a multiple of every factor, so that the pipeline takes the same latents
 FAST = SampleOptions(steps=3, guidance=2.5, scheduler="ddim")
@@ -32,8 +32,8 @@ def audioldm_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def mini_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_mini_generator(tmp_path_factory.mktemp("mini"))
+def textless_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_textless_audioldm(tmp_path_factory.mktemp("textless"))
 
 
 def load(path: Path) -> AudioLdmGenerator:
@@ -46,8 +46,8 @@ def audioldm(audioldm_path: Path) -> AudioLdmGenerator:
 
 
 @pytest.fixture(scope="module")
-def mini(mini_path: Path) -> AudioLdmGenerator:
-    return load(mini_path)
+def textless(textless_path: Path) -> AudioLdmGenerator:
+    return load(textless_path)
 
 
 @pytest.fixture
@@ -124,84 +124,84 @@ def test_unconditional_is_the_text_embedding_of_the_empty_string(audioldm: Audio
 
 
 @pytest.mark.parametrize("scheduler", ["dpm++2m", "euler-a", "dpm++2m-sde", "ddpm"])
-def test_an_item_does_not_depend_on_its_batch(mini: AudioLdmGenerator, scheduler: str) -> None:
+def test_an_item_does_not_depend_on_its_batch(textless: AudioLdmGenerator, scheduler: str) -> None:
     options = SampleOptions(steps=3, guidance=2.0, scheduler=scheduler)
     target, seeds = targets(9), list(range(9))  # more than are denoised together
-    together = mini.generate(target, duration_s=0.5, seeds=seeds, options=options)
+    together = textless.generate(target, duration_s=0.5, seeds=seeds, options=options)
     for i in (0, 8):
-        alone = mini.generate(target[i : i + 1], duration_s=0.5, seeds=[i], options=options)
+        alone = textless.generate(target[i : i + 1], duration_s=0.5, seeds=[i], options=options)
         torch.testing.assert_close(together[i : i + 1], alone, rtol=0, atol=1e-4)
-    same = mini.generate(target[:1].expand(2, -1), duration_s=0.5, seeds=[3, 4], options=options)
+    same = textless.generate(target[:1].expand(2, -1), duration_s=0.5, seeds=[3, 4], options=options)
     assert (same[0] - same[1]).abs().max() > 0.05  # another seed, another sound
 
 
-def test_same_input_twice_is_equal_and_nothing_is_trainable(mini: AudioLdmGenerator) -> None:
-    first, second = (mini.generate(targets(1), duration_s=0.5, seeds=[7], options=FAST) for _ in range(2))
+def test_same_input_twice_is_equal_and_nothing_is_trainable(textless: AudioLdmGenerator) -> None:
+    first, second = (textless.generate(targets(1), duration_s=0.5, seeds=[7], options=FAST) for _ in range(2))
     assert torch.equal(first, second)
-    parts = (mini.unet, mini.vae, mini.vocoder)
+    parts = (textless.unet, textless.vae, textless.vocoder)
     assert not any(p.requires_grad for part in parts for p in part.parameters())
     assert not any(part.training for part in parts)
 
 
-def test_global_random_state_is_left_alone(mini: AudioLdmGenerator) -> None:
+def test_global_random_state_is_left_alone(textless: AudioLdmGenerator) -> None:
     before = torch.get_rng_state()
-    mini.generate(targets(1), duration_s=0.1, seeds=[0], options=SampleOptions(steps=2, scheduler="euler-a"))
+    textless.generate(targets(1), duration_s=0.1, seeds=[0], options=SampleOptions(steps=2, scheduler="euler-a"))
     assert torch.equal(before, torch.get_rng_state())
 
 
 @pytest.mark.parametrize("duration_s", [1 / 16_000, 0.1, 0.33333, 0.96, 1.00004])
-def test_exactly_the_samples_asked_for(mini: AudioLdmGenerator, duration_s: float) -> None:
-    sound = mini.generate(targets(1), duration_s=duration_s, seeds=[0], options=SampleOptions(steps=1))
+def test_exactly_the_samples_asked_for(textless: AudioLdmGenerator, duration_s: float) -> None:
+    sound = textless.generate(targets(1), duration_s=duration_s, seeds=[0], options=SampleOptions(steps=1))
     assert sound.shape == (1, round(duration_s * 16_000))
     assert sound.dtype == torch.float32
     assert sound.abs().max() <= 1
 
 
-def test_latents_fit_every_factor(mini: AudioLdmGenerator, audioldm: AudioLdmGenerator) -> None:
-    for generator, height in ((mini, 104 // 8 + 1), (audioldm, 104 // 4)):  # 101 frames -> 112 (by 16), 104 (by 8)
+def test_latents_fit_every_factor(textless: AudioLdmGenerator, audioldm: AudioLdmGenerator) -> None:
+    for generator, height in ((textless, 104 // 8 + 1), (audioldm, 104 // 4)):  # 101 frames -> 112 (by 16), 104 (by 8)
         latents = generator.sample_latents(targets(1), duration_s=1.0001, seeds=[0], options=SampleOptions(steps=1))
         assert latents.shape == (1, 4, height, 64 // generator.vae_factor)
 
 
-def test_full_duration_is_allowed(mini: AudioLdmGenerator) -> None:
-    assert mini.generate(targets(1), duration_s=10.24, seeds=[0], options=SampleOptions(steps=1)).shape == (1, 163_840)
+def test_full_duration_is_allowed(textless: AudioLdmGenerator) -> None:
+    assert textless.generate(targets(1), duration_s=10.24, seeds=[0], options=SampleOptions(steps=1)).shape == (1, 163_840)
 
 
 # --- the condition ----------------------------------------------------------------------------------------------------
 
 
-def test_target_and_negative_are_directions(mini: AudioLdmGenerator) -> None:
+def test_target_and_negative_are_directions(textless: AudioLdmGenerator) -> None:
     target, negative = targets(1), targets(1, seed=1)
-    unit = mini.generate(target, duration_s=0.3, seeds=[0], options=FAST, negative=negative)
-    scaled = mini.generate(target * 0.3, duration_s=0.3, seeds=[0], options=FAST, negative=negative * 20)
+    unit = textless.generate(target, duration_s=0.3, seeds=[0], options=FAST, negative=negative)
+    scaled = textless.generate(target * 0.3, duration_s=0.3, seeds=[0], options=FAST, negative=negative * 20)
     torch.testing.assert_close(unit, scaled, rtol=0, atol=1e-4)
-    without = mini.generate(target, duration_s=0.3, seeds=[0], options=FAST)
+    without = textless.generate(target, duration_s=0.3, seeds=[0], options=FAST)
     assert (unit - without).abs().max() > 0.05
 
 
-def test_guidance_of_one_runs_half_the_batch(mini: AudioLdmGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guidance_of_one_runs_half_the_batch(textless: AudioLdmGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[int] = []
-    forward = mini.unet.forward
+    forward = textless.unet.forward
 
     def count(sample: Tensor, *args: Any, **kwargs: Any) -> Any:
         rows.append(len(sample))
         return forward(sample, *args, **kwargs)
 
-    monkeypatch.setattr(mini.unet, "forward", count)
+    monkeypatch.setattr(textless.unet, "forward", count)
     target = targets(2)
     one = SampleOptions(steps=2, guidance=1.0, scheduler="ddim")
-    plain = mini.generate(target, duration_s=0.3, seeds=[0, 1], options=one, negative=targets(2, seed=1))
+    plain = textless.generate(target, duration_s=0.3, seeds=[0, 1], options=one, negative=targets(2, seed=1))
     assert rows == [2, 2]
     near = SampleOptions(steps=2, guidance=1.000001, scheduler="ddim")
     torch.testing.assert_close(
-        plain, mini.generate(target, duration_s=0.3, seeds=[0, 1], options=near), rtol=0, atol=1e-4
+        plain, textless.generate(target, duration_s=0.3, seeds=[0, 1], options=near), rtol=0, atol=1e-4
     )
     assert rows == [2, 2, 4, 4]
 
 
-def test_minis_unconditional_embedding_is_zero(mini: AudioLdmGenerator) -> None:
-    assert mini.config.unconditional == "zeros"
-    assert torch.equal(mini.unconditional, torch.zeros(DIM))
+def test_the_textless_unconditional_embedding_is_zero(textless: AudioLdmGenerator) -> None:
+    assert textless.config.unconditional == "zeros"
+    assert torch.equal(textless.unconditional, torch.zeros(DIM))
 
 
 # --- schedulers -------------------------------------------------------------------------------------------------------
@@ -210,9 +210,9 @@ def test_minis_unconditional_embedding_is_zero(mini: AudioLdmGenerator) -> None:
 @pytest.mark.parametrize("name", [*SCHEDULERS, "EulerDiscreteScheduler"])
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_every_scheduler_samples(
-    mini: AudioLdmGenerator, audioldm: AudioLdmGenerator, name: str, prediction: str
+    textless: AudioLdmGenerator, audioldm: AudioLdmGenerator, name: str, prediction: str
 ) -> None:
-    generator = audioldm if prediction == "epsilon" else mini
+    generator = audioldm if prediction == "epsilon" else textless
     assert generator.scheduler_config["prediction_type"] == prediction
     options = SampleOptions(steps=5, guidance=2.0, scheduler=name)
     scheduler = build_scheduler(options, generator.scheduler_config, device="cpu")
@@ -223,10 +223,10 @@ def test_every_scheduler_samples(
 
 
 @pytest.mark.parametrize("name", ["ddim", "dpm++2m", "unipc", "euler", "deis"])
-def test_solvers_agree_on_where_the_noise_leads(mini: AudioLdmGenerator, name: str) -> None:
+def test_solvers_agree_on_where_the_noise_leads(textless: AudioLdmGenerator, name: str) -> None:
     """All of them solve the same differential equation: with many steps they end in the same place."""
     reference, result = (
-        mini.sample_latents(
+        textless.sample_latents(
             targets(1),
             duration_s=0.16,
             seeds=[0],
@@ -237,19 +237,19 @@ def test_solvers_agree_on_where_the_noise_leads(mini: AudioLdmGenerator, name: s
     assert (result - reference).norm() / reference.norm() < 0.1
 
 
-def test_progress_counts_every_step_of_every_part(mini: AudioLdmGenerator) -> None:
+def test_progress_counts_every_step_of_every_part(textless: AudioLdmGenerator) -> None:
     seen: list[tuple[int, int]] = []
-    mini.generate(
+    textless.generate(
         targets(9), duration_s=0.1, seeds=range(9), options=FAST, progress=lambda step, n: seen.append((step, n))
     )
     assert seen == [(i, 6) for i in range(1, 7)]
 
 
-def test_defaults_come_from_the_directory(mini: AudioLdmGenerator, audioldm: AudioLdmGenerator) -> None:
-    assert mini.config.defaults == SampleOptions(steps=4, guidance=2.0, scheduler="dpm++2m")
+def test_defaults_come_from_the_directory(textless: AudioLdmGenerator, audioldm: AudioLdmGenerator) -> None:
+    assert textless.config.defaults == SampleOptions(steps=4, guidance=2.0, scheduler="dpm++2m")
     assert audioldm.config == GeneratorConfig()
-    explicit = mini.generate(targets(1), duration_s=0.1, seeds=[0], options=mini.config.defaults)
-    assert torch.equal(mini.generate(targets(1), duration_s=0.1, seeds=[0]), explicit)
+    explicit = textless.generate(targets(1), duration_s=0.1, seeds=[0], options=textless.config.defaults)
+    assert torch.equal(textless.generate(targets(1), duration_s=0.1, seeds=[0]), explicit)
 
 
 # --- bad requests -----------------------------------------------------------------------------------------------------
@@ -270,10 +270,10 @@ def test_impossible_options(options: dict[str, Any], message: str) -> None:
         SampleOptions(**options)
 
 
-def test_lms_without_scipy(mini: AudioLdmGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lms_without_scipy(textless: AudioLdmGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("echoframe.schedulers.find_spec", lambda name: None)
     with pytest.raises(InputError, match="needs scipy"):
-        build_scheduler(SampleOptions(scheduler="lms"), mini.scheduler_config, device="cpu")
+        build_scheduler(SampleOptions(scheduler="lms"), textless.scheduler_config, device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -292,38 +292,38 @@ def test_lms_without_scipy(mini: AudioLdmGenerator, monkeypatch: pytest.MonkeyPa
         ({"duration_s": float("nan")}, "duration nan s"),
     ],
 )
-def test_impossible_requests(mini: AudioLdmGenerator, changes: dict[str, Any], message: str) -> None:
+def test_impossible_requests(textless: AudioLdmGenerator, changes: dict[str, Any], message: str) -> None:
     request = {"target": targets(1), "duration_s": 0.3, "seeds": [0]} | changes
     with pytest.raises(InputError, match=message):
-        mini.generate(request.pop("target"), **request)
+        textless.generate(request.pop("target"), **request)
 
 
-def test_samples_that_are_not_finite_are_refused(mini: AudioLdmGenerator) -> None:
+def test_samples_that_are_not_finite_are_refused(textless: AudioLdmGenerator) -> None:
     with pytest.raises(DeviceError, match="not finite in torch.float32"):
-        mini.decode(torch.full((1, 4, 4, 8), torch.nan))
+        textless.decode(torch.full((1, 4, 4, 8), torch.nan))
 
 
 # --- directories ------------------------------------------------------------------------------------------------------
 
 
-def test_bfloat16_is_close_to_float32(mini_path: Path, mini: AudioLdmGenerator) -> None:
-    half = AudioLdmGenerator.from_directory(mini_path, device=torch.device("cpu"), dtype=torch.bfloat16)
+def test_bfloat16_is_close_to_float32(textless_path: Path, textless: AudioLdmGenerator) -> None:
+    half = AudioLdmGenerator.from_directory(textless_path, device=torch.device("cpu"), dtype=torch.bfloat16)
     assert half.unet.dtype == half.vae.dtype == half.vocoder.dtype == torch.bfloat16
     latents = half.sample_latents(targets(1), duration_s=0.3, seeds=[0], options=FAST)
-    exact = mini.sample_latents(targets(1), duration_s=0.3, seeds=[0], options=FAST)
+    exact = textless.sample_latents(targets(1), duration_s=0.3, seeds=[0], options=FAST)
     assert latents.dtype == torch.float32
     assert 1e-5 < (latents - exact).norm() / exact.norm() < 0.05
     assert half.decode(latents).dtype == torch.float32
 
 
-def test_weights_stored_as_float16_load_as_asked(mini_path: Path, mini: AudioLdmGenerator, tmp_path: Path) -> None:
-    path = Path(shutil.copytree(mini_path, tmp_path / "half"))
+def test_weights_stored_as_float16_load_as_asked(textless_path: Path, textless: AudioLdmGenerator, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(textless_path, tmp_path / "half"))
     for file in path.glob("*/*.safetensors"):
         save_file({name: t.half() for name, t in load_file(file).items()}, file, metadata={"format": "pt"})
     generator = load(path)
     assert generator.unet.dtype == generator.vae.dtype == generator.vocoder.dtype == torch.float32
     latents = generator.sample_latents(targets(1), duration_s=0.3, seeds=[0], options=FAST)
-    exact = mini.sample_latents(targets(1), duration_s=0.3, seeds=[0], options=FAST)
+    exact = textless.sample_latents(targets(1), duration_s=0.3, seeds=[0], options=FAST)
     assert (latents - exact).norm() / exact.norm() < 0.02
 
 
@@ -346,9 +346,9 @@ def test_the_text_tower_is_read_only_when_needed(broken: Path) -> None:
         generator.embed_text(["a dog"])
 
 
-def test_no_text_tower(mini: AudioLdmGenerator) -> None:
+def test_no_text_tower(textless: AudioLdmGenerator) -> None:
     with pytest.raises(BundleError, match="no text_encoder/"):
-        mini.embed_text(["a dog"])
+        textless.embed_text(["a dog"])
 
 
 def test_a_text_tower_of_another_size(broken: Path, tmp_path: Path) -> None:
@@ -421,16 +421,16 @@ def test_parts_that_do_not_fit(broken: Path, part: str, values: dict[str, Any], 
         load(broken)
 
 
-def test_networks_of_other_kinds(mini: AudioLdmGenerator, audioldm: AudioLdmGenerator) -> None:
+def test_networks_of_other_kinds(textless: AudioLdmGenerator, audioldm: AudioLdmGenerator) -> None:
     plain = diffusers.UNet2DConditionModel(
         block_out_channels=(8,), down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",), norm_num_groups=8
     )
-    rest = {"vocoder": mini.vocoder, "scheduler_config": mini.scheduler_config}
+    rest = {"vocoder": textless.vocoder, "scheduler_config": textless.scheduler_config}
     with pytest.raises(BundleError, match="class_embed_type None, expected simple_projection"):
-        AudioLdmGenerator(plain, mini.vae, **rest)
+        AudioLdmGenerator(plain, textless.vae, **rest)
     vae = diffusers.AutoencoderKL(latent_channels=7, block_out_channels=(8,), norm_num_groups=8)
     with pytest.raises(BundleError, match="vae gives 7 latent channels, unet takes 4"):
-        AudioLdmGenerator(mini.unet, vae, **rest)
+        AudioLdmGenerator(textless.unet, vae, **rest)
 
 
 @pytest.mark.parametrize(

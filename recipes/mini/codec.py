@@ -1,0 +1,62 @@
+"""Stage 2: the mel codec, fitted to the train scenes, and the tokens of every scene.
+
+Writes WORK/codec/final and WORK/codec/tokens.npy (N, 64, 192) float16. Nothing is trained: one eigendecomposition.
+"""
+
+import json
+
+import numpy as np
+import torch
+
+from echoframe.audio import log_mel
+from echoframe.generators.mel_codec import MelCodec, fit_codec, save_codec
+from echoframe.generators.mel_codec import MelCodecConfig as SavedConfig
+from echoframe.spec import MINI_MEL
+from stage import arguments
+
+FIT_EVERY = 8  # a patch has 64 numbers and a scene 1,024 patches: an eighth of the scenes is plenty
+DECIBELS = MINI_MEL.scale * 8.686  # of one unit of the normalised natural log-mel
+
+
+def mels_of(scenes: np.ndarray, rows: range | list[int]) -> torch.Tensor:
+    """(N, 1024, 64): the log-mels of some scenes."""
+    chunks = [rows[n : n + 16] for n in range(0, len(rows), 16)]
+    waves = (torch.from_numpy(scenes[list(chunk)].astype(np.float32) / 32767) for chunk in chunks)
+    return torch.cat([log_mel(wave, MINI_MEL) for wave in waves])
+
+
+def main() -> None:
+    recipe, work, _ = arguments(__doc__ or "")
+    config, out = recipe.codec, work / "codec"
+    out.mkdir(exist_ok=True)
+    torch.set_num_threads(config.threads)
+    scenes = np.load(work / "corpus" / "scenes.npy", mmap_mode="r")
+    index = json.loads((work / "corpus" / "scenes.json").read_text())
+    train = [n for n, row in enumerate(index) if row["split"] == "train"]
+    held_out = [n for n, row in enumerate(index) if row["split"] == "val"][:64]
+    codec = fit_codec(
+        mels_of(scenes, train[::FIT_EVERY]), SavedConfig(n_mels=MINI_MEL.n_mels, frames=config.frames, components=config.components)
+    )
+    check(codec, mels_of(scenes, held_out), config.max_error_db)
+    tokens = np.lib.format.open_memmap(
+        out / "tokens.tmp.npy", "w+", np.float16, (len(scenes), scenes.shape[1] // MINI_MEL.hop_length // config.frames, codec.channels)
+    )
+    for n in range(0, len(scenes), 64):
+        tokens[n : n + 64] = codec.encode(mels_of(scenes, range(n, min(n + 64, len(scenes))))).numpy()
+        print(f"codec: {min(n + 64, len(scenes))}/{len(scenes)} scenes", flush=True)
+    tokens.flush()
+    save_codec(codec, out / "final")
+    (out / "tokens.tmp.npy").replace(out / "tokens.npy")
+
+
+def check(codec: MelCodec, mels: torch.Tensor, max_error_db: float) -> None:
+    """Prints the mean absolute error on held-out scenes; refuses a codec that loses too much."""
+    tokens = codec.encode(mels)
+    error = (codec.decode(tokens) - mels).abs().mean().item() * DECIBELS
+    print(f"codec: held-out mel error {error:.2f} dB, token std {tokens.std().item():.3f}", flush=True)
+    if error > max_error_db:
+        raise SystemExit(f"codec: {error:.2f} dB lost; keep more components")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""From one audio embedding to a waveform. Kinds: `audioldm` (large, from the hub) and `mel_flow` (small, mini's own).
+
+*Conventions*: targets are unit vectors of the audio space, (B, D); latents have the batch first; waveforms are float32
+in [-1, 1]. A kind is loaded by `load_generator`, which imports nothing of the other: diffusers alone takes seconds.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from echoframe.audio import n_samples, pad_or_trim
+from echoframe.errors import BundleError, InputError
+from echoframe.schedulers import SampleOptions
+
+Progress = Callable[[int, int], None]
+
+_BATCH = 8  # items denoised together (twice as many rows with guidance): more would cost memory and gain no speed
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Sound from an audio embedding. dim: numbers in a target; sample_rate in Hz; max_duration_s in seconds."""
+
+    dim: int
+    sample_rate: int
+    max_duration_s: float
+
+    def generate(
+        self,
+        target: Float[Tensor, "batch dim"],
+        *,
+        duration_s: float,
+        seeds: Sequence[int],
+        options: SampleOptions | None = None,
+        negative: Float[Tensor, "batch dim"] | None = None,
+        progress: Progress | None = None,
+    ) -> Float[Tensor, "batch samples"]:
+        """One sound per target, exactly round(duration_s * sample_rate) samples: (B, D) -> (B, S) in [-1, 1]."""
+        ...
+
+
+class LatentGenerator(ABC):
+    """What every diffusion and flow shares: guidance, batches, seeds of one's own, the exact length.
+
+    A kind gives `_denoise` (noise to latents), `decode` (latents to waveform) and `unconditional`.
+    """
+
+    dim: int
+    sample_rate: int
+    max_duration_s: float
+    defaults: SampleOptions
+    text_folder: Path | None = None  # where a text tower lies, if there is one
+
+    def generate(
+        self,
+        target: Float[Tensor, "batch dim"],
+        *,
+        duration_s: float,
+        seeds: Sequence[int],
+        options: SampleOptions | None = None,
+        negative: Float[Tensor, "batch dim"] | None = None,
+        progress: Progress | None = None,
+    ) -> Float[Tensor, "batch samples"]:
+        """One sound per target: (B, D) -> (B, round(duration_s * sample_rate)) float32 in [-1, 1], on the CPU.
+
+        seeds: one per item; an item depends on its own seed, not on the batch it ran in, up to float rounding (within
+        1e-4 in float32: other batch sizes may take other kernels). negative: what to steer away from instead of the
+        unconditional embedding. progress: called with (steps done, steps in all).
+        """
+        latents = self.sample_latents(
+            target, duration_s=duration_s, seeds=seeds, options=options, negative=negative, progress=progress
+        )
+        return pad_or_trim(self.decode(latents), n_samples(duration_s, self.sample_rate))
+
+    @torch.no_grad()
+    def sample_latents(
+        self,
+        target: Float[Tensor, "batch dim"],
+        *,
+        duration_s: float,
+        seeds: Sequence[int],
+        options: SampleOptions | None = None,
+        negative: Float[Tensor, "batch dim"] | None = None,
+        progress: Progress | None = None,
+    ) -> Float[Tensor, "batch ..."]:
+        """The denoised latents of `generate`, before they are decoded: float32, on the generator's device."""
+        options = options or self.defaults
+        self._check_request(target, negative, duration_s, seeds)
+        target = normalize(target.float(), dim=-1)  # a regression's output is shorter than 1; a trained one's never is
+        if options.guidance == 1:
+            negative = None
+        elif negative is None:
+            negative = self.unconditional.expand(len(target), -1)
+        else:
+            negative = normalize(negative.float(), dim=-1)
+        parts = [slice(start, start + _BATCH) for start in range(0, len(target), _BATCH)]
+        latents = []
+        for i, part in enumerate(parts):
+            randoms = [torch.Generator("cpu").manual_seed(seed) for seed in seeds[part]]
+            away = None if negative is None else negative[part]
+            report = _nth_of(progress, i, len(parts))
+            latents.append(self._denoise(target[part], away, duration_s, randoms, options, report))
+        return torch.cat(latents)
+
+    def embed_text(self, texts: list[str]) -> Float[Tensor, "texts dim"]:
+        """Texts in the audio space, unit length, by the generator's own text tower. Raises BundleError without one."""
+        raise BundleError("the generator has no text_encoder/; give an embedding, or a bundle that has one")
+
+    @property
+    @abstractmethod
+    def unconditional(self) -> Float[Tensor, " dim"]:
+        """The embedding that stands for no condition."""
+
+    @abstractmethod
+    def decode(self, latents: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch samples"]:
+        """Latents to float32 in [-1, 1] on the CPU, not trimmed."""
+
+    @abstractmethod
+    def _denoise(
+        self,
+        target: Tensor,
+        negative: Tensor | None,
+        duration_s: float,
+        randoms: list[torch.Generator],
+        options: SampleOptions,
+        progress: Progress | None,
+    ) -> Tensor:
+        """Latents of at most `_BATCH` items, each from its own random generator. negative: none without guidance."""
+
+    def _check_request(self, target: Tensor, negative: Tensor | None, duration_s: float, seeds: Sequence[int]) -> None:
+        for name, embedding in (("target", target), ("negative", negative)):
+            if embedding is not None and embedding.shape != (len(seeds), self.dim):
+                raise InputError(
+                    f"{name}: shape {tuple(embedding.shape)}, expected ({len(seeds)}, {self.dim}): "
+                    f"one row for each of the {len(seeds)} seeds, {self.dim} numbers each"
+                )
+            if embedding is not None and not (embedding.isfinite().all() and embedding.any(dim=-1).all()):
+                raise InputError(f"{name}: an embedding is all zero or not finite; expected a direction in audio space")
+        if len(seeds) == 0:
+            raise InputError("no targets: expected at least one embedding and its seed")
+        if any(not 0 <= seed < 2**63 for seed in seeds):
+            raise InputError(f"seeds {list(seeds)}: expected whole numbers from 0 to 2**63 - 1")
+        if not 1 / self.sample_rate <= duration_s <= self.max_duration_s + 1e-9:
+            raise InputError(
+                f"duration {duration_s} s: this generator makes from one sample to {self.max_duration_s} s at once; "
+                "ask for less, or join several sounds"
+            )
+
+
+def guided(predicted: Tensor, guidance: float) -> Tensor:
+    """Classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598, eq. 6): (2B, ...), away first -> (B, ...)."""
+    away, towards = predicted.chunk(2)
+    return away + guidance * (towards - away)
+
+
+def load_generator(kind: str, folder: Path, *, device: torch.device | str, dtype: torch.dtype) -> LatentGenerator:
+    """The generator of that kind in `folder`. Raises BundleError for a damaged one."""
+    kind_class: Any
+    if kind == "audioldm":
+        from echoframe.generators.audioldm import AudioLdmGenerator as kind_class  # slow to import
+    else:
+        from echoframe.generators.mel_flow import MelFlowGenerator as kind_class
+    return kind_class.from_directory(folder, device=device, dtype=dtype)
+
+
+def _nth_of(progress: Progress | None, done: int, n_chunks: int) -> Progress | None:
+    """`progress` for one of several runs of the loop, counted as part of all of them."""
+    if progress is None:
+        return None
+    return lambda step, n_steps: progress(done * n_steps + step, n_chunks * n_steps)

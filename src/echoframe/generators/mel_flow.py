@@ -1,0 +1,182 @@
+"""mini's generator: noise flows to log-mel tokens along a learned direction, and Griffin-Lim makes them a waveform.
+
+*Conventions*: latents are (B, N, C), N tokens of `MelCodec`; level 1 is noise, level 0 is sound, and on the way between
+a token is (1 - level) sound + level noise (rectified flow: Liu et al., ICLR 2023, arXiv 2209.03003).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from echoframe.audio import n_samples
+from echoframe.config import from_dict
+from echoframe.errors import BundleError, ConfigError, DeviceError, InputError
+from echoframe.generators import LatentGenerator, Progress, guided
+from echoframe.generators.denoiser import Denoiser, load_denoiser
+from echoframe.generators.mel_codec import MelCodec, load_codec
+from echoframe.phase import griffin_lim
+from echoframe.schedulers import SampleOptions
+from echoframe.spec import MINI_MEL, MelSpec
+from echoframe.weights import read_json
+
+SOLVERS = ("euler", "dpm++2m")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MelFlowConfig:
+    """mel: what the codec takes. min_duration_s: shorter sounds are cut from one this long, the shortest that was
+    trained on; max_duration_s: the longest. phase_iterations: of Griffin-Lim. level_shift: above 1, more of the steps
+    are spent near the noise. defaults: used where the caller gives no options.
+    """
+
+    mel: MelSpec = MINI_MEL
+    min_duration_s: float = 3.52
+    max_duration_s: float = 10.24
+    phase_iterations: int = 32
+    level_shift: float = 1.0
+    defaults: SampleOptions = field(default_factory=lambda: SampleOptions(scheduler="dpm++2m"))
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_duration_s <= self.max_duration_s or self.phase_iterations < 1 or not self.level_shift > 0:
+            raise ConfigError(
+                f"generator: durations {self.min_duration_s} to {self.max_duration_s} s, {self.phase_iterations} phase "
+                f"iterations, level shift {self.level_shift}; every one has to be positive, the first duration the least"
+            )
+
+
+class MelFlowGenerator(LatentGenerator):
+    """A denoiser, a mel codec and Griffin-Lim, frozen."""
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        codec: MelCodec,
+        *,
+        config: MelFlowConfig = MelFlowConfig(),
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if denoiser.config.channels != codec.channels or codec.config.n_mels != config.mel.n_mels:
+            raise BundleError(
+                f"generator: the codec has tokens of {codec.channels} numbers from {codec.config.n_mels} mels, "
+                f"the denoiser takes {denoiser.config.channels}, the mel has {config.mel.n_mels}; "
+                "take all from the same model"
+            )
+        self.device, self.dtype, self.config = torch.device(device), dtype, config
+        self.denoiser = denoiser.requires_grad_(False).eval().to(self.device, dtype)
+        self.codec = codec.to(self.device)  # float32: it is one small matrix
+        self.dim = denoiser.config.condition_dim
+        self.sample_rate = config.mel.sample_rate
+        self.max_duration_s, self.defaults = config.max_duration_s, config.defaults
+
+    @classmethod
+    def from_directory(cls, path: Path, *, device: torch.device | str, dtype: torch.dtype) -> "MelFlowGenerator":
+        """The generator in a directory with config.json, denoiser/ and codec/ (safetensors only).
+
+        Raises BundleError if a part is missing, damaged, holds other weights than its config says, or does not fit.
+        """
+        config = from_dict(MelFlowConfig, read_json(path / "config.json"), name=str(path / "config.json"))
+        denoiser, codec = load_denoiser(path / "denoiser"), load_codec(path / "codec")
+        return cls(denoiser, codec, config=config, device=device, dtype=dtype)
+
+    @cached_property
+    def unconditional(self) -> Float[Tensor, " dim"]:
+        """Zeros."""
+        return torch.zeros(self.dim, device=self.device)
+
+    def _denoise(
+        self,
+        target: Tensor,
+        negative: Tensor | None,
+        duration_s: float,
+        randoms: list[torch.Generator],
+        options: SampleOptions,
+        progress: Progress | None,
+    ) -> Tensor:
+        if options.scheduler not in SOLVERS:
+            raise InputError(
+                f'scheduler "{options.scheduler}": this generator is a flow, solved by {" or ".join(SOLVERS)}; '
+                "choose one of them"
+            )
+        samples = n_samples(max(duration_s, self.config.min_duration_s), self.sample_rate)
+        n_tokens = math.ceil(samples / (self.config.mel.hop_length * self.codec.config.frames))
+        noise = torch.stack([torch.randn((n_tokens, self.codec.channels), generator=random) for random in randoms])
+        condition = (target if negative is None else torch.cat([negative, target])).to(self.device, self.dtype)
+        n_done = 0
+
+        def direction(latents: Tensor, level: float) -> Tensor:
+            nonlocal n_done
+            rows = latents.to(self.dtype)
+            if negative is not None:
+                rows = torch.cat([rows, rows])
+            predicted = self.denoiser(rows, torch.full((len(rows),), level).to(rows), condition).float()
+            n_done += 1
+            if progress is not None:
+                progress(n_done, options.steps)
+            return predicted if negative is None else guided(predicted, options.guidance)
+
+        levels = flow_levels(options.steps, self.config.level_shift)
+        return solve(direction, noise.to(self.device), levels, second_order=options.scheduler == "dpm++2m")
+
+    @torch.no_grad()
+    def decode(self, latents: Float[Tensor, "batch tokens channels"]) -> Float[Tensor, "batch samples"]:
+        """Latents through codec and Griffin-Lim: all their frames as float32 in [-1, 1] on the CPU, not trimmed.
+
+        Item by item, so that memory does not grow with the batch. Raises DeviceError if the sound is not finite.
+        """
+        mels = self.codec.decode(latents.to(self.device))
+        spec, iterations = self.config.mel, self.config.phase_iterations
+        waveform = torch.cat([griffin_lim(mel, spec, iterations=iterations).cpu() for mel in mels.split(1)])
+        if not torch.isfinite(waveform).all():
+            raise DeviceError(f"the generator gave samples that are not finite in {self.dtype}; use dtype float32")
+        return waveform.clamp(-1, 1)
+
+
+def flow_levels(steps: int, shift: float) -> list[float]:
+    """steps + 1 levels from 1 to 0. Shifted as for Stable Diffusion 3 (arXiv 2403.03206, eq. 23).
+
+    >>> flow_levels(4, 1.0)
+    [1.0, 0.75, 0.5, 0.25, 0.0]
+    >>> flow_levels(2, 3.0)
+    [1.0, 0.75, 0.0]
+    """
+    even = [1 - n / steps for n in range(steps + 1)]
+    return [shift * level / (1 + (shift - 1) * level) for level in even]
+
+
+def solve(
+    direction: Callable[[Tensor, float], Tensor], noise: Tensor, levels: list[float], *, second_order: bool
+) -> Tensor:
+    """Follows `direction` (of latents at a level) from noise at levels[0] = 1 to the last level.
+
+    First order is Euler. Second order is DPM-Solver++ (2M) (Lu et al., arXiv 2211.01095, algorithm 2), with
+    alpha = 1 - level and sigma = level: one evaluation per step as well, the last step's prediction is used again.
+    """
+    x, last_clean, last_step = noise, None, math.inf
+    for now, after in pairwise(levels):
+        clean = x - now * direction(x, now)  # the sound it points to
+        if not second_order:
+            x = clean + after * (x - clean) / now
+            continue
+        step = _log_snr(after) - _log_snr(now)
+        towards = clean
+        if last_clean is not None and after > 0:  # the last step is of first order: nothing is left to curve
+            towards = clean + (clean - last_clean) * step / (2 * last_step)
+        ratio = (1 - now) * after / (now * (1 - after))  # exp(-step)
+        x = after / now * x + (1 - after) * (1 - ratio) * towards
+        last_clean, last_step = clean, step
+    return x
+
+
+def _log_snr(level: float) -> float:
+    """log(alpha / sigma) of a level in [0, 1], whose ends are infinite."""
+    if level in (0.0, 1.0):
+        return math.inf if level == 0 else -math.inf
+    return math.log((1 - level) / level)
