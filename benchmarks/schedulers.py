@@ -3,8 +3,8 @@
     python benchmarks/schedulers.py src/echoframe/bundles/mini/generator --targets LABELS/model.safetensors
 
 For each scheduler and N: |latents(N) - reference| / |reference|, in percent, as the mean over a few targets. There are
-two references: 200 steps of the scheduler itself, and 200 steps of DDIM. `within 1 %` is the smallest N that is, and
-that every larger N tried is too.
+two references: 200 steps of the scheduler itself, and 200 steps of the first (DDIM; Euler for mini's flow, of which
+DDIM is the same). `within 1 %` is the smallest N that is, and that every larger N tried is too.
 """
 
 import argparse
@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from echoframe.generators.audioldm import AudioLdmGenerator
+from echoframe.generators import load_generator
+from echoframe.generators.mel_flow import SOLVERS
 from echoframe.schedulers import SampleOptions
 
 STEPS = (5, 10, 15, 20, 25, 30, 50, 100)
@@ -25,10 +26,12 @@ SCHEDULERS = ("ddim", "dpm++2m", "dpm++2m-karras", "dpm++2m-lu", "unipc", "unipc
 def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
-    generator = AudioLdmGenerator.from_directory(arguments.generator, device=arguments.device, dtype=torch.float32)
+    is_flow = (arguments.generator / "denoiser").is_dir()
+    kind, schedulers = ("mel_flow", SOLVERS) if is_flow else ("audioldm", arguments.schedulers)
+    generator = load_generator(kind, arguments.generator, device=arguments.device, dtype=torch.float32)
     targets = _targets(arguments.targets, generator.dim, arguments.n)
-    guidance = generator.config.defaults.guidance if arguments.guidance is None else arguments.guidance
-    print(f"{len(targets)} targets, {arguments.duration} s, guidance {guidance}, {generator.scheduler_config}")
+    guidance = generator.defaults.guidance if arguments.guidance is None else arguments.guidance
+    print(f"{len(targets)} targets, {arguments.duration} s, guidance {guidance}, {kind}")
 
     def sample(scheduler: str, steps: int) -> Tensor:
         options = SampleOptions(steps=steps, guidance=guidance, scheduler=scheduler)
@@ -36,19 +39,19 @@ def main() -> None:
             targets, duration_s=arguments.duration, seeds=range(len(targets)), options=options
         )
 
-    ddim = sample("ddim", REFERENCE_STEPS)
-    for name in arguments.schedulers:
-        own = ddim if name == "ddim" else sample(name, REFERENCE_STEPS)
-        print(f"\n{name}: {REFERENCE_STEPS} steps lie {distance(own, ddim):.2f} % from DDIM's {REFERENCE_STEPS}")
-        print("  steps    to its own    to DDIM's    s")
+    first = sample(schedulers[0], REFERENCE_STEPS)
+    for name in schedulers:
+        own = first if name == schedulers[0] else sample(name, REFERENCE_STEPS)
+        print(f"\n{name}: {REFERENCE_STEPS} steps lie {distance(own, first):.2f} % from {schedulers[0]}'s")
+        print("  steps    to its own    to the first's    s")
         rows: list[tuple[int, float, float]] = []
         for steps in arguments.steps:
             started = time.perf_counter()
             latents = sample(name, steps)
             seconds = time.perf_counter() - started
-            rows.append((steps, distance(latents, own), distance(latents, ddim)))
+            rows.append((steps, distance(latents, own), distance(latents, first)))
             print(f"  {steps:5d}    {rows[-1][1]:8.2f} %    {rows[-1][2]:7.2f} %    {seconds:.1f}", flush=True)
-        for title, column in (("its own", 1), ("DDIM's", 2)):
+        for title, column in (("its own", 1), (f"{schedulers[0]}'s", 2)):
             far = max((row[0] for row in rows if row[column] > 1.0), default=0)
             near = min((row[0] for row in rows if row[0] > far), default=None)
             print(f"  within 1 % of {title} 200-step result: {f'{near} steps' if near else 'none of these'}")

@@ -181,7 +181,8 @@ def test_a_fault_of_ours_costs_one_clip(bundle, films, out, capsys, monkeypatch)
         run(*command, films / "one.mp4", "--debug")
 
 
-def test_a_film_that_the_named_container_cannot_hold(bundle, films, out, capsys):
+def test_a_film_that_the_named_container_cannot_hold_is_refused_at_once(bundle, films, out, capsys, monkeypatch):
+    monkeypatch.setattr(pipeline.EchoFrame, "render", None)  # nothing is made for nothing
     assert run("generate", films / "one.mp4", "-o", out / "a.webm", "--model", bundle, "--duration", 0.3) == 2
     assert "a.webm: webm cannot hold h264 video; name it a.mp4 instead" in capsys.readouterr().err
     assert names(out) == []
@@ -341,8 +342,10 @@ def test_interrupted_between_writing_leaves_no_half_file(bundle, films, out, cap
     assert names(out) == []
 
 
-@pytest.mark.parametrize("seconds", [0.2, 6.0])  # while importing, while sampling: on a slow machine perhaps before
-def test_ctrl_c_ends_a_real_process(seconds, bundle, films, out):
+@pytest.mark.parametrize(
+    ("seconds", "stop", "code"), [(0.2, signal.SIGINT, 130), (6.0, signal.SIGINT, 130), (6.0, signal.SIGTERM, 143)]
+)  # while importing, while sampling: on a slow machine perhaps before
+def test_ctrl_c_and_kill_end_a_real_process(seconds, stop, code, bundle, films, out):
     command = [sys.executable, "-m", "echoframe", "generate", films / "one.mp4", "-o", out, "--model", bundle]
     process = subprocess.Popen(
         [*command, "--steps", "1000", "--duration", "3000"],  # minutes of work
@@ -352,11 +355,17 @@ def test_ctrl_c_ends_a_real_process(seconds, bundle, films, out):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     time.sleep(seconds)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(stop)
     _, errors = process.communicate(timeout=120)
     # Python itself may end by the signal once it was interrupted within an exec; a shell says 130 to both
-    assert process.returncode in (130, -signal.SIGINT), errors
+    assert process.returncode in (code, -stop), errors
     assert names(out) == []
+
+
+def test_the_shortest_sound_has_a_picture_too(bundle, films, out):
+    command = ["generate", films / "one.mp4", "-o", out, "--model", bundle, "--duration", 0.002, "--picture"]
+    assert run(*command, "--candidates", 2, "--no-mux") == 0
+    assert soundfile.info(out / "one.wav").frames == 32
 
 
 def test_models_list_info_check(bundle, capsys):

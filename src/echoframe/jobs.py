@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from echoframe.errors import EchoFrameError, InputError, OutputError, VideoError
-from echoframe.mux import MUX_FORMATS, mux, mux_suffix
+from echoframe.mux import MUX_FORMATS, check_container, mux, mux_suffix
 from echoframe.output import SOUND_FORMATS, atomic_files, check_folder, encode_sound
 from echoframe.pipeline import EchoFrame, Progress, check_duration, remake
 from echoframe.poster import draw_poster
@@ -243,6 +243,8 @@ def check_job(job: Job, *, force: bool = False) -> None:
     """Raises unless the clip can be read and none of the files to be made is someone else's, unless forced."""
     if probe(job.clip).is_still and job.film is not None:
         raise InputError(f"{job.film}: {job.clip} is a still, a film with sound needs a film; give a sound file's name")
+    if job.film is not None:
+        check_container(job.clip, job.film)
     earlier = find_provenance(job.record)
     own = {job.record.name, *earlier.outputs} if earlier else set()
     for path in job.outputs:

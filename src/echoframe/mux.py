@@ -1,5 +1,6 @@
 """A sound under a video: the video's packets are copied as they are, the sound is encoded beside them."""
 
+import io
 import math
 import os
 import uuid
@@ -95,6 +96,13 @@ def mux(
         raise OutputError(f"{out}: cannot be written ({error.strerror}); write to another folder") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_container(video: Path, out: Path) -> None:
+    """Raises VideoError, as `mux` would in the end, if the container of `out` cannot hold the video's stream."""
+    kind = MUX_FORMATS[out.suffix.lower()]
+    with open_video(video) as (source, stream), av.open(io.BytesIO(), "w", format=kind) as target:
+        _copied_stream(source, stream, target, video, out)
 
 
 def _checked_sound(waveform: Tensor | np.ndarray, sample_rate: int, out: Path) -> Tensor:

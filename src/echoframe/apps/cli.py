@@ -5,12 +5,13 @@ neither typing nor pathlib, because --help may take four times as long as an emp
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
 from echoframe.errors import EchoFrameError
 
-OK, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+OK, SOME_FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 class Parser(argparse.ArgumentParser):
@@ -131,7 +132,7 @@ def check_model(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code: 0, 1 if some clips failed, 2 for bad input, 130 after Ctrl-C."""
+    """Runs the command; returns its exit code: 0, 1 if some clips failed, 2 for bad input, 130 after Ctrl-C (143: SIGTERM)."""
     parser = build_parser()
     args = parser.parse_args(argv)
     if args.version:
@@ -143,6 +144,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if run is None:
         parser.print_help()
         return BAD_INPUT
+    # a cluster's way to say stop: unwound like Ctrl-C, so that half-written files go
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         return run(args)
     except EchoFrameError as error:
