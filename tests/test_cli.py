@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 from PIL import Image
 
 from echoframe import jobs, pipeline
 from echoframe.apps import cli
 from echoframe.errors import OutputError
+from echoframe.loudness import integrated_loudness
 from echoframe.video import probe
 from planted_video import write_video
 from tiny_bundles import write_tiny_clip_clap, write_tiny_mini
@@ -188,6 +190,18 @@ def test_a_film_that_the_named_container_cannot_hold_is_refused_at_once(bundle, 
     assert names(out) == []
 
 
+def test_sounds_are_brought_to_the_loudness_asked_for(bundle, films, out):
+    loud = {}
+    for name, asked in (("usual", []), ("quiet", ["--loudness", "-40"]), ("made", ["--loudness", "off"])):
+        assert run("generate", films / "one.mp4", "-o", out / f"{name}.flac", "--model", bundle, *asked) == 0
+        samples, rate = soundfile.read(out / f"{name}.flac", dtype="float32")
+        loud[name] = integrated_loudness(torch.from_numpy(samples)[None], rate)
+        assert np.abs(samples).max() <= 10 ** (-1 / 20) or name == "made"
+    assert loud["usual"] == pytest.approx(-23, abs=0.2)
+    assert loud["quiet"] == pytest.approx(-40, abs=0.2)
+    assert json.loads((out / "made.json").read_text())["settings"]["loudness_lufs"] is None
+
+
 def test_the_own_sound_is_mixed_under_and_recorded(bundle, out, tmp_path):
     write_video(tmp_path / "film.mp4", n_frames=10, rate=Fraction(10))
     command = ["generate", tmp_path / "film.mp4", "-o", out, "--model", bundle]
@@ -253,6 +267,8 @@ BAD = [
     (["ok.mp4", "--guidance", "-1"], "guidance -1.0: expected a number from 0 up"),
     (["ok.mp4", "--scheduler", "magic"], '"magic" is not known; choose one of ddim'),
     (["ok.mp4", "--original-level", "nan"], "original level nan dB: expected decibels, such as -12"),
+    (["ok.mp4", "--loudness", "5"], "loudness 5.0 LUFS: expected -70 to 0; -23 is usual"),
+    (["ok.mp4", "--loudness", "loud"], "argument --loudness: invalid lufs value: 'loud'"),
     (["ok.mp4", "--seed", "-1"], "seed -1: expected a whole number"),
     (["ok.mp4", "--candidates", "0"], "candidates 0: expected 1 to 64"),
     (["ok.mp4", "--model", "maxi"], '"maxi": no such model or directory; known models are mini, audioldm-s'),

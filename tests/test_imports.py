@@ -18,6 +18,7 @@ LEVELS = {
     "audio": 2,
     "decoder": 2,
     "demux": 2,
+    "loudness": 2,
     "mapper": 2,
     "mux": 2,
     "phase": 2,

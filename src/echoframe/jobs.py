@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from echoframe.errors import EchoFrameError, InputError, OutputError, VideoError
+from echoframe.loudness import TARGET_LUFS
 from echoframe.mux import MUX_FORMATS, check_container, mux, mux_suffix
 from echoframe.output import SOUND_FORMATS, atomic_files, check_folder, encode_sound
 from echoframe.pipeline import EchoFrame, Progress, check_duration, remake
@@ -37,6 +38,7 @@ class Request:
     guidance: float | None = None
     scheduler: str | None = None
     candidates: int = 1
+    loudness_lufs: float | None = TARGET_LUFS
     force: bool = False
     original_level_db: float | None = None
 
@@ -72,6 +74,7 @@ def check_request(request: Request) -> None:
         guidance=options.guidance,
         scheduler=options.scheduler,
         candidates=request.candidates,
+        loudness_lufs=request.loudness_lufs,
     )
     check_duration(settings.duration_s, force=request.force)
     if request.original_level_db is not None and not math.isfinite(request.original_level_db):
@@ -196,6 +199,7 @@ def settings_for(model: EchoFrame, clip: Path, request: Request) -> Settings:
         guidance=request.guidance,
         scheduler=request.scheduler,
         candidates=request.candidates,
+        loudness_lufs=request.loudness_lufs,
         force=request.force,
     )
 

@@ -20,6 +20,7 @@ from echoframe.encoders import AudioEncoder, VisualEncoder
 from echoframe.errors import InputError
 from echoframe.generators import Generator
 from echoframe.labels import LabelBank
+from echoframe.loudness import TARGET_LUFS, to_loudness
 from echoframe.mapper import Mapper
 from echoframe.provenance import (
     BundleId,
@@ -80,6 +81,7 @@ class EchoFrame:
         guidance: float | None = None,
         scheduler: str | None = None,
         candidates: int = 1,
+        loudness_lufs: float | None = TARGET_LUFS,
         force: bool = False,
         progress: Progress | None = None,
     ) -> Sound:
@@ -87,7 +89,8 @@ class EchoFrame:
 
         duration_s: the video's own length, or 10 s for a still, unless given; past the video's end its last frame is
         held; above one hour only with `force`. steps, guidance, scheduler: the bundle's own unless given.
-        candidates: so many are made, the one nearest to the target is kept. progress: called with (done, in all).
+        candidates: so many are made, the one nearest to the target is kept. loudness_lufs: what the sound is brought
+        to, unless its peak would pass -1 dBFS; None leaves it. progress: called with (done, in all).
         """
         settings = self.resolve(
             Path(path),
@@ -97,6 +100,7 @@ class EchoFrame:
             guidance=guidance,
             scheduler=scheduler,
             candidates=candidates,
+            loudness_lufs=loudness_lufs,
             force=force,
         )
         return self.render(Path(path), settings, progress=progress)
@@ -111,6 +115,7 @@ class EchoFrame:
         guidance: float | None = None,
         scheduler: str | None = None,
         candidates: int = 1,
+        loudness_lufs: float | None = TARGET_LUFS,
         force: bool = False,
     ) -> Settings:
         """The settings `generate` works with, every default filled in. Raises InputError for an impossible one."""
@@ -124,6 +129,7 @@ class EchoFrame:
             guidance=self.defaults.guidance if guidance is None else guidance,
             scheduler=self.defaults.scheduler if scheduler is None else scheduler,
             candidates=candidates,
+            loudness_lufs=loudness_lufs,
         )
         _options(settings)
         check_duration(settings.duration_s, force=force)
@@ -147,6 +153,8 @@ class EchoFrame:
             part = self._best(path, start / rate, (stop - start) / rate, index, settings, seen, report)
             faded = 0 if index == 0 else windows[index - 1][1] - start
             add_faded(waveform, part, start, n_fade=faded)
+        if settings.loudness_lufs is not None:
+            waveform = to_loudness(waveform, rate, settings.loudness_lufs)
         waveform.clamp_(-1, 1)
         nearest = self._nearest(seen.embeddings)
         result = Result(

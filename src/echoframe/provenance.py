@@ -44,7 +44,10 @@ class BundleId:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """What was chosen, with every default filled in. Steps, guidance and scheduler are the generator's to judge."""
+    """What was chosen, with every default filled in. Steps, guidance and scheduler are the generator's to judge.
+
+    loudness_lufs: what the sound was brought to; None leaves it as the generator made it.
+    """
 
     seed: int
     duration_s: float
@@ -52,6 +55,7 @@ class Settings:
     guidance: float
     scheduler: str
     candidates: int = 1
+    loudness_lufs: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
@@ -60,6 +64,8 @@ class Settings:
             raise InputError(f"duration {self.duration_s} s: expected a number of seconds above 0")
         if not 1 <= self.candidates <= MAX_CANDIDATES:
             raise InputError(f"candidates {self.candidates}: expected 1 to {MAX_CANDIDATES}; 3 is usual")
+        if self.loudness_lufs is not None and not -70 <= self.loudness_lufs <= 0:
+            raise InputError(f"loudness {self.loudness_lufs} LUFS: expected -70 to 0; -23 is usual, -16 is loud")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

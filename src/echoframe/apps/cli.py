@@ -46,6 +46,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, metavar="N", help="denoising steps [the model's own]")
     add("--guidance", type=float, metavar="G", help="1 is none, more follows the picture harder [the model's own]")
     add("--scheduler", metavar="NAME", help="ddim, dpm++2m, unipc, ... [the model's own]")
+    add("--loudness", type=lufs, metavar="LUFS", help="bring the sound to this loudness, or off [-23]")
     add("--mux", action=argparse.BooleanOptionalAction, default=True, help="write the film with its sound [yes]")
     add("--original-level", type=float, metavar="DB", help="mix the film's own sound under, at this level [dropped]")
     add("--picture", action="store_true", help="draw frames, spectrogram and nearest labels as NAME.png")
@@ -55,6 +56,10 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     add("--force", action="store_true", help="allow more than an hour, and replace files that are not EchoFrame's")
     add("--debug", action="store_true", help="show where a failure came from")
     parser.set_defaults(run=generate)
+
+
+def lufs(text: str) -> "float | str":
+    return text if text == "off" else float(text)
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:

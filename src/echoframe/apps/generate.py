@@ -6,12 +6,13 @@ from pathlib import Path
 from echoframe.apps.progress import Reporter
 from echoframe.errors import EchoFrameError, InputError
 from echoframe.jobs import Job, Request, check_job, check_request, find_clips, plan_jobs, remake_job, run_job
+from echoframe.loudness import TARGET_LUFS
 from echoframe.pipeline import EchoFrame, load
 from echoframe.provenance import Machine, Provenance, changed_versions, read_provenance
 from echoframe.video import probe
 
 # what a record fixes: given beside --from it would be ignored, so it is refused
-FIXED = ("seed", "duration", "steps", "guidance", "scheduler", "candidates", "original_level")
+FIXED = ("seed", "duration", "steps", "guidance", "scheduler", "candidates", "loudness", "original_level")
 
 
 def generate(args: argparse.Namespace) -> int:
@@ -23,6 +24,7 @@ def generate(args: argparse.Namespace) -> int:
         guidance=args.guidance,
         scheduler=args.scheduler,
         candidates=1 if args.candidates is None else args.candidates,
+        loudness_lufs={None: TARGET_LUFS, "off": None}.get(args.loudness, args.loudness),
         force=args.force,
         original_level_db=args.original_level,
     )
