@@ -164,7 +164,10 @@ def test_latents_fit_every_factor(textless: AudioLdmGenerator, audioldm: AudioLd
 
 
 def test_full_duration_is_allowed(textless: AudioLdmGenerator) -> None:
-    assert textless.generate(targets(1), duration_s=10.24, seeds=[0], options=SampleOptions(steps=1)).shape == (1, 163_840)
+    assert textless.generate(targets(1), duration_s=10.24, seeds=[0], options=SampleOptions(steps=1)).shape == (
+        1,
+        163_840,
+    )
 
 
 # --- the condition ----------------------------------------------------------------------------------------------------
@@ -316,7 +319,9 @@ def test_bfloat16_is_close_to_float32(textless_path: Path, textless: AudioLdmGen
     assert half.decode(latents).dtype == torch.float32
 
 
-def test_weights_stored_as_float16_load_as_asked(textless_path: Path, textless: AudioLdmGenerator, tmp_path: Path) -> None:
+def test_weights_stored_as_float16_load_as_asked(
+    textless_path: Path, textless: AudioLdmGenerator, tmp_path: Path
+) -> None:
     path = Path(shutil.copytree(textless_path, tmp_path / "half"))
     for file in path.glob("*/*.safetensors"):
         save_file({name: t.half() for name, t in load_file(file).items()}, file, metadata={"format": "pt"})

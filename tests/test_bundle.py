@@ -13,6 +13,7 @@ from echoframe.bridge import ZeroShotBridge
 from echoframe.bundle import EMBEDDED, Bundle, check_bundle, check_same_space, find_bundle, load_bundle, save_bundle
 from echoframe.device import resolve_device, resolve_dtype
 from echoframe.errors import BundleError, DeviceError
+from echoframe.generators.mel_flow import MelFlowGenerator
 from echoframe.labels import load_labels
 from echoframe.manifest import Part, Space, check_fit, read_manifest, strictest_licence
 from echoframe.mapper import load_mapper, save_mapper
@@ -80,6 +81,7 @@ def test_dtype_goes_to_every_part_but_the_mapper(mini):
     bundle = load_bundle(mini, device="cpu", dtype="bfloat16")
     assert isinstance(bundle.visual_encoder, torch.nn.Module)
     assert next(bundle.visual_encoder.parameters()).dtype == torch.bfloat16
+    assert isinstance(bundle.generator, MelFlowGenerator)
     assert next(bundle.generator.denoiser.parameters()).dtype == torch.bfloat16
     assert next(bundle.mapper.parameters()).dtype == torch.float32
 
@@ -136,7 +138,12 @@ def test_text_towers_of_other_sizes_are_refused():
         check_same_space(lambda t: torch.ones(len(t), 3), lambda t: torch.ones(len(t), 4), names=("one", "two"))
 
 
-FILES = ("visual_encoder/model.safetensors", "mapper/config.json", "generator/denoiser/config.json", "labels/labels.json")
+FILES = (
+    "visual_encoder/model.safetensors",
+    "mapper/config.json",
+    "generator/denoiser/config.json",
+    "labels/labels.json",
+)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -35,11 +35,15 @@ def main() -> None:
     train = [n for n, row in enumerate(index) if row["split"] == "train"]
     held_out = [n for n, row in enumerate(index) if row["split"] == "val"][:64]
     codec = fit_codec(
-        mels_of(scenes, train[::FIT_EVERY]), SavedConfig(n_mels=MINI_MEL.n_mels, frames=config.frames, components=config.components)
+        mels_of(scenes, train[::FIT_EVERY]),
+        SavedConfig(n_mels=MINI_MEL.n_mels, frames=config.frames, components=config.components),
     )
     check(codec, mels_of(scenes, held_out), config.max_error_db)
     tokens = np.lib.format.open_memmap(
-        out / "tokens.tmp.npy", "w+", np.float16, (len(scenes), scenes.shape[1] // MINI_MEL.hop_length // config.frames, codec.channels)
+        out / "tokens.tmp.npy",
+        "w+",
+        np.float16,
+        (len(scenes), scenes.shape[1] // MINI_MEL.hop_length // config.frames, codec.channels),
     )
     for n in range(0, len(scenes), 64):
         tokens[n : n + 64] = codec.encode(mels_of(scenes, range(n, min(n + 64, len(scenes))))).numpy()

@@ -7,6 +7,7 @@ dropped to zeros for guidance.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,15 +44,19 @@ class Scenes:
     def batch(self, size: int, width: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Tokens (B, width, C) of crops that begin where an aiSFX block begins, and those crops' embeddings."""
         n_blocks = max(1, int((width - BLOCK_TOKENS) / TOKENS_PER_BLOCK) + 1)  # whole blocks inside
-        tokens, conditions = [], []
+        last = self.tokens.shape[1] - width
+        scenes, firsts, conditions = [], [], []
         for which_label, which, place in torch.rand((size, 3), generator=generator).tolist():
-            scenes = self.by_label[self.labels[int(which_label * len(self.labels))]]
-            scene = scenes[int(which * len(scenes))]
+            of_label = self.by_label[self.labels[int(which_label * len(self.labels))]]
+            scene = of_label[int(which * len(of_label))]
             block = int(place * (N_BLOCKS - n_blocks + 1))
-            first = min(round(block * TOKENS_PER_BLOCK), self.tokens.shape[1] - width)
-            tokens.append(self.tokens[scene, first : first + width])
+            scenes.append(scene)
+            firsts.append(min(round(block * TOKENS_PER_BLOCK), last))
             conditions.append(self.embedding(scene, block, block + n_blocks))
-        return torch.stack(tokens).float(), torch.stack(conditions)
+        device = self.tokens.device
+        places = torch.tensor(firsts, device=device)[:, None] + torch.arange(width, device=device)
+        tokens = self.tokens[torch.tensor(scenes, device=device)[:, None], places]
+        return tokens.float(), torch.stack(conditions).to(device)
 
 
 def main() -> None:
@@ -59,7 +64,7 @@ def main() -> None:
     config, device = recipe.flow, recipe.device
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)  # initial weights
-    scenes = Scenes(work, torch.from_numpy(np.load(work / "codec" / "tokens.npy", mmap_mode="r")))
+    scenes = Scenes(work, torch.from_numpy(np.load(work / "codec" / "tokens.npy")).to(device))  # 73 MB, resident
     shape = DenoiserConfig(
         channels=scenes.tokens.shape[2], width=config.width, depth=config.depth, n_heads=config.n_heads
     )
@@ -71,6 +76,7 @@ def main() -> None:
     parts = {"denoiser": denoiser, "optimizer": optimizer, "ema": ema}
     run = Run("flow", work, config, parts, steps=config.steps, seed=config.seed)
     whole = scenes.tokens.shape[1]
+    predict = torch.compile(denoiser) if config.compile else denoiser  # two widths: two graphs
 
     def one_step(step: int) -> dict[str, float]:
         for group in optimizer.param_groups:
@@ -78,7 +84,8 @@ def main() -> None:
         width = whole if step % config.whole_every == 0 else config.crop_tokens
         size = config.batch_tokens // width
         tokens, condition = scenes.batch(size, width, run.generator)
-        loss = flow_loss(denoiser, tokens.to(device), condition.to(device), config, run.generator)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.bfloat16):
+            loss = flow_loss(predict, tokens, condition, config, run.generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(denoiser.parameters(), 1.0)
@@ -91,19 +98,25 @@ def main() -> None:
 
 
 def flow_loss(
-    denoiser: nn.Module, tokens: Tensor, condition: Tensor, config: FlowConfig, generator: torch.Generator
+    denoiser: Callable[[Tensor, Tensor, Tensor], Tensor],
+    tokens: Tensor,
+    condition: Tensor,
+    config: FlowConfig,
+    generator: torch.Generator,
 ) -> Tensor:
     """Mean squared error of the predicted direction from tokens to noise."""
     size, device = len(tokens), tokens.device
     quantiles = (torch.arange(size) + torch.rand(size, generator=generator)) / size  # stratified
-    level = torch.sigmoid(LEVEL_MEAN + LEVEL_DEVIATION * torch.special.ndtri(quantiles.clamp(1e-4, 1 - 1e-4))).to(device)
+    level = torch.sigmoid(LEVEL_MEAN + LEVEL_DEVIATION * torch.special.ndtri(quantiles.clamp(1e-4, 1 - 1e-4))).to(
+        device
+    )
     noise = torch.randn(tokens.shape, generator=generator).to(device)
     blur = torch.randn(condition.shape, generator=generator) * torch.rand((size, 1), generator=generator)
     condition = condition + blur.to(device) * config.condition_noise / condition.shape[1] ** 0.5
     condition = nn.functional.normalize(condition, dim=1)
     keep = (torch.rand((size, 1), generator=generator) >= config.unconditional).to(device)
     noisy = torch.lerp(tokens, noise, level[:, None, None])
-    return (denoiser(noisy, level, condition * keep) - (noise - tokens)).square().mean()
+    return (denoiser(noisy, level, condition * keep).float() - (noise - tokens)).square().mean()
 
 
 def save(denoiser: Denoiser, ema: Ema, work: Path) -> None:

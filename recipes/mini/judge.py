@@ -46,9 +46,7 @@ def fit_judge(embeddings: Tensor, labels: list[str], competing: set[str]) -> Jud
     rows = {name: torch.tensor([n for n, label in enumerate(labels) if label == name]) for name in judge.names}
     placed = functional.normalize(judge.place(embeddings), dim=1)
     centroids = torch.stack([placed[rows[name]].mean(dim=0) for name in judge.names])
-    return Judge(
-        mean=mean, projection=projection, names=judge.names, centroids=functional.normalize(centroids, dim=1)
-    )
+    return Judge(mean=mean, projection=projection, names=judge.names, centroids=functional.normalize(centroids, dim=1))
 
 
 def frechet_distance(one: Tensor, other: Tensor) -> float:

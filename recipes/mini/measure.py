@@ -44,7 +44,9 @@ class HeldOut:
         recordings: dict[str, set[str]] = {}
         for row in index:
             recordings.setdefault(row["label"], set()).add(row["recording"])
-        rows = [n for n, r in enumerate(index) if r["split"] == "test" and len(recordings[r["label"]]) >= MIN_RECORDINGS]
+        rows = [
+            n for n, r in enumerate(index) if r["split"] == "test" and len(recordings[r["label"]]) >= MIN_RECORDINGS
+        ]
         competing = {index[n]["label"] for n in rows}
         seen: dict[str, int] = {}
         turns = {}

@@ -49,6 +49,8 @@ class FlowConfig:
     ema: float = 0.999
     unconditional: float = 0.1
     condition_noise: float = 0.3
+    bfloat16: bool = False  # autocast; weights and their average stay float32
+    compile: bool = False
     threads: int = 1
     seed: int = 0
 

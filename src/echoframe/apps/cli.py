@@ -137,7 +137,7 @@ def check_model(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code: 0, 1 if some clips failed, 2 for bad input, 130 after Ctrl-C (143: SIGTERM)."""
+    """Runs the command; returns its exit code: 0, 1 if some clips failed, 2 for bad input, 130 if interrupted."""
     parser = build_parser()
     args = parser.parse_args(argv)
     if args.version:

@@ -6,6 +6,7 @@ in [-1, 1]. A kind is loaded by `load_generator`, which imports nothing of the o
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -48,13 +49,14 @@ class Generator(Protocol):
 class LatentGenerator(ABC):
     """What every diffusion and flow shares: guidance, batches, seeds of one's own, the exact length.
 
-    A kind gives `_denoise` (noise to latents), `decode` (latents to waveform) and `unconditional`.
+    A kind gives `_denoise` (noise to latents) and `decode` (latents to waveform).
     """
 
     dim: int
     sample_rate: int
     max_duration_s: float
     defaults: SampleOptions
+    device: torch.device
     text_folder: Path | None = None  # where a text tower lies, if there is one
 
     def generate(
@@ -112,10 +114,10 @@ class LatentGenerator(ABC):
         """Texts in the audio space, unit length, by the generator's own text tower. Raises BundleError without one."""
         raise BundleError("the generator has no text_encoder/; give an embedding, or a bundle that has one")
 
-    @property
-    @abstractmethod
+    @cached_property
     def unconditional(self) -> Float[Tensor, " dim"]:
-        """The embedding that stands for no condition."""
+        """The embedding that stands for no condition: zeros, unless a kind was trained with another."""
+        return torch.zeros(self.dim, device=self.device)
 
     @abstractmethod
     def decode(self, latents: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch samples"]:

@@ -148,7 +148,7 @@ class AudioLdmGenerator(LatentGenerator):
     def unconditional(self) -> Float[Tensor, " dim"]:
         """The embedding that stands for no condition: zeros, or the text tower's of the empty string."""
         if self.config.unconditional == "zeros":
-            return torch.zeros(self.dim, device=self.device)
+            return super().unconditional
         return self.embed_text([""])[0]
 
     @torch.no_grad()

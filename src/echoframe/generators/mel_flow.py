@@ -7,7 +7,6 @@ a token is (1 - level) sound + level noise (rectified flow: Liu et al., ICLR 202
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -85,11 +84,6 @@ class MelFlowGenerator(LatentGenerator):
         config = from_dict(MelFlowConfig, read_json(path / "config.json"), name=str(path / "config.json"))
         denoiser, codec = load_denoiser(path / "denoiser"), load_codec(path / "codec")
         return cls(denoiser, codec, config=config, device=device, dtype=dtype)
-
-    @cached_property
-    def unconditional(self) -> Float[Tensor, " dim"]:
-        """Zeros."""
-        return torch.zeros(self.dim, device=self.device)
 
     def _denoise(
         self,
