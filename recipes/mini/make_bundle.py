@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 VERSION = "0.2.0"
 VISUAL_SPACE = Space(name="efficientnet_lite0/probabilities", dim=1000)
 AUDIO_SPACE = Space(name="aisfx/centred", dim=512)
-DEFAULTS = SampleOptions(steps=20, guidance=3.0, scheduler="dpm++2m")
+DEFAULTS = SampleOptions(steps=20, guidance=2.5, scheduler="dpm++2m")
 # no licence was stated for a part of the training sounds, so none can be given on to others
 TRAINED_LICENCE = "LicenseRef-research-only"
 MAX_BYTES = 64_000_000
@@ -92,6 +92,14 @@ def read_sources(manifest: Path) -> list[tuple[str, str, int, float]]:
     return [(*key, n, hours[key]) for key, n in count.most_common()]
 
 
+def read_run(log: Path) -> dict[str, float]:
+    """The last line of a stage's log, with the minutes the whole run took."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    starts = [0, *(line["step"] for line in lines)]
+    seconds = sum((line["step"] - start) * line["s_per_step"] for start, line in zip(starts, lines, strict=False))
+    return lines[-1] | {"minutes": round(seconds / 60, 1)}
+
+
 def main() -> None:
     _, work, args = arguments(__doc__ or "")
     scenes = Scenes(work, torch.empty(0, 64, 192))
@@ -103,7 +111,7 @@ def main() -> None:
         path.chmod(0o755 if path.is_dir() else 0o644)
     save_bundle(partial, describe())
     logs = {name: work / name / "log.jsonl" for name in ("flow", "mapper")}
-    runs = {name: json.loads(path.read_text().splitlines()[-1]) for name, path in logs.items()}
+    runs = {name: read_run(path) for name, path in logs.items()}
     write_card(partial / "MODEL_CARD.md", describe(), read_sources(args.manifest), runs, previous=args.out)
     size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
     if size > MAX_BYTES:

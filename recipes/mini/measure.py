@@ -37,15 +37,15 @@ KIND_OF_CLIP = {"ripping paper": "tools", "waterfall burbling": "water"}
 
 
 class HeldOut:
-    """The test scenes of labels with enough recordings, every label in turn, and the judge fitted to the train scenes."""
+    """The held-out scenes of labels with enough recordings, every label in turn, and the judge fitted to the train scenes."""
 
-    def __init__(self, work: Path, limit: int) -> None:
+    def __init__(self, work: Path, limit: int, split: str = "test") -> None:
         index = json.loads((work / "corpus" / "scenes.json").read_text())
         recordings: dict[str, set[str]] = {}
         for row in index:
             recordings.setdefault(row["label"], set()).add(row["recording"])
         rows = [
-            n for n, r in enumerate(index) if r["split"] == "test" and len(recordings[r["label"]]) >= MIN_RECORDINGS
+            n for n, r in enumerate(index) if r["split"] == split and len(recordings[r["label"]]) >= MIN_RECORDINGS
         ]
         competing = {index[n]["label"] for n in rows}
         seen: dict[str, int] = {}
@@ -205,6 +205,7 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, help="a folder of films with a README.md table of their labels")
     parser.add_argument("--photos", type=Path, help="a folder of photographs with a photos.csv")
     parser.add_argument("--limit", type=int, default=1000, help="held-out recordings at most")
+    parser.add_argument("--split", choices=("test", "val"), default="test", help="val is for choosing, test for reporting")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0, help="of the clips")
     parser.add_argument("--steps", type=int, help="the bundle's own if not given")
@@ -215,7 +216,7 @@ def main() -> None:
     if args.clips:
         measure_clips(model, args.clips, seed=args.seed, candidates=args.candidates)
         return
-    held_out = HeldOut(args.work, args.limit)
+    held_out = HeldOut(args.work, args.limit, args.split)
     if args.photos:
         measure_photos(model, held_out, args.photos, args.seeds, args.candidates)
         return
