@@ -79,7 +79,9 @@ def write_card(
         parts="\n".join(f"| {n} | {p.kind} | {p.source} | {p.licence} |" for n, p in manifest.parts.items()),
         sources="\n".join(f"| {s} | {licence} | {n} | {h:.2f} |" for s, licence, n, h in sources),
         runs="\n".join(
-            f"| {n} | {run['step']} | {run['minutes']:.0f} | {', '.join(f'{k} {v}' for k, v in run.items() if k not in shown)} |"
+            f"| {n} | {run['step']} | {run['minutes']:.0f} | "
+            + ", ".join(f"{key} {value}" for key, value in run.items() if key not in shown)
+            + " |"
             for n, run in runs.items()
         ),
         measured=kept.group(0) if kept else NOT_MEASURED,

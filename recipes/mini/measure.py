@@ -44,9 +44,7 @@ class HeldOut:
         recordings: dict[str, set[str]] = {}
         for row in index:
             recordings.setdefault(row["label"], set()).add(row["recording"])
-        rows = [
-            n for n, r in enumerate(index) if r["split"] == split and len(recordings[r["label"]]) >= MIN_RECORDINGS
-        ]
+        rows = [n for n, r in enumerate(index) if r["split"] == split and len(recordings[r["label"]]) >= MIN_RECORDINGS]
         competing = {index[n]["label"] for n in rows}
         seen: dict[str, int] = {}
         turns = {}
@@ -205,7 +203,9 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, help="a folder of films with a README.md table of their labels")
     parser.add_argument("--photos", type=Path, help="a folder of photographs with a photos.csv")
     parser.add_argument("--limit", type=int, default=1000, help="held-out recordings at most")
-    parser.add_argument("--split", choices=("test", "val"), default="test", help="val is for choosing, test for reporting")
+    parser.add_argument(
+        "--split", choices=("test", "val"), default="test", help="val is for choosing, test for reporting"
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0, help="of the clips")
     parser.add_argument("--steps", type=int, help="the bundle's own if not given")
