@@ -151,7 +151,8 @@ def test_frozen(directory: Path, kind: Any, given: Any) -> None:
 def test_half_precision_is_close(directory: Path, dtype: torch.dtype, kind: Any, given: Any) -> None:
     full, half = kind.from_directory(directory)(given), kind.from_directory(directory, dtype=dtype)(given)
     assert half.dtype == torch.float32
-    assert ((full * half).sum(dim=1) > 0.999).all()
+    # bfloat16 keeps 8 bits: what it rounds to differs from one processor to the next
+    assert ((full * half).sum(dim=1) > {torch.float16: 0.999, torch.bfloat16: 0.99}[dtype]).all()
 
 
 def test_loading_is_quiet_and_leaves_transformers_as_it_was(directory: Path, capfd: pytest.CaptureFixture) -> None:
