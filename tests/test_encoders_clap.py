@@ -155,9 +155,10 @@ def test_half_precision_is_close(directory: Path, dtype: torch.dtype) -> None:
     full = ClapAudioEncoder.from_directory(directory)(waveform, RATE)
     half = ClapAudioEncoder.from_directory(directory, dtype=dtype)(waveform, RATE)
     assert half.dtype == torch.float32
-    assert ((full * half).sum(dim=1) > 0.999).all()
+    least = {torch.float16: 0.999, torch.bfloat16: 0.99}[dtype]  # bfloat16: as the processor rounds
+    assert ((full * half).sum(dim=1) > least).all()
     full, half = ClapTextEncoder.from_directory(directory), ClapTextEncoder.from_directory(directory, dtype=dtype)
-    assert ((full(TEXTS) * half(TEXTS)).sum(dim=1) > 0.999).all()
+    assert ((full(TEXTS) * half(TEXTS)).sum(dim=1) > least).all()
 
 
 def test_texts_against_transformers(unfused: Path) -> None:
