@@ -65,3 +65,13 @@ def test_the_learning_rate_warms_up_and_falls(stage):
 def test_the_shipped_config_is_known_to_the_recipe(stage):
     recipe = stage.load_toml(stage.RecipeConfig, RECIPE / "cpu.toml")
     assert recipe.device == "cpu"
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_the_configs_that_come_with_it_are_whole(stage, name):
+    from echoframe.config import load_toml
+    from echoframe.generators.denoiser import DenoiserConfig
+
+    config = load_toml(stage.RecipeConfig, RECIPE / f"{name}.toml")
+    assert config.device == {"cpu": "cpu", "gpu": "cuda"}[name]
+    DenoiserConfig(width=config.flow.width, depth=config.flow.depth, n_heads=config.flow.n_heads)  # sizes that can be
