@@ -75,17 +75,17 @@ def test_crops_begin_where_their_embedding_does_and_only_train_scenes_are_drawn(
 
     write_corpus(tmp_path)
     tokens = torch.arange(8 * 64).reshape(8, 64, 1).expand(8, 64, 4).half()
-    scenes = flow.Scenes(tmp_path, tokens)
-    crops, conditions = scenes.batch(40, 22, torch.Generator().manual_seed(0))
+    scenes = flow.Scenes(tmp_path)
+    crops, conditions = scenes.batch(tokens, 40, 22, torch.Generator().manual_seed(0))
     assert crops.shape == (40, 22, 4)
     for crop, condition in zip(crops, conditions, strict=True):
         scene, first = divmod(int(crop[0, 0]), 64)
         assert scene < 6
         assert torch.equal(crop[:, 0], torch.arange(scene * 64 + first, scene * 64 + first + 22))
-        block = round(first / flow.TOKENS_PER_BLOCK)
+        block = round(first * 0.16 / flow.BLOCK_HOP_S)
         torch.testing.assert_close(condition, scenes.embedding(scene, block, block + 2))
     assert len({int(crop[0, 0]) for crop in crops}) > 10
-    whole, _ = scenes.batch(3, 64, torch.Generator().manual_seed(0))
+    whole, _ = scenes.batch(tokens, 3, 64, torch.Generator().manual_seed(0))
     assert (whole[:, 0, 0] % 64 == 0).all()
 
 

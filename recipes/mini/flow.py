@@ -17,18 +17,17 @@ from torch import Tensor, nn
 from echoframe.generators.denoiser import Denoiser, DenoiserConfig, save_denoiser
 from stage import Ema, FlowConfig, Run, arguments, cosine_rate
 
-TOKENS_PER_BLOCK = 1024 * 50 / 44_100 / 0.16  # aiSFX blocks start every 1.161 s; a token spans 0.16 s
-BLOCK_TOKENS = 14.5  # of one aiSFX block
+SCENE_S = 10.24
+BLOCK_S, BLOCK_HOP_S = 2.32, 1024 * 50 / 44_100  # an aiSFX block lasts, and the next begins after, 1.161 s
 N_BLOCKS = 7  # in a scene
 LEVEL_MEAN, LEVEL_DEVIATION = 0.4, 1.2  # of the log odds of a level: rather noisy ones, where a sound takes shape
 
 
 class Scenes:
-    """Tokens with the aiSFX vectors of their blocks; batches draw every label equally often."""
+    """The aiSFX vectors of every scene's blocks; batches draw every label equally often."""
 
-    def __init__(self, work: Path, tokens: Tensor, split: str = "train") -> None:
+    def __init__(self, work: Path, split: str = "train") -> None:
         index = json.loads((work / "corpus" / "scenes.json").read_text())
-        self.tokens = tokens
         self.blocks = torch.from_numpy(np.load(work / "corpus" / "blocks.npy")).float()
         train = [n for n, row in enumerate(index) if row["split"] == "train"]
         self.mean = self.blocks[train].mean(dim=(0, 1))  # the centre of the audio space
@@ -41,22 +40,23 @@ class Scenes:
     def embedding(self, scene: int, first_block: int, last_block: int) -> Tensor:
         return nn.functional.normalize(self.blocks[scene, first_block:last_block].mean(0) - self.mean, dim=0)
 
-    def batch(self, size: int, width: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Tokens (B, width, C) of crops that begin where an aiSFX block begins, and those crops' embeddings."""
-        n_blocks = max(1, int((width - BLOCK_TOKENS) / TOKENS_PER_BLOCK) + 1)  # whole blocks inside
-        last = self.tokens.shape[1] - width
+    def batch(self, tokens: Tensor, size: int, width: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Crops (B, width, C) of the scenes' tokens (N, T, C), from where an aiSFX block begins, and their embeddings."""
+        token_s = SCENE_S / tokens.shape[1]
+        n_blocks = max(1, int((width * token_s - BLOCK_S) / BLOCK_HOP_S) + 1)  # whole blocks inside
+        last = tokens.shape[1] - width
         scenes, firsts, conditions = [], [], []
         for which_label, which, place in torch.rand((size, 3), generator=generator).tolist():
             of_label = self.by_label[self.labels[int(which_label * len(self.labels))]]
             scene = of_label[int(which * len(of_label))]
             block = int(place * (N_BLOCKS - n_blocks + 1))
             scenes.append(scene)
-            firsts.append(min(round(block * TOKENS_PER_BLOCK), last))
+            firsts.append(min(round(block * BLOCK_HOP_S / token_s), last))
             conditions.append(self.embedding(scene, block, block + n_blocks))
-        device = self.tokens.device
+        device = tokens.device
         places = torch.tensor(firsts, device=device)[:, None] + torch.arange(width, device=device)
-        tokens = self.tokens[torch.tensor(scenes, device=device)[:, None], places]
-        return tokens.float(), torch.stack(conditions).to(device)
+        crops = tokens[torch.tensor(scenes, device=device)[:, None], places]
+        return crops.float(), torch.stack(conditions).to(device)
 
 
 def main() -> None:
@@ -64,9 +64,10 @@ def main() -> None:
     config, device = recipe.flow, recipe.device
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)  # initial weights
-    scenes = Scenes(work, torch.from_numpy(np.load(work / "codec" / "tokens.npy")).to(device))  # 73 MB, resident
+    scenes = Scenes(work)
+    scene_tokens = torch.from_numpy(np.load(work / "codec" / "tokens.npy")).to(device)  # 73 MB, resident
     shape = DenoiserConfig(
-        channels=scenes.tokens.shape[2], width=config.width, depth=config.depth, n_heads=config.n_heads
+        channels=scene_tokens.shape[2], width=config.width, depth=config.depth, n_heads=config.n_heads
     )
     denoiser = Denoiser(shape).to(device)
     optimizer = torch.optim.AdamW(
@@ -75,7 +76,7 @@ def main() -> None:
     ema = Ema(denoiser, config.ema)
     parts = {"denoiser": denoiser, "optimizer": optimizer, "ema": ema}
     run = Run("flow", work, config, parts, steps=config.steps, seed=config.seed)
-    whole = scenes.tokens.shape[1]
+    whole = scene_tokens.shape[1]
     predict = torch.compile(denoiser) if config.compile else denoiser  # two widths: two graphs
 
     def one_step(step: int) -> dict[str, float]:
@@ -83,7 +84,7 @@ def main() -> None:
             group["lr"] = config.learning_rate * cosine_rate(step, config.steps)
         width = whole if step % config.whole_every == 0 else config.crop_tokens
         size = config.batch_tokens // width
-        tokens, condition = scenes.batch(size, width, run.generator)
+        tokens, condition = scenes.batch(scene_tokens, size, width, run.generator)
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.bfloat16):
             loss = flow_loss(predict, tokens, condition, config, run.generator)
         optimizer.zero_grad(set_to_none=True)

@@ -102,7 +102,7 @@ def read_run(log: Path) -> dict[str, float]:
 
 def main() -> None:
     _, work, args = arguments(__doc__ or "")
-    scenes = Scenes(work, torch.empty(0, 64, 192))
+    scenes = Scenes(work)
     partial = args.out.with_name(args.out.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -71,7 +71,7 @@ def main() -> None:
     config: MapperStageConfig = recipe.mapper
     torch.set_num_threads(config.threads)
     weights = load_file(work / "visual_encoder" / "model.safetensors")
-    scenes = Scenes(work, torch.empty(0, 64, 192))  # this stage needs the embeddings only
+    scenes = Scenes(work)
     clips = DrawnClips(scenes, weights["classifier.weight"].float(), weights["classifier.bias"].float(), n_frames=4)
     mapper_config = MapperConfig(
         kind=config.kind,  # type: ignore[arg-type]

@@ -12,10 +12,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from echoframe.config import from_dict
 from echoframe.errors import BundleError, ConfigError
 from echoframe.mapper import check_visual, masked_mean
-from echoframe.weights import load_weights, read_json, save_part
+from echoframe.weights import load_weights, read_config, save_part
 
 BRIDGE_KIND = "zero_shot_bridge"
 SEEN_AS = "a photo of {}"
@@ -112,7 +111,7 @@ def load_bridge(directory: Path, *, device: torch.device | str = "cpu") -> ZeroS
     """The bridge saved in `directory`. Raises BundleError if a file is missing or does not fit the other."""
     path = directory / "config.json"
     try:
-        bridge = ZeroShotBridge(from_dict(BridgeConfig, read_json(path), name=str(path)))
+        bridge = ZeroShotBridge(read_config(BridgeConfig, path))
     except (ConfigError, TypeError) as error:
         raise BundleError(f"{path}: not a bridge's config ({error}); fetch the bundle again") from error
     load_weights(bridge, directory / "model.safetensors")

@@ -12,9 +12,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from echoframe.config import from_dict
 from echoframe.errors import BundleError, ConfigError, InputError
-from echoframe.weights import load_weights, read_json, save_part
+from echoframe.weights import load_weights, read_config, save_part
 
 MapperKind = Literal["mlp", "residual_mlp", "bilstm", "transformer"]
 MapperInput = Literal["raw", "log_probability"]
@@ -224,7 +223,7 @@ def load_mapper(directory: Path, *, device: torch.device | str = "cpu") -> Mappe
     """
     path = directory / "config.json"
     try:
-        mapper = build_mapper(from_dict(MapperConfig, read_json(path), name=str(path)))
+        mapper = build_mapper(read_config(MapperConfig, path))
     except (ConfigError, TypeError) as error:
         raise BundleError(f"{path}: not a mapper's config ({error}); fetch or train the mapper again") from error
     load_weights(mapper, directory / "model.safetensors")

@@ -1,7 +1,7 @@
 """Silent video to sound: frames -> visual embeddings -> a point in the audio space -> a waveform.
 
-The way of one window is `EchoFrame.imagine`, four calls. Clips longer than the generator's longest sound are made in
-overlapping windows: each sees its own frames, has its own target and its own seed, and is faded into the next.
+The way of one window is `EchoFrame.aim` and `imagine`, four calls. Clips longer than the generator's longest sound are
+made in overlapping windows: each sees its own frames, has its own target and its own seed, and is faded into the next.
 """
 
 import logging
@@ -188,14 +188,19 @@ class EchoFrame:
         progress: Progress | None = None,
     ) -> tuple[Frames, Float[Tensor, "1 dim"], Float[Tensor, "candidates samples"]]:
         """The frames of a window that begins at `start_s`, its target (unit length), and a sound for each seed."""
-        frames = read_frames(path, self.clip_spec, start_s=start_s, short_side=self.visual_encoder.short_side)
-        visual = self.visual_encoder(frames.images)  # (T, Dv)
-        mask = torch.from_numpy(seen_mask(frames.mask, frames.times_s, start_s + duration_s)).to(visual.device)
-        target = self.mapper(visual[None], mask[None])  # (1, Da)
+        frames, target = self.aim(path, start_s=start_s, duration_s=duration_s)
         waveforms = self.generator.generate(
             target.expand(len(seeds), -1), duration_s=duration_s, seeds=seeds, options=options, progress=progress
         )
         return frames, target, waveforms
+
+    @torch.no_grad()
+    def aim(self, path: Path, *, start_s: float, duration_s: float) -> tuple[Frames, Float[Tensor, "1 dim"]]:
+        """The frames of a window that begins at `start_s`, and the point of the audio space they lead to."""
+        frames = read_frames(path, self.clip_spec, start_s=start_s, short_side=self.visual_encoder.short_side)
+        visual = self.visual_encoder(frames.images)  # (T, Dv)
+        mask = torch.from_numpy(seen_mask(frames.mask, frames.times_s, start_s + duration_s)).to(visual.device)
+        return frames, self.mapper(visual[None], mask[None])  # (1, Da)
 
     def _best(
         self,

@@ -5,14 +5,17 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from echoframe.config import from_dict
 from echoframe.errors import BundleError
+
+Config = TypeVar("Config")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -26,6 +29,11 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise BundleError(f"{path}: found a JSON {type(values).__name__}, expected an object; fetch the model again")
     return values
+
+
+def read_config(cls: type[Config], path: Path) -> Config:
+    """The `cls` dataclass in the JSON file at `path`. Raises BundleError without one, ConfigError for a foreign key."""
+    return from_dict(cls, read_json(path), name=str(path))
 
 
 def write_json(path: Path, values: Mapping[str, object]) -> None:

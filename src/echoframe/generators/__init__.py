@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from echoframe.audio import n_samples, pad_or_trim
-from echoframe.errors import BundleError, InputError
+from echoframe.errors import BundleError, DeviceError, InputError
 from echoframe.schedulers import SampleOptions
 
 Progress = Callable[[int, int], None]
@@ -49,7 +49,7 @@ class Generator(Protocol):
 class LatentGenerator(ABC):
     """What every diffusion and flow shares: guidance, batches, seeds of one's own, the exact length.
 
-    A kind gives `_denoise` (noise to latents) and `decode` (latents to waveform).
+    A kind gives `_denoise` (noise to latents) and `_decode` (latents to waveform).
     """
 
     dim: int
@@ -57,6 +57,7 @@ class LatentGenerator(ABC):
     max_duration_s: float
     defaults: SampleOptions
     device: torch.device
+    dtype: torch.dtype
     text_folder: Path | None = None  # where a text tower lies, if there is one
 
     def generate(
@@ -119,9 +120,20 @@ class LatentGenerator(ABC):
         """The embedding that stands for no condition: zeros, unless a kind was trained with another."""
         return torch.zeros(self.dim, device=self.device)
 
-    @abstractmethod
+    @torch.no_grad()
     def decode(self, latents: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch samples"]:
-        """Latents to float32 in [-1, 1] on the CPU, not trimmed."""
+        """Latents to a waveform: all their frames as float32 in [-1, 1] on the CPU, not trimmed.
+
+        Item by item, so that memory does not grow with the batch. Raises DeviceError if the sound is not finite.
+        """
+        waveform = torch.cat([self._decode(item.to(self.device)).cpu() for item in latents.split(1)])
+        if not torch.isfinite(waveform).all():
+            raise DeviceError(f"the generator gave samples that are not finite in {self.dtype}; use dtype float32")
+        return waveform.clamp(-1, 1)
+
+    @abstractmethod
+    def _decode(self, latents: Float[Tensor, "1 ..."]) -> Float[Tensor, "1 samples"]:
+        """One item's latents to a float32 waveform."""
 
     @abstractmethod
     def _denoise(

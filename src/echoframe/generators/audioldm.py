@@ -20,13 +20,12 @@ from torch.nn.functional import normalize
 from transformers import SpeechT5HifiGan
 
 from echoframe.audio import n_samples
-from echoframe.config import from_dict
-from echoframe.errors import BundleError, ConfigError, DeviceError
+from echoframe.errors import BundleError, ConfigError
 from echoframe.generators import LatentGenerator, Progress, guided
 from echoframe.pretrained import LOAD_ERRORS, freeze, load_part, quiet
 from echoframe.schedulers import SampleOptions, build_scheduler, step_randomness
 from echoframe.spec import AUDIOLDM_MEL, MelSpec
-from echoframe.weights import read_json
+from echoframe.weights import read_config, read_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +83,7 @@ class AudioLdmGenerator(LatentGenerator):
         Raises BundleError if a part is missing, damaged, holds other weights than its config says, or does not fit.
         """
         own = path / "config.json"
-        config = from_dict(GeneratorConfig, read_json(own), name=str(own)) if own.exists() else GeneratorConfig()
+        config = read_config(GeneratorConfig, own) if own.exists() else GeneratorConfig()
         return cls(
             load_part(UNet2DConditionModel, path / "unet"),
             load_part(AutoencoderKL, path / "vae"),
@@ -128,21 +127,10 @@ class AudioLdmGenerator(LatentGenerator):
         size = (self.unet.config["in_channels"], frames // self.vae_factor, self.config.mel.n_mels // self.vae_factor)
         return torch.stack([torch.randn(size, generator=random) for random in randoms]).to(self.device)
 
-    @torch.no_grad()
-    def decode(self, latents: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch samples"]:
-        """Latents through VAE and vocoder: all their frames as float32 in [-1, 1] on the CPU, not trimmed.
-
-        Item by item, so that memory does not grow with the batch. Raises DeviceError if the sound is not finite.
-        """
-        sounds = []
-        for item in latents.split(1):
-            scaled = (item / self.vae.config["scaling_factor"]).to(self.device, self.dtype)
-            mel = self.vae.decode(scaled, return_dict=False)[0]  # type: ignore[arg-type]  # (1, 1, frames, mels)
-            sounds.append(self.vocoder(mel[:, 0]).reshape(1, -1).float().cpu())
-        waveform = torch.cat(sounds)
-        if not torch.isfinite(waveform).all():
-            raise DeviceError(f"the generator gave samples that are not finite in {self.dtype}; use dtype float32")
-        return waveform.clamp(-1, 1)  # a last guard: the vocoder ends in tanh
+    def _decode(self, latents: Float[Tensor, "1 channels height width"]) -> Float[Tensor, "1 samples"]:
+        scaled = (latents / self.vae.config["scaling_factor"]).to(self.dtype)
+        mel = self.vae.decode(scaled, return_dict=False)[0]  # type: ignore[arg-type]  # (1, 1, frames, mels)
+        return self.vocoder(mel[:, 0]).reshape(1, -1).float()
 
     @cached_property
     def unconditional(self) -> Float[Tensor, " dim"]:

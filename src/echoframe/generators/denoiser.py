@@ -15,9 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from echoframe.config import from_dict
 from echoframe.errors import ConfigError
-from echoframe.weights import load_weights, read_json, save_part
+from echoframe.weights import load_weights, read_config, save_part
 
 TIME_FEATURES = 128
 
@@ -142,6 +141,6 @@ def save_denoiser(denoiser: Denoiser, folder: Path, *, dtype: torch.dtype | None
 
 def load_denoiser(folder: Path) -> Denoiser:
     """The denoiser in `folder`, in eval mode, float32. Raises BundleError for a damaged one."""
-    denoiser = Denoiser(from_dict(DenoiserConfig, read_json(folder / "config.json"), name=str(folder / "config.json")))
+    denoiser = Denoiser(read_config(DenoiserConfig, folder / "config.json"))
     load_weights(denoiser, folder / "model.safetensors")
     return denoiser.eval()

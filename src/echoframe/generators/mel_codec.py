@@ -12,9 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from echoframe.config import from_dict
 from echoframe.errors import ConfigError
-from echoframe.weights import load_weights, read_json, save_part
+from echoframe.weights import load_weights, read_config, save_part
 
 WHITENING = 0.5  # 0 leaves components as strong as they are, 1 makes all alike: between, what is heard counts most
 
@@ -39,7 +38,7 @@ class MelCodecConfig:
 
 
 class MelCodec(nn.Module):
-    """(B, frames, mels) log-mel <-> (B, tokens, channels), about unit variance. Fixed: `fit` makes it."""
+    """(B, frames, mels) log-mel <-> (B, tokens, channels), about unit variance. Fixed: `fit_codec` makes it."""
 
     def __init__(self, config: MelCodecConfig) -> None:
         super().__init__()
@@ -95,6 +94,6 @@ def save_codec(codec: MelCodec, folder: Path) -> None:
 
 def load_codec(folder: Path) -> MelCodec:
     """The codec in `folder`. Raises BundleError for a damaged one."""
-    codec = MelCodec(from_dict(MelCodecConfig, read_json(folder / "config.json"), name=str(folder / "config.json")))
+    codec = MelCodec(read_config(MelCodecConfig, folder / "config.json"))
     load_weights(codec, folder / "model.safetensors")
     return codec

@@ -15,15 +15,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from echoframe.audio import n_samples
-from echoframe.config import from_dict
-from echoframe.errors import BundleError, ConfigError, DeviceError, InputError
+from echoframe.errors import BundleError, ConfigError, InputError
 from echoframe.generators import LatentGenerator, Progress, guided
 from echoframe.generators.denoiser import Denoiser, load_denoiser
 from echoframe.generators.mel_codec import MelCodec, load_codec
 from echoframe.phase import griffin_lim
 from echoframe.schedulers import SampleOptions
 from echoframe.spec import MINI_MEL, MelSpec
-from echoframe.weights import read_json
+from echoframe.weights import read_config
 
 SOLVERS = ("euler", "dpm++2m")
 
@@ -81,7 +80,7 @@ class MelFlowGenerator(LatentGenerator):
 
         Raises BundleError if a part is missing, damaged, holds other weights than its config says, or does not fit.
         """
-        config = from_dict(MelFlowConfig, read_json(path / "config.json"), name=str(path / "config.json"))
+        config = read_config(MelFlowConfig, path / "config.json")
         denoiser, codec = load_denoiser(path / "denoiser"), load_codec(path / "codec")
         return cls(denoiser, codec, config=config, device=device, dtype=dtype)
 
@@ -119,18 +118,8 @@ class MelFlowGenerator(LatentGenerator):
         levels = flow_levels(options.steps, self.config.level_shift)
         return solve(direction, noise.to(self.device), levels, second_order=options.scheduler == "dpm++2m")
 
-    @torch.no_grad()
-    def decode(self, latents: Float[Tensor, "batch tokens channels"]) -> Float[Tensor, "batch samples"]:
-        """Latents through codec and Griffin-Lim: all their frames as float32 in [-1, 1] on the CPU, not trimmed.
-
-        Item by item, so that memory does not grow with the batch. Raises DeviceError if the sound is not finite.
-        """
-        mels = self.codec.decode(latents.to(self.device))
-        spec, iterations = self.config.mel, self.config.phase_iterations
-        waveform = torch.cat([griffin_lim(mel, spec, iterations=iterations).cpu() for mel in mels.split(1)])
-        if not torch.isfinite(waveform).all():
-            raise DeviceError(f"the generator gave samples that are not finite in {self.dtype}; use dtype float32")
-        return waveform.clamp(-1, 1)
+    def _decode(self, latents: Float[Tensor, "1 tokens channels"]) -> Float[Tensor, "1 samples"]:
+        return griffin_lim(self.codec.decode(latents), self.config.mel, iterations=self.config.phase_iterations)
 
 
 def flow_levels(steps: int, shift: float) -> list[float]:
