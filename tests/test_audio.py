@@ -9,7 +9,7 @@ import soundfile
 import torch
 from transformers.audio_utils import mel_filter_bank
 
-from echoframe.audio import log_mel, mel_filters, n_samples, pad_or_trim, read_audio, resample
+from echoframe.audio import fade_ends, log_mel, mel_filters, n_samples, pad_or_trim, read_audio, resample
 from echoframe.errors import AudioError
 from echoframe.spec import AUDIOLDM_MEL, MelSpec
 
@@ -190,3 +190,14 @@ def test_log_mel_of_silence_is_the_floor_and_has_a_gradient() -> None:
 
 def test_ten_and_a_quarter_seconds_are_1024_frames() -> None:
     assert log_mel(torch.zeros(1, n_samples(10.24, 16_000)), AUDIOLDM_MEL).shape == (1, 1024, 64)
+
+
+def test_faded_ends_begin_and_end_at_nothing_and_leave_the_middle():
+    waveform = torch.ones(1, 1600)
+    faded = fade_ends(waveform, 16_000)
+    assert torch.equal(faded[:, 80:-80], waveform[:, 80:-80])
+    assert faded[0, 0] < 1e-3
+    assert faded[0, -1] < 1e-3
+    assert (faded[0, :80].diff() > 0).all()
+    torch.testing.assert_close(faded[0, :80], faded[0, -80:].flip(0))
+    assert fade_ends(torch.ones(1, 1), 16_000).shape == (1, 1)

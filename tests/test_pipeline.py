@@ -150,7 +150,8 @@ def test_the_candidate_nearest_to_the_target_is_kept(film):
     assert call["seeds"][0] == 3
     assert len(set(call["seeds"])) == 6
     assert sound.provenance.result.candidate_scores[0] == pytest.approx(scores, abs=1e-5)
-    assert torch.equal(sound.waveform[0], waveforms[int(np.argmax(scores))])
+    middle = slice(100, -100)  # the ends are faded
+    assert torch.equal(sound.waveform[0, middle], waveforms[int(np.argmax(scores)), middle])
     assert len(set(scores)) > 1
 
 

@@ -141,3 +141,116 @@ def test_the_page_names_every_clip_and_opens_from_disk(tmp_path, monkeypatch, ca
         assert (out / file.replace("&amp;", "&")).is_file(), file
     assert "dog barking" in page
     assert "2/2" in capsys.readouterr().out
+
+
+def test_the_log_spectral_distance_of_a_gain_is_the_gain():
+    import judge
+
+    noise = 0.1 * random(16_000)
+    assert judge.log_spectral_distance(noise, noise) == 0
+    assert judge.log_spectral_distance(noise, 0.5 * noise) == pytest.approx(6.02, abs=0.01)
+    assert judge.log_spectral_distance(noise, 0 * noise) > 20
+
+
+def test_the_energy_distance_and_the_spread_are_the_known_ones():
+    import compare_mappers
+
+    one, other = random(2000, 1), random(2000, 1, seed=1) + 3
+    # of N(0, 1) and N(3, 1): 2 E|x - y| - 2 E|x - x'| = 2 * 3.0503 - 2 * 1.1284
+    assert compare_mappers.energy_distance(one, other) == pytest.approx(3.844, abs=0.15)
+    assert compare_mappers.energy_distance(one, random(2000, 1, seed=2)) == pytest.approx(0, abs=0.02)
+    assert compare_mappers.spread(torch.eye(4)) == pytest.approx(1)
+    assert compare_mappers.spread(torch.eye(4)[[0, 0, 0]]) == pytest.approx(0)
+
+
+def drawn_clips(work: Path):
+    import flow
+    import mapper
+
+    index = [
+        {"label": x, "split": "train", "recording": f"{x}{n}"} for x in ("dog barking", "raining") for n in range(80)
+    ]
+    (work / "corpus").mkdir(parents=True)
+    (work / "corpus" / "scenes.json").write_text(json.dumps(index))
+    places = torch.nn.functional.normalize(random(2, 1, 512), dim=2).repeat_interleave(80, 0)
+    blocks = 8 * places + 0.2 * random(160, 7, 512)
+    np.save(work / "corpus" / "blocks.npy", blocks.numpy().astype(np.float16))
+    scenes = flow.Scenes(work)
+    return scenes, mapper.DrawnClips(scenes, random(1000, 16), random(1000, seed=1), n_frames=2)
+
+
+def test_targets_are_stretches_of_scenes_of_a_label_the_picture_shows(tmp_path):
+    scenes, clips = drawn_clips(tmp_path)
+    frames, mask, target, label = clips.batch(30, torch.Generator().manual_seed(0))
+    assert frames.shape == (30, 2, 1000)
+    torch.testing.assert_close(frames.sum(2), torch.ones(30, 2))
+    assert mask.all()
+    torch.testing.assert_close(clips.embeddings(torch.tensor([3]), 1, 5)[0], scenes.embedding(3, 1, 5))
+    shown = [clips.labels[n] for n in clips.shown.tolist()]
+    assert {clips.labels[n] for n in label.tolist()} <= set(shown)
+    whole = [torch.stack([scenes.embedding(n, 0, 7) for n in scenes.by_label[x]]).mean(0) for x in clips.labels]
+    nearest = (target @ torch.stack(whole).T).argmax(1)
+    assert torch.equal(nearest, label)
+
+
+@pytest.mark.parametrize("loss", ["mse", "cosine", "contrastive", "flow"])
+def test_every_loss_of_a_mapper_comes_down(tmp_path, loss):
+    import mapper
+    from stage import MapperStageConfig
+
+    scenes, clips = drawn_clips(tmp_path)
+    config = MapperStageConfig(
+        hidden_dim=16, depth=1, components=4, prior_dim=16, prior_depth=1, steps=30, batch_size=32
+    )
+    learned, generator = mapper.train("small", tmp_path, config, loss, scenes, clips)
+    fresh = mapper.build(config, loss, scenes, clips)
+    batch = clips.batch(256, generator)
+    before, after = (
+        mapper.loss_of(one.eval(), batch, loss, torch.Generator().manual_seed(0)).item() for one in (fresh, learned)
+    )
+    assert after < before
+    frames, mask, *_ = batch
+    assert learned(frames, mask, seeds=range(256)).shape == (256, 512)
+    top1, top5 = mapper.right_labels(learned, scenes, clips, generator) if len(clips.labels) >= 5 else (0.0, 1.0)
+    assert 0 <= top1 <= top5 <= 1
+
+
+class StandIn:
+    """A model whose sounds are noise of a seed."""
+
+    class Identity:
+        sha256 = "0123456789abcdef"
+
+    identity = Identity()
+
+    def __init__(self) -> None:
+        self.generator, self.asked = self, []
+
+    def generate(self, target, *, duration_s, seeds, options):
+        self.asked += list(seeds)
+        return torch.stack([0.1 * random(16_000, seed=seed) for seed in seeds])
+
+    def audio_encoder(self, waveforms, rate):
+        return waveforms[:, :512]
+
+
+def test_what_was_heard_before_is_not_generated_again(tmp_path):
+    import held_out
+    from echoframe.schedulers import SampleOptions
+
+    class Few:
+        rows = [5, 7, 9]
+        embeddings = random(3, 512)
+
+    model, options = StandIn(), SampleOptions(steps=2, guidance=1.0)
+    heard = held_out.hear_generated(model, Few(), 1, options, tmp_path)
+    assert model.asked == [1_000_005, 1_000_007, 1_000_009]
+    torch.testing.assert_close(heard[1].embedding, 0.1 * random(16_000, seed=1_000_007)[:512])
+    assert heard[0].statistics["flatness_db"] > -6
+    assert not heard[0].click.begins
+    (lost,) = tmp_path.glob("measured/*/7_1.npz")
+    lost.unlink()
+    again = held_out.hear_generated(model, Few(), 1, options, tmp_path)
+    assert model.asked[3:] == [1_000_007]
+    assert again[2].statistics == heard[2].statistics
+    assert again[2].floor == heard[2].floor

@@ -19,7 +19,8 @@ from echoframe.encoders.aisfx import AisfxEncoder
 from echoframe.generators.mel_codec import MelCodecConfig, fit_codec
 from echoframe.phase import griffin_lim
 from echoframe.spec import MINI_MEL
-from measure import HERE, HeldOut, line, share, table
+from held_out import HeldOut
+from measure import HERE, line, share, table
 
 SIZES = ((8, 8, 8), (8, 8, 12), (8, 8, 16), (16, 8, 8), (16, 8, 16), (16, 8, 24), (8, 16, 16))  # frames, bands, kept
 

@@ -1,8 +1,9 @@
-"""Stage 1: a manifest of labelled sounds becomes 10.24-s scenes at 16 kHz and their aiSFX embeddings.
+"""Stage 1: labelled sounds become 10.24-s scenes at 16 kHz and their aiSFX embeddings.
 
-Reads manifest.csv (file, label, recording, source, licence, duration_s, split). Writes into WORK/corpus:
+Reads manifests (file, label, recording, source, licence, duration_s, split). Writes into WORK/corpus:
 waves.npy (int16, all recordings end to end), waves.json (where each starts), scenes.npy (N, 163840) int16,
-scenes.json (label and split of each), blocks.npy (N, 7, 512) float16: raw aiSFX vectors of every 2.32-s block.
+scenes.json (label, split and recording of each, and whether augment.py varied it), blocks.npy (N, 7, 512) float16: raw
+aiSFX vectors of every 2.32-s block.
 """
 
 import csv
@@ -12,13 +13,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from augment import AMBIENCE_SHARE, RATE, add_ambience, vary
 from echoframe.audio import read_audio
 from echoframe.encoders.aisfx import AisfxEncoder
 from stage import CorpusConfig, arguments
 
-RATE = 16_000  # Hz
 SCENE = 163_840  # samples: 10.24 s
 PEAK = 0.5  # of full scale, as AudioLDM normalises its training audio
+# what may stand quietly behind another sound
+AMBIENCES = {"wind noise", "people crowd", "driving, traffic", "church ambience", "stream burbling", "raining"}
 
 
 def normalise(samples: np.ndarray) -> np.ndarray:
@@ -28,53 +31,49 @@ def normalise(samples: np.ndarray) -> np.ndarray:
     return (samples * (PEAK / peak) if peak > 1e-4 else samples).astype(np.float32)
 
 
-def read_recordings(manifest: Path, out: Path) -> list[dict]:
+def read_recordings(manifests: list[Path], out: Path) -> list[dict]:
     """All recordings as int16 at 16 kHz in one file; returns (and writes) where each is."""
     if (out / "waves.json").exists():
         return json.loads((out / "waves.json").read_text())
     rows, start, chunks = [], 0, []
-    with manifest.open(newline="") as lines:
-        for row in csv.DictReader(lines):
-            waveform, _ = read_audio(manifest.parent / row["file"], sample_rate=RATE)
-            samples = (normalise(waveform[0].numpy()) * 32767).astype(np.int16)
-            chunks.append(samples)
-            rows.append({k: row[k] for k in ("label", "recording", "source", "split")})
-            rows[-1] |= {"start": start, "length": len(samples)}
-            start += len(samples)
+    for manifest in manifests:
+        with manifest.open(newline="") as lines:
+            for row in csv.DictReader(lines):
+                waveform, _ = read_audio(manifest.parent / row["file"], sample_rate=RATE)
+                samples = (normalise(waveform[0].numpy()) * 32767).astype(np.int16)
+                chunks.append(samples)
+                rows.append({k: row[k] for k in ("label", "recording", "source", "split")})
+                rows[-1] |= {"start": start, "length": len(samples)}
+                start += len(samples)
     np.save(out / "waves.npy", np.concatenate(chunks))
     (out / "waves.json").write_text(json.dumps(rows))
     return rows
 
 
-def vary(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The same sound, slightly other: up to a semitone of speed, a gentle tilt of the spectrum."""
-    speed = 2 ** rng.uniform(-1 / 12, 1 / 12)
-    places = np.arange(0, len(samples) - 1, speed)
-    moved = np.interp(places, np.arange(len(samples)), samples)
-    tilt = rng.uniform(-0.25, 0.25)
-    return np.append(moved[:1], moved[1:] + tilt * moved[:-1])
-
-
 def make_scene(samples: np.ndarray, rng: np.random.Generator, *, varied: bool) -> np.ndarray:
     """10.24 s of one recording: a random cut of a long one; a short one is repeated with pauses of up to a second."""
-    samples = samples.astype(np.float32) / 32767
     if varied:
         samples = vary(samples, rng)
     if len(samples) >= SCENE:
         first = rng.integers(0, len(samples) - SCENE + 1) if varied else 0
-        return normalise(samples[first : first + SCENE])
+        return normalise(fade(samples[first : first + SCENE]))
     scene = np.zeros(SCENE, np.float32)
-    fade = min(160, len(samples) // 4)  # 10 ms, so that a cut does not click
-    ramp = np.ones(len(samples), np.float32)
-    ramp[:fade], ramp[len(samples) - fade :] = np.linspace(0, 1, fade), np.linspace(1, 0, fade)
-    samples = samples * ramp
+    samples = fade(samples)
     place = int(rng.integers(0, RATE // 4))
     while place < SCENE:
         piece = samples[: SCENE - place]
         scene[place : place + len(piece)] += piece
         pause = rng.uniform(0.05, 1.0) if len(samples) < 5 * RATE else 0.0
         place += len(samples) + int(pause * RATE)
-    return normalise(scene)
+    return normalise(fade(scene))
+
+
+def fade(samples: np.ndarray) -> np.ndarray:
+    """10 ms in and out, so that a cut does not click."""
+    n = min(RATE // 100, len(samples) // 4)
+    ramp = np.ones(len(samples), np.float32)
+    ramp[:n], ramp[len(samples) - n :] = np.linspace(0, 1, n), np.linspace(1, 0, n)
+    return samples * ramp
 
 
 def plan_scenes(rows: list[dict], config: CorpusConfig) -> list[tuple[int, bool]]:
@@ -99,11 +98,19 @@ def main() -> None:
     print(f"corpus: {len(rows)} recordings, {len(waves) / RATE / 3600:.2f} h", flush=True)
     plan = plan_scenes(rows, config.corpus)
     scenes = np.lib.format.open_memmap(out / "scenes.npy", "w+", np.int16, (len(plan), SCENE))
+
+    def recording(i: int) -> np.ndarray:
+        return waves[rows[i]["start"] : rows[i]["start"] + rows[i]["length"]].astype(np.float32) / 32767
+
+    ambiences = [i for i, row in enumerate(rows) if row["split"] == "train" and row["label"] in AMBIENCES]
     for n, (i, varied) in enumerate(plan):
         rng = np.random.default_rng((config.corpus.seed, n))
-        recording = waves[rows[i]["start"] : rows[i]["start"] + rows[i]["length"]]
-        scenes[n] = (make_scene(recording, rng, varied=varied) * 32767).astype(np.int16)
-    index = [{"label": rows[i]["label"], "split": rows[i]["split"], "recording": rows[i]["recording"]} for i, _ in plan]
+        scene = make_scene(recording(i), rng, varied=varied)
+        if varied and ambiences and rng.uniform() < AMBIENCE_SHARE:
+            scene = normalise(add_ambience(scene, recording(int(rng.choice(ambiences))), rng))
+        scenes[n] = (scene * 32767).astype(np.int16)
+    kept = ("label", "split", "recording")
+    index = [{key: rows[i][key] for key in kept} | {"varied": varied} for i, varied in plan]
     (out / "scenes.json").write_text(json.dumps(index))
     print(f"corpus: {len(plan)} scenes", flush=True)
     embed(scenes, out, AisfxEncoder.from_directory(work / "audio_encoder", device=config.device))

@@ -17,14 +17,14 @@ from echoframe.generators.denoiser import load_denoiser, save_denoiser
 from echoframe.generators.mel_flow import MelFlowConfig
 from echoframe.labels import LabelBank, save_labels
 from echoframe.manifest import Manifest, Part, Space
-from echoframe.mapper import load_mapper
+from echoframe.prior import PRIOR_KIND, load_prior, save_prior
 from echoframe.schedulers import SampleOptions
-from echoframe.weights import write_json, write_weights
+from echoframe.weights import write_json
 from flow import Scenes
 from stage import arguments
 
 HERE = Path(__file__).parent
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 VISUAL_SPACE = Space(name="efficientnet_lite0/probabilities", dim=1000)
 AUDIO_SPACE = Space(name="aisfx/centred", dim=512)
 DEFAULTS = SampleOptions(steps=20, guidance=2.5, scheduler="dpm++2m")
@@ -55,9 +55,7 @@ def write_parts(work: Path, out: Path, scenes: Scenes) -> None:
     shutil.copytree(work / "audio_encoder", out / "audio_encoder")
     weights = load_file(out / "audio_encoder" / "model.safetensors")
     save_file({**weights, "mean": scenes.mean.float()}, out / "audio_encoder" / "model.safetensors")
-    mapper = load_mapper(work / "mapper" / "final")
-    shutil.copytree(work / "mapper" / "final", out / "mapper")
-    write_weights(out / "mapper" / "model.safetensors", mapper.state_dict(), dtype=torch.float16)
+    save_prior(load_prior(work / "mapper" / "final"), out / "mapper", dtype=torch.float16)
     write_generator(work, out / "generator")
     save_labels(label_bank(scenes), out / "labels", dtype=torch.float16)
 
@@ -72,23 +70,22 @@ def describe() -> Manifest:
             gives=VISUAL_SPACE,
         ),
         "audio_encoder": Part(kind="aisfx", licence="CC-BY-4.0", source="PyPI aisfx 0.1.2", gives=AUDIO_SPACE),
-        "mapper": Part(
-            kind="residual_mlp", licence=TRAINED_LICENCE, source=mine, takes=VISUAL_SPACE, gives=AUDIO_SPACE
-        ),
+        "mapper": Part(kind=PRIOR_KIND, licence=TRAINED_LICENCE, source=mine, takes=VISUAL_SPACE, gives=AUDIO_SPACE),
         "generator": Part(kind="mel_flow", licence=TRAINED_LICENCE, source=mine, takes=AUDIO_SPACE),
         "labels": Part(kind="labels", licence=TRAINED_LICENCE, source=mine, gives=AUDIO_SPACE),
     }
     return Manifest(name="mini", version=VERSION, sample_rate=16_000, parts=parts, defaults=DEFAULTS)
 
 
-def read_sources(manifest: Path) -> list[tuple[str, str, int, float]]:
-    """(source, licence, recordings, hours) of the training corpus."""
+def read_sources(manifests: list[Path]) -> list[tuple[str, str, int, float]]:
+    """(source, licence, files, hours) of the training corpus."""
     count: Counter[tuple[str, str]] = Counter()
     hours: Counter[tuple[str, str]] = Counter()
-    with manifest.open(newline="") as lines:
-        for row in csv.DictReader(lines):
-            count[row["source"], row["licence"]] += 1
-            hours[row["source"], row["licence"]] += float(row["duration_s"]) / 3600  # type: ignore[assignment]
+    for manifest in manifests:
+        with manifest.open(newline="") as lines:
+            for row in csv.DictReader(lines):
+                count[row["source"], row["licence"]] += 1
+                hours[row["source"], row["licence"]] += float(row["duration_s"]) / 3600  # type: ignore[assignment]
     return [(*key, n, hours[key]) for key, n in count.most_common()]
 
 

@@ -3,22 +3,29 @@
 A clip's visual embedding is EfficientNet's probabilities per frame. Training clips are drawn: a sound label, one of
 the ImageNet classes that show it (imagenet_sounds.csv), and around that class the probabilities the classifier's own
 weights would give: logits of the class's weight vector plus noise, so that a rooster is taken for a hen as often as the
-network would. The target is the embedding of one of the label's recordings; its expectation is what MSE learns.
+network would. The target is the embedding of a stretch of one of the label's recordings. What ships is a prior, which
+draws one of these embeddings; compare_mappers.py says why.
 """
 
 import csv
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional
 
-from echoframe.mapper import MapperConfig, build_mapper, save_mapper
-from flow import Scenes
-from stage import MapperStageConfig, Run, arguments, cosine_rate
+from echoframe.mapper import Mapper, MapperConfig, build_mapper
+from echoframe.prior import FlowPrior, PriorConfig, build_prior, save_prior
+from flow import N_BLOCKS, Scenes
+from stage import Ema, MapperStageConfig, Run, arguments, cosine_rate
 
 HERE = Path(__file__).parent
+# "mse" before the length is brought to 1; "contrastive": InfoNCE over the batch; "flow" is a prior's
+Loss = Literal["mse", "cosine", "contrastive", "flow"]
+TEMPERATURE = 0.07  # of InfoNCE, where CLIP's learned one begins
+SHORTEST = 4  # aiSFX blocks of a target: 5.8 s
 
 
 def read_table(labels: list[str]) -> Tensor:
@@ -32,7 +39,7 @@ def read_table(labels: list[str]) -> Tensor:
 
 
 class DrawnClips:
-    """Batches of (B, T, 1000) probabilities, (B, T) masks and (B, 512) targets."""
+    """Batches of (B, T, 1000) probabilities, (B, T) masks, (B, 512) targets and (B,) labels."""
 
     def __init__(self, scenes: Scenes, classifier: Tensor, bias: Tensor, n_frames: int) -> None:
         self.n_frames, self.labels = n_frames, scenes.labels
@@ -41,12 +48,16 @@ class DrawnClips:
         members = [torch.tensor(scenes.by_label[label]) for label in scenes.labels]
         self.n_members = torch.tensor([len(m) for m in members])
         self.members = nn.utils.rnn.pad_sequence(members, batch_first=True)  # (labels, most scenes)
-        self.embeddings = nn.functional.normalize(scenes.blocks.mean(1) - scenes.mean, dim=1)  # (scenes, 512)
+        self.summed = functional.pad((scenes.blocks - scenes.mean).cumsum(1), (0, 0, 1, 0))  # (scenes, 8, 512)
         # what the classifier says of each class's own weight vector: its confusions
-        directions = nn.functional.normalize(classifier - classifier.mean(0), dim=1)
+        directions = functional.normalize(classifier - classifier.mean(0), dim=1)
         self.logits = 12.0 * directions @ directions.T + (bias - bias.mean())  # (1000, 1000)
 
-    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def embeddings(self, rows: Tensor, first: Tensor | int = 0, last: Tensor | int = N_BLOCKS) -> Tensor:
+        """Unit vectors of stretches of scenes, from block `first` to before block `last`."""
+        return functional.normalize(self.summed[rows, last] - self.summed[rows, first], dim=1)
+
+    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         def uniform(*shape: int) -> Tensor:
             return torch.rand(shape, generator=generator)
 
@@ -62,18 +73,22 @@ class DrawnClips:
         logits = logits + 1.2 * normal(size, 1000)  # this clip
         logits = logits[:, None] + 0.8 * normal(size, self.n_frames, 1000)  # its frames
         frames = torch.softmax(logits * (0.5 + uniform(size, 1, 1)), dim=2)
-        scene = self.members[label, (uniform(size) * self.n_members[label]).long()]
-        return frames, torch.ones((size, self.n_frames), dtype=torch.bool), self.embeddings[scene]
+        rows = self.members[label, (uniform(size) * self.n_members[label]).long()]
+        length = SHORTEST + (uniform(size) * (N_BLOCKS - SHORTEST + 1)).long()
+        first = (uniform(size) * (N_BLOCKS - length + 1)).long()
+        mask = torch.ones((size, self.n_frames), dtype=torch.bool)
+        return frames, mask, self.embeddings(rows, first, first + length), label
 
 
-def main() -> None:
-    recipe, work, _ = arguments(__doc__ or "")
-    config: MapperStageConfig = recipe.mapper
-    torch.set_num_threads(config.threads)
+def load_clips(work: Path, scenes: Scenes) -> DrawnClips:
     weights = load_file(work / "visual_encoder" / "model.safetensors")
-    scenes = Scenes(work)
-    clips = DrawnClips(scenes, weights["classifier.weight"].float(), weights["classifier.bias"].float(), n_frames=4)
-    mapper_config = MapperConfig(
+    classifier, bias = (weights[f"classifier.{name}"].float() for name in ("weight", "bias"))
+    return DrawnClips(scenes, classifier, bias, n_frames=4)
+
+
+def build(config: MapperStageConfig, loss: Loss, scenes: Scenes, clips: DrawnClips) -> Mapper | FlowPrior:
+    """A new mapper, or for the flow's loss a prior whose space is that of the train scenes."""
+    reader = MapperConfig(
         kind=config.kind,  # type: ignore[arg-type]
         visual_dim=1000,
         audio_dim=512,
@@ -84,44 +99,94 @@ def main() -> None:
         visual_space="efficientnet_lite0/probabilities",
         audio_space="aisfx/centred",
     )
-    mapper = build_mapper(mapper_config)
+    if loss != "flow":
+        return build_mapper(reader, seed=config.seed)
+    shape = PriorConfig(
+        mapper=reader,
+        components=config.components,
+        hidden_dim=config.prior_dim,
+        depth=config.prior_depth,
+        guidance=config.guidance,
+    )
+    prior = build_prior(shape, seed=config.seed)
+    prior.fit_space(clips.embeddings(torch.tensor(sorted(n for rows in scenes.by_label.values() for n in rows))))
+    return prior
+
+
+def loss_of(
+    mapper: Mapper | FlowPrior, batch: tuple[Tensor, Tensor, Tensor, Tensor], loss: Loss, generator: torch.Generator
+) -> Tensor:
+    frames, mask, target, _ = batch
+    if isinstance(mapper, FlowPrior):
+        return mapper.loss(frames, mask, target, generator=generator)
+    if loss == "mse":
+        return (mapper.regress(frames, mask) - target).square().sum(1).mean()
+    cosines = mapper(frames, mask) @ target.T  # (B, B)
+    if loss == "cosine":
+        return 1 - cosines.diagonal().mean()
+    own = torch.arange(len(cosines))
+    return (
+        functional.cross_entropy(cosines / TEMPERATURE, own) / 2
+        + functional.cross_entropy(cosines.T / TEMPERATURE, own) / 2
+    )
+
+
+def train(
+    name: str, work: Path, config: MapperStageConfig, loss: Loss, scenes: Scenes, clips: DrawnClips
+) -> tuple[Mapper | FlowPrior, torch.Generator]:
+    """The averaged weights of a run kept in WORK/name, in eval mode, and its generator."""
+    mapper = build(config, loss, scenes, clips)
+    torch.manual_seed(config.seed)  # dropout
     optimizer = torch.optim.AdamW(mapper.parameters(), lr=config.learning_rate, weight_decay=0.02)
-    run = Run("mapper", work, config, {"mapper": mapper, "optimizer": optimizer}, steps=config.steps, seed=config.seed)
+    ema = Ema(mapper, config.ema)
+    parts = {"mapper": mapper, "optimizer": optimizer, "ema": ema}
+    run = Run(name, work, config, parts, steps=config.steps, seed=config.seed)
 
     def one_step(step: int) -> dict[str, float]:
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * cosine_rate(step, config.steps)
-        frames, mask, target = clips.batch(config.batch_size, run.generator)
-        loss = (mapper(frames, mask) - target).square().sum(1).mean()
+        value = loss_of(mapper, clips.batch(config.batch_size, run.generator), loss, run.generator)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        value.backward()
+        nn.utils.clip_grad_norm_(mapper.parameters(), 1.0)
         optimizer.step()
-        return {"squared_error": loss.item()}
+        ema.update(mapper, step)
+        return {"loss": value.item()}
 
     run.loop(one_step, log_every=100)
-    mapper.eval()
-    save_mapper(mapper, work / "mapper" / "final")
-    check(mapper, scenes, clips, config, run.generator)
+    mapper.load_state_dict(ema.weights)
+    return mapper.eval(), run.generator
 
 
 @torch.no_grad()
-def check(
-    mapper: nn.Module, scenes: Scenes, clips: DrawnClips, config: MapperStageConfig, generator: torch.Generator
-) -> None:
-    """Prints how often the nearest label centroid of a fresh drawn clip's embedding is a label its class belongs to."""
-    centroids = nn.functional.normalize(
-        torch.stack([clips.embeddings[scenes.by_label[label]].mean(0) for label in clips.labels]), dim=1
-    )
+def right_labels(
+    mapper: nn.Module, scenes: Scenes, clips: DrawnClips, generator: torch.Generator
+) -> tuple[float, float]:
+    """Shares of the table's classes that lead to one of their labels: its centroid the nearest, one of the nearest 5."""
+    centroids = torch.stack([clips.embeddings(torch.tensor(scenes.by_label[x])).mean(0) for x in clips.labels])
     classes = (clips.table.sum(0) > 0).nonzero()[:, 0]
     logits = clips.logits[classes] + torch.randn((len(classes), 1000), generator=generator)
     frames = torch.softmax(logits, dim=1)[:, None].expand(-1, 4, -1)
-    embedding = mapper(frames, torch.ones(frames.shape[:2], dtype=torch.bool))
-    nearest = (embedding @ centroids.T).topk(5, dim=1).indices
-    hits = np.array([[clips.table[label, c] > 0 for label in row] for row, c in zip(nearest, classes, strict=True)])
-    top1, top5 = hits[:, 0].mean(), hits.any(axis=1).mean()
-    print(f"mapper: {len(classes)} ImageNet classes, top-1 {top1:.3f}, top-5 {top5:.3f}", flush=True)
+    mask = torch.ones(frames.shape[:2], dtype=torch.bool)
+    embedding = mapper(frames, mask, seeds=range(len(classes)))
+    nearest = (embedding @ functional.normalize(centroids, dim=1).T).topk(5, dim=1).indices
+    hits = clips.table[nearest, classes[:, None]] > 0  # (classes, 5)
+    return hits[:, 0].float().mean().item(), hits.any(dim=1).float().mean().item()
+
+
+def main() -> None:
+    recipe, work, _ = arguments(__doc__ or "")
+    config: MapperStageConfig = recipe.mapper
+    torch.set_num_threads(config.threads)
+    scenes = Scenes(work)
+    clips = load_clips(work, scenes)
+    mapper, generator = train("mapper", work, config, "flow", scenes, clips)
+    top1, top5 = right_labels(mapper, scenes, clips, generator)
+    print(f"mapper: ImageNet classes that lead to a sound of theirs: top-1 {top1:.3f}, top-5 {top5:.3f}", flush=True)
     if top5 < config.min_top5:
         raise SystemExit("mapper: too few classes lead to a sound of theirs; train longer")
+    assert isinstance(mapper, FlowPrior)
+    save_prior(mapper, work / "mapper" / "final")
 
 
 if __name__ == "__main__":

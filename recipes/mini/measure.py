@@ -1,18 +1,19 @@
 """What the bundle reaches, as Markdown tables, ceiling and floor beside every figure. How is said in judge.py.
 
-    python measure.py                        # held-out recordings: codec, generator; needs WORK/corpus
+    python measure.py                        # held-out recordings: codec, generator; needs WORK/corpus; resumes
     python measure.py --clips FOLDER         # films, with their VGGSound labels in the folder's README.md
     python measure.py --photos FOLDER        # photographs, with the sound labels to hear in photos.csv (file,label)
 
 *Rows*: held-out recordings; the same through codec and Griffin-Lim; sounds generated from the recording's own embedding;
-the same with other recordings' embeddings. Every generated row has --seeds sounds of each. A film is right if one of
-the five nearest labels of its sound is of the film's kind.
+these against other recordings' labels and embeddings, as if the conditions had been shuffled. Every generated row has
+--seeds sounds of each. A film is right if one of the five nearest labels of its sound is of the film's kind.
 """
 
 import argparse
 import csv
-import json
 import re
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -26,48 +27,18 @@ from echoframe.audio import log_mel
 from echoframe.labels import vggsound_labels
 from echoframe.schedulers import SampleOptions
 from echoframe.spec import MINI_MEL
-from flow import Scenes
-from judge import Judge, fit_judge, frechet_distance
+from held_out import Heard, HeldOut, count, embed, hear_generated
+from judge import Judge, frechet_distance, log_spectral_distance
+from sound_statistics import floor_not_above, within_by_label
 
 HERE = Path(__file__).parent
-MIN_RECORDINGS = 5  # of a label, for its figures to count
 # where VGGSound's category is wider than the kinds of recipes/mini/labels.csv
 KIND_OF_CLIP = {"ripping paper": "tools", "waterfall burbling": "water"}
-
-
-class HeldOut:
-    """The held-out scenes of labels with enough recordings, every label in turn, and the judge fitted to the train scenes."""
-
-    def __init__(self, work: Path, limit: int, split: str = "test") -> None:
-        index = json.loads((work / "corpus" / "scenes.json").read_text())
-        recordings: dict[str, set[str]] = {}
-        for row in index:
-            recordings.setdefault(row["label"], set()).add(row["recording"])
-        rows = [n for n, r in enumerate(index) if r["split"] == split and len(recordings[r["label"]]) >= MIN_RECORDINGS]
-        competing = {index[n]["label"] for n in rows}
-        seen: dict[str, int] = {}
-        turns = {}
-        for n in rows:
-            turns[n] = seen[index[n]["label"]] = seen.get(index[n]["label"], 0) + 1
-        self.rows = sorted(rows, key=lambda n: (turns[n], n))[:limit]
-        self.labels = [index[n]["label"] for n in self.rows]
-        scenes = np.load(work / "corpus" / "scenes.npy", mmap_mode="r")
-        self.waveforms = torch.from_numpy(scenes[self.rows].astype(np.float32) / 32767)
-        corpus = Scenes(work)
-        self.train = [n for n, row in enumerate(index) if row["split"] == "train"]
-        self.train_labels = [index[n]["label"] for n in self.train]
-        self.mean = corpus.mean
-        centred = functional.normalize(corpus.blocks.mean(dim=1) - corpus.mean, dim=1)
-        self.embeddings, self.train_embeddings = centred[self.rows], centred[self.train]
-        self.judge = fit_judge(self.train_embeddings, self.train_labels, competing)
+JOINT_DIMS = 16  # each of condition and sound, for the distance of both together
 
 
 def log_mels(waveforms: Tensor) -> Tensor:
     return torch.cat([log_mel(part, MINI_MEL) for part in waveforms.split(8)])
-
-
-def embed(bundle, waveforms: Tensor) -> Tensor:
-    return torch.cat([bundle.audio_encoder(part, MINI_MEL.sample_rate).cpu() for part in waveforms.split(8)])
 
 
 def table(title: str, columns: tuple[str, ...]) -> None:
@@ -83,38 +54,105 @@ def share(hits: np.ndarray, ceiling: np.ndarray) -> str:
 
 
 @torch.no_grad()
-def measure_held_out(bundle, held_out: HeldOut, seeds: int, options: SampleOptions) -> None:
-    generator, judge = bundle.generator, held_out.judge
-    real, labels = held_out.embeddings, held_out.labels
+def measure_codec(model, held_out: HeldOut) -> Tensor:
+    """Prints what the codec and Griffin-Lim lose; returns the embeddings of what they leave."""
+    generator = model.generator
+    rebuilt, errors = [], []
+    for n in held_out.rows:
+        real = held_out.waveforms([n])
+        mel = log_mels(real)
+        tokens = generator.codec.encode(mel.to(generator.device))
+        sound = generator.decode(tokens)
+        coded, again = generator.codec.decode(tokens).cpu(), log_mels(sound)
+        decibels = [(x - mel).abs().mean().item() * DECIBELS for x in (coded, again)]
+        errors.append([*decibels, log_spectral_distance(real[0], sound[0])])
+        rebuilt.append(embed(model, sound))
+    of_codec, of_sound, spectral = np.mean(errors, axis=0)
+    print(f"\nMel error of the codec {of_codec:.2f} dB, with Griffin-Lim {of_sound:.2f} dB (mean absolute); ", end="")
+    print(f"log-spectral distance {spectral:.2f} dB; n = {len(errors)}.")
+    return torch.cat(rebuilt)
+
+
+@torch.no_grad()
+def measure_held_out(model, held_out: HeldOut, seeds: int, options: SampleOptions, work: Path) -> None:
+    judge, real, labels = held_out.judge, held_out.embeddings, held_out.labels
     ceiling = judge.hits(real, labels)
-    mels = log_mels(held_out.waveforms)
-    tokens = generator.codec.encode(mels.to(generator.device))
-    coded, sound = generator.codec.decode(tokens).cpu(), generator.decode(tokens)
-    again = log_mels(sound)
+    rebuilt = measure_codec(model, held_out)
+    heard = [hear_generated(model, held_out, seed, options, work) for seed in range(seeds)]
+    made = [torch.stack([sound.embedding for sound in of_seed]) for of_seed in heard]
     columns = ("n", "top-1 (of real)", "top-5 (of real)", "cosine to the real one")
     table(f"{len(set(labels))} labels of {len(judge.names)} competing", columns)
     line("real held-out recordings (ceiling)", len(labels), ceiling[0].mean(), ceiling[1].mean(), 1.0)
-    rebuilt = embed(bundle, sound)
     row(judge, "through the codec and Griffin-Lim", rebuilt, real, labels, ceiling)
-    order = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))
-    made = [embed_generated(bundle, real, seed, options) for seed in range(seeds)]
-    shuffled = embed_generated(bundle, real[order], 0, options)
     row(judge, f"generated from its embedding, {seeds} seeds", torch.cat(made), real, labels, ceiling)
-    row(judge, "generated, conditions shuffled (floor)", shuffled, real, labels, ceiling)
-    print(f"\nMel error of the codec {(coded - mels).abs().mean() * DECIBELS:.2f} dB, with Griffin-Lim ", end="")
-    print(f"{(again - mels).abs().mean() * DECIBELS:.2f} dB (mean absolute).")
-    picked = torch.randperm(len(held_out.train), generator=torch.Generator().manual_seed(1))
-    # drawn as the held-out ones are: the same labels, as often
-    chosen = [next(int(n) for n in picked if held_out.train_labels[n] == label) for label in labels]
+    order = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))
+    row(judge, "generated, conditions shuffled (floor)", made[0][order], real, labels, ceiling)
+    distances(held_out, rebuilt, made[0], order)
+    counted(held_out, [sound for of_seed in heard for sound in of_seed])
+
+
+def distances(held_out: HeldOut, rebuilt: Tensor, made: Tensor, order: Tensor) -> None:
+    """Frechet distances to the real recordings: of the sounds, and of conditions and sounds together."""
+    judge, real = held_out.judge, held_out.embeddings
+    picked = torch.randperm(len(held_out.train), generator=torch.Generator().manual_seed(1)).tolist()
+    chosen, taken = [], set()  # drawn as the held-out ones are: the same labels, as often
+    for label in held_out.labels:
+        fresh = [n for n in picked if held_out.train_labels[n] == label and n not in taken]
+        chosen.append(fresh[0] if fresh else next(n for n in picked if held_out.train_labels[n] == label))
+        taken.add(chosen[-1])
     points = judge.place(real)
-    table(f"Frechet distance to the held-out ones ({points.shape[1]} dimensions)", ("n", "distance"))
+    given = points[:, :JOINT_DIMS]
+    title = "Frechet distance to the held-out ones"
+    table(title, ("n", f"sounds, {points.shape[1]} dimensions", f"condition and sound, 2 x {JOINT_DIMS} dimensions"))
     for name, embeddings in (
         ("as many train recordings of the same labels", held_out.train_embeddings[chosen]),
         ("codec and Griffin-Lim", rebuilt),
-        ("generated, one seed", made[0]),
-        ("generated, conditions shuffled", shuffled),
+        ("generated, one seed", made),
+        ("generated, conditions shuffled", made[order]),
     ):
-        line(name, len(embeddings), frechet_distance(judge.place(embeddings), points))
+        placed = judge.place(embeddings)
+        joint = [torch.cat([given, x[:, :JOINT_DIMS]], dim=1) for x in (placed, points)]
+        line(name, len(embeddings), frechet_distance(placed, points), frechet_distance(*joint))
+
+
+def counted(held_out: HeldOut, heard: Sequence[Heard]) -> None:
+    """Prints how often level, spectrum, onsets and noise floor are as those of the label's real train recordings."""
+    labels = held_out.labels
+    wanted = set(labels)
+    kept = [(n, x) for n, x in zip(held_out.unvaried, held_out.unvaried_labels, strict=True) if x in wanted]
+    train = [(label, count(held_out.waveforms([n])[0])) for n, label in kept]
+    others = [(label, count(held_out.waveforms([n])[0])) for n, label in zip(held_out.rows, labels, strict=True)]
+    made = [(labels[n % len(labels)], (sound.statistics, sound.floor, sound.click)) for n, sound in enumerate(heard)]
+
+    def by_label(sounds: list, which: int) -> dict[str, list]:
+        grouped: dict[str, list] = {}
+        for label, figures in sounds:
+            grouped.setdefault(label, []).append(figures[which])
+        return grouped
+
+    groups = {"generated": made, "real held-out": others}
+    agreements = {name: within_by_label(by_label(group, 0), by_label(train, 0)) for name, group in groups.items()}
+    columns = tuple(f"{name}: {what} inside" for name in groups for what in ("labels' medians", "sounds"))
+    any_one = next(iter(agreements["generated"].values()))
+    table(f"within 5 to 95 % of the label's real train recordings, {any_one.n_labels} labels", columns)
+    for statistic in agreements["generated"]:
+        cells = [
+            (agreements[name][statistic].labels_inside, agreements[name][statistic].sounds_inside) for name in groups
+        ]
+        line(statistic, *(cell for pair in cells for cell in pair))
+    floors = {name: floor_not_above(by_label(group, 1), by_label(train, 1)) for name, group in groups.items()}
+    n_sounds = floors["generated"].n_sounds
+    line(
+        f"noise floor in pauses not above ({n_sounds} sounds)",
+        "",
+        floors["generated"].not_above,
+        "",
+        floors["real held-out"].not_above,
+    )
+    clicks = {
+        name: np.mean([figures[2].begins or figures[2].ends for _, figures in group]) for name, group in groups.items()
+    }
+    print(f"\nClicks at an end: generated {clicks['generated']:.3f}, real held-out {clicks['real held-out']:.3f}.")
 
 
 def row(judge: Judge, name: str, embeddings: Tensor, real: Tensor, labels: list[str], ceiling) -> None:
@@ -122,16 +160,6 @@ def row(judge: Judge, name: str, embeddings: Tensor, real: Tensor, labels: list[
     top1, top5 = judge.hits(embeddings, labels * times)
     cosine = functional.cosine_similarity(embeddings, real.repeat(times, 1)).mean().item()
     line(name, len(embeddings), share(top1, ceiling[0]), share(top5, ceiling[1]), cosine)
-
-
-def embed_generated(bundle, conditions: Tensor, seed: int, options: SampleOptions) -> Tensor:
-    """Embeddings of one sound for each condition, (N, D)."""
-    embeddings = []
-    for n, part in enumerate(conditions.split(8)):
-        seeds = [1_000_000 * seed + 8 * n + i for i in range(len(part))]
-        sounds = bundle.generator.generate(part, duration_s=10.24, seeds=seeds, options=options)
-        embeddings.append(embed(bundle, sounds))
-    return torch.cat(embeddings)
 
 
 def measure_photos(model, held_out: HeldOut, folder: Path, seeds: int, candidates: int) -> None:
@@ -145,17 +173,19 @@ def measure_photos(model, held_out: HeldOut, folder: Path, seeds: int, candidate
     for photo in rows:
         sounds = [model.generate(folder / photo["file"], seed=s, candidates=candidates) for s in range(seeds)]
         made.append([model.audio_encoder(sound.waveform, sound.sample_rate)[0] for sound in sounds])
-        target = look(model, folder / photo["file"])
-        found.append(held_out.train_embeddings[int((held_out.train_embeddings @ target).argmax())])
+        for seed in range(seeds):
+            target = look(model, folder / photo["file"], seed)
+            found.append(held_out.train_embeddings[int((held_out.train_embeddings @ target).argmax())])
     generated = torch.stack([vector for vectors in zip(*made, strict=True) for vector in vectors])
     table(f"{len(rows)} photographs of {len(set(labels))} labels", ("n", "top-1", "top-5", "mean over labels, top-1"))
-    for name, embeddings in (("generated", generated), ("nearest train recording to the target", torch.stack(found))):
+    oracle = torch.stack([found[n * seeds + seed] for seed in range(seeds) for n in range(len(rows))])
+    for name, embeddings in (("generated", generated), ("nearest train recording to the target", oracle)):
         times = len(embeddings) // len(labels)
         top1, top5 = judge.hits(embeddings, labels * times)
         per_label = [top1[np.array(labels * times) == label].mean() for label in set(labels)]
         line(name, len(embeddings), top1.mean(), top5.mean(), float(np.mean(per_label)))
     line("chance", "", 1 / len(names), 5 / len(names), 1 / len(names))
-    apart = [1 - float(a @ b) for a, b in zip(*list(zip(*made, strict=True))[:2], strict=True)]
+    apart = [1 - float(a @ b) for of_photo in made for a, b in combinations(of_photo, 2)]
     train = held_out.train_embeddings
     others = []
     for label in sorted(set(labels)):
@@ -167,9 +197,9 @@ def measure_photos(model, held_out: HeldOut, folder: Path, seeds: int, candidate
 
 
 @torch.no_grad()
-def look(model, photo: Path) -> Tensor:
-    """The mapper's point for a still, (D,)."""
-    _, target = model.aim(photo, start_s=0.0, duration_s=4.0)
+def look(model, photo: Path, seed: int) -> Tensor:
+    """The mapper's point for a still and a seed, (D,)."""
+    _, target = model.aim(photo, start_s=0.0, duration_s=4.0, seed=seed)
     return target[0].cpu()
 
 
@@ -228,7 +258,7 @@ def main() -> None:
         guidance=own.guidance if args.guidance is None else args.guidance,
         scheduler=own.scheduler,
     )
-    measure_held_out(model, held_out, args.seeds, options)
+    measure_held_out(model, held_out, args.seeds, options, args.work)
 
 
 if __name__ == "__main__":

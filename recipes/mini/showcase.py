@@ -47,11 +47,9 @@ def section(job: Job) -> str:
     )
 
 
-def write_page(path: Path, title: str, about: str, jobs: list[Job]) -> None:
+def write_page(path: Path, title: str, about: str, sections: list[str]) -> None:
     """The page, whole or not at all."""
-    text = PAGE.format(
-        title=html.escape(title), about=html.escape(about), sections="".join(section(job) for job in jobs)
-    )
+    text = PAGE.format(title=html.escape(title), about=html.escape(about), sections="".join(sections))
     partial = path.with_name(path.name + ".tmp")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
@@ -74,7 +72,7 @@ def main() -> None:
         print(f"showcase: {number}/{len(jobs)} {job.clip.name}", flush=True)
     identity = model.identity
     about = f"{identity.name} {identity.version}, seed {args.seed}, best of {args.candidates}; {len(jobs)} clips."
-    write_page(args.out / "index.html", "What EchoFrame makes of them", about, jobs)
+    write_page(args.out / "index.html", "What EchoFrame makes of them", about, [section(job) for job in jobs])
     print(f"showcase: {args.out / 'index.html'}", flush=True)
 
 

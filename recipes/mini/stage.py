@@ -19,8 +19,8 @@ from echoframe.config import load_toml
 class CorpusConfig:
     """min/max_items: 10.24-s training scenes per label, however many recordings it has."""
 
-    min_items: int = 16
-    max_items: int = 48
+    min_items: int = 24
+    max_items: int = 64
     held_out_items: int = 1  # scenes per val and test recording
     seed: int = 0
 
@@ -57,12 +57,20 @@ class FlowConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MapperStageConfig:
+    """kind, hidden_dim, depth: of the mapper that reads a clip. components, prior_dim, prior_depth, guidance: of the
+    prior that draws an embedding from what it says."""
+
     kind: str = "residual_mlp"
     hidden_dim: int = 384
     depth: int = 2
+    components: int = 128
+    prior_dim: int = 320
+    prior_depth: int = 4
+    guidance: float = 1.5
     batch_size: int = 256
     steps: int = 4000
     learning_rate: float = 1e-3
+    ema: float = 0.99
     min_top5: float = 0.5  # of the table's classes, a sound of theirs among the five nearest labels
     threads: int = 2
     seed: int = 0
@@ -82,7 +90,9 @@ def arguments(description: str) -> tuple[RecipeConfig, Path, argparse.Namespace]
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--config", type=Path, default=Path(__file__).parent / "cpu.toml")
     parser.add_argument("--work", type=Path, default=Path(__file__).parent / "work")
-    parser.add_argument("--manifest", type=Path, help="manifest.csv of labelled sounds (corpus stage)")
+    parser.add_argument(
+        "--manifest", type=Path, nargs="+", help="manifest.csv of labelled sounds (corpus and bundle stages)"
+    )
     parser.add_argument("--out", type=Path, help="where the bundle goes (bundle stage)")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -123,7 +133,7 @@ class Run:
     def __init__(self, name: str, work: Path, config: object, parts: dict, *, steps: int, seed: int) -> None:
         self.name, self.steps, self.parts = name, steps, parts
         self.folder = work / name
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "config.json").write_text(json.dumps(asdict(config), indent=1))  # type: ignore[call-overload]
         self.generator = torch.Generator().manual_seed(seed)
         self.step, self.seconds = 0, 0.0

@@ -17,6 +17,8 @@ from torch import Tensor
 from echoframe.errors import AudioError
 from echoframe.spec import MelSpec
 
+FADE_S = 0.005
+
 
 def read_audio(path: Path, *, sample_rate: int | None = None) -> tuple[Float[Tensor, "1 samples"], int]:
     """The sound file at `path`, mixed to mono, resampled to `sample_rate` (Hz) if given, and its sample rate.
@@ -56,6 +58,15 @@ def pad_or_trim(waveform: Float[Tensor, "channels samples"], n_samples: int) -> 
     """`waveform` with exactly `n_samples` samples: cut, or silence added, at the end."""
     missing = n_samples - waveform.shape[-1]
     return torch.nn.functional.pad(waveform, (0, missing)) if missing > 0 else waveform[..., :n_samples]
+
+
+def fade_ends(waveform: Float[Tensor, "channels samples"], sample_rate: int) -> Float[Tensor, "channels samples"]:
+    """The waveform with its first and last 5 ms faded from and to zero, half a cosine, so that neither end clicks."""
+    n = min(round(FADE_S * sample_rate), waveform.shape[1] // 2)
+    ramp = 0.5 - 0.5 * torch.cos(math.pi * (torch.arange(n, device=waveform.device) + 0.5) / max(n, 1))
+    gain = torch.ones(waveform.shape[1], device=waveform.device)
+    gain[:n], gain[waveform.shape[1] - n :] = ramp, ramp.flip(0)
+    return waveform * gain
 
 
 def n_samples(duration_s: float, sample_rate: int) -> int:

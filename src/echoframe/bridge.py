@@ -68,9 +68,16 @@ class ZeroShotBridge(nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, visual: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]
+        self,
+        visual: Float[Tensor, "batch frames dim"],
+        mask: Bool[Tensor, "batch frames"],
+        *,
+        seeds: Sequence[int] | None = None,
     ) -> Float[Tensor, "batch audio_dim"]:
-        """Audio embeddings of a batch of clips: (B, T, Dv), mask True where a frame is real -> (B, Da), unit length."""
+        """Audio embeddings of a batch of clips: (B, T, Dv), mask True where a frame is real -> (B, Da), unit length.
+
+        seeds: not looked at, a label has one place.
+        """
         check_visual(visual, mask, self.config.visual_dim)
         frames = nn.functional.normalize(visual.to(self.visual_text.dtype), dim=2)
         looks_like = (self.config.scale * frames @ self.visual_text.T).softmax(dim=2)  # (B, T, L)

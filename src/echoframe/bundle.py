@@ -34,9 +34,11 @@ from echoframe.manifest import (
     write_manifest,
 )
 from echoframe.mapper import Mapper, load_mapper
+from echoframe.prior import PRIOR_KIND, FlowPrior, load_prior
 from echoframe.spec import ClipSpec
 
 EMBEDDED = {"mini": Path(__file__).parent / "bundles" / "mini"}
+AnyMapper = Mapper | FlowPrior | ZeroShotBridge
 HASHED_UP_TO = 200_000_000  # bytes: 0.1 s for mini; what is larger is hashed by `check_bundle` only
 SAME_SPACE = 0.99  # cosine of one text's two embeddings
 PROBES = ("dog barking", "rain", "a car passing by", "violin", "a crowd cheering", "hammering", "waves on a beach", "")
@@ -64,7 +66,7 @@ class Bundle:
     manifest: Manifest
     clip_spec: ClipSpec
     visual_encoder: VisualEncoder
-    mapper: Mapper | ZeroShotBridge
+    mapper: AnyMapper
     generator: LatentGenerator
     audio_encoder: AudioEncoder | None
     labels: LabelBank | None
@@ -96,6 +98,7 @@ LOADERS: dict[str, tuple[str, Loader]] = {
     "residual_mlp": ("mapper", _in_float32(load_mapper)),
     "bilstm": ("mapper", _in_float32(load_mapper)),
     "transformer": ("mapper", _in_float32(load_mapper)),
+    PRIOR_KIND: ("mapper", _in_float32(load_prior)),
     BRIDGE_KIND: ("mapper", _in_float32(load_bridge)),
     "audioldm": ("generator", _with_dtype(partial(load_generator, "audioldm"))),
     "mel_flow": ("generator", _with_dtype(partial(load_generator, "mel_flow"))),

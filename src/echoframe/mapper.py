@@ -1,9 +1,11 @@
 """The one network EchoFrame learns: a clip's visual embeddings to one point on the unit sphere of an audio space.
 
 Contract of every kind: visual (B, T, Dv) and mask (B, T), True where a frame is real -> (B, Da) float32, unit length.
-What stands in padded frames (even NaN), how many there are and where never changes a result.
+What stands in padded frames (even NaN), how many there are and where never changes a result. `seeds`, one a clip, choose
+among the points that fit; the kinds here know one point only and do not look at them (`echoframe.prior` does).
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -68,14 +70,24 @@ class Mapper(nn.Module):
         self.config = config
 
     def forward(
-        self, visual: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]
+        self,
+        visual: Float[Tensor, "batch frames dim"],
+        mask: Bool[Tensor, "batch frames"],
+        *,
+        seeds: Sequence[int] | None = None,
     ) -> Float[Tensor, "batch audio_dim"]:
         """Audio embeddings of a batch of clips: (B, T, Dv), mask True where a frame is real -> (B, Da), unit length."""
+        return nn.functional.normalize(self.regress(visual, mask), dim=1).float()
+
+    def regress(
+        self, visual: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]
+    ) -> Float[Tensor, "batch audio_dim"]:
+        """The same before it is brought to unit length, (B, Da)."""
         check_visual(visual, mask, self.config.visual_dim)
         visual = visual.to(next(self.parameters()).dtype).masked_fill(~mask[..., None], 0)
         if self.config.input == "log_probability":
             visual = (visual / PROBABILITY_FLOOR).log1p()  # = log(p + floor) - log(floor), and 0 where padded
-        return nn.functional.normalize(self.embed(visual, mask), dim=1).float()
+        return self.embed(visual, mask)
 
     def embed(self, visual: Tensor, mask: Tensor) -> Tensor:
         """(B, T, Dv), zero where padded, and (B, T) -> (B, Da) of any length."""

@@ -14,14 +14,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from echoframe.audio import n_samples
-from echoframe.bundle import Bundle, load_bundle
+from echoframe.audio import fade_ends, n_samples
+from echoframe.bundle import AnyMapper, Bundle, load_bundle
 from echoframe.encoders import AudioEncoder, VisualEncoder
 from echoframe.errors import InputError
 from echoframe.generators import Generator
 from echoframe.labels import LabelBank
 from echoframe.loudness import TARGET_LUFS, to_loudness
-from echoframe.mapper import Mapper
 from echoframe.provenance import (
     BundleId,
     InputId,
@@ -54,7 +53,7 @@ class EchoFrame:
     def __init__(
         self,
         visual_encoder: VisualEncoder,
-        mapper: Mapper | Callable[[Tensor, Tensor], Tensor],
+        mapper: AnyMapper,
         generator: Generator,
         *,
         audio_encoder: AudioEncoder | None = None,
@@ -65,7 +64,10 @@ class EchoFrame:
         device: str = "cpu",
         dtype: str = "float32",
     ) -> None:
-        """audio_encoder: ranks candidates and finds the nearest of `labels`. identity, device, dtype: as recorded."""
+        """mapper: a mapper, a prior or a bridge. audio_encoder: ranks candidates and finds the nearest of `labels`.
+
+        identity, device, dtype: as recorded.
+        """
         self.visual_encoder, self.mapper, self.generator = visual_encoder, mapper, generator
         self.audio_encoder, self.labels = audio_encoder, labels
         self.clip_spec, self.defaults, self.identity = clip_spec, defaults, identity
@@ -155,7 +157,7 @@ class EchoFrame:
             add_faded(waveform, part, start, n_fade=faded)
         if settings.loudness_lufs is not None:
             waveform = to_loudness(waveform, rate, settings.loudness_lufs)
-        waveform.clamp_(-1, 1)
+        waveform = fade_ends(waveform, rate).clamp_(-1, 1)
         nearest = self._nearest(seen.embeddings)
         result = Result(
             sample_rate=rate,
@@ -183,24 +185,25 @@ class EchoFrame:
         *,
         start_s: float,
         duration_s: float,
+        target_seed: int,
         seeds: Sequence[int],
         options: SampleOptions,
         progress: Progress | None = None,
     ) -> tuple[Frames, Float[Tensor, "1 dim"], Float[Tensor, "candidates samples"]]:
-        """The frames of a window that begins at `start_s`, its target (unit length), and a sound for each seed."""
-        frames, target = self.aim(path, start_s=start_s, duration_s=duration_s)
+        """The frames of a window that begins at `start_s`, its target (unit length), and a sound for each of `seeds`."""
+        frames, target = self.aim(path, start_s=start_s, duration_s=duration_s, seed=target_seed)
         waveforms = self.generator.generate(
             target.expand(len(seeds), -1), duration_s=duration_s, seeds=seeds, options=options, progress=progress
         )
         return frames, target, waveforms
 
     @torch.no_grad()
-    def aim(self, path: Path, *, start_s: float, duration_s: float) -> tuple[Frames, Float[Tensor, "1 dim"]]:
-        """The frames of a window that begins at `start_s`, and the point of the audio space they lead to."""
+    def aim(self, path: Path, *, start_s: float, duration_s: float, seed: int) -> tuple[Frames, Float[Tensor, "1 dim"]]:
+        """The frames of a window that begins at `start_s`, and the point of the audio space they and the seed lead to."""
         frames = read_frames(path, self.clip_spec, start_s=start_s, short_side=self.visual_encoder.short_side)
         visual = self.visual_encoder(frames.images)  # (T, Dv)
         mask = torch.from_numpy(seen_mask(frames.mask, frames.times_s, start_s + duration_s)).to(visual.device)
-        return frames, self.mapper(visual[None], mask[None])  # (1, Da)
+        return frames, self.mapper(visual[None], mask[None], seeds=[seed])  # (1, Da)
 
     def _best(
         self,
@@ -217,7 +220,13 @@ class EchoFrame:
         options = _options(settings)
         look_s = min(start_s, seen.last_s)
         frames, target, waveforms = self.imagine(
-            path, start_s=look_s, duration_s=duration_s, seeds=seeds, options=options, progress=progress
+            path,
+            start_s=look_s,
+            duration_s=duration_s,
+            target_seed=settings.seed,  # the same in every window, so that a long sound keeps its character
+            seeds=seeds,
+            options=options,
+            progress=progress,
         )
         seen.keep(frames, start_s + duration_s)
         if self.audio_encoder is None:

@@ -6,7 +6,6 @@ with one modulation shared by all blocks (Chen et al., "PixArt-alpha", ICLR 2024
 CVPR 2023, arXiv 2209.12152).
 """
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from echoframe.errors import ConfigError
+from echoframe.flow import LEVEL_FEATURES, level_features
 from echoframe.weights import load_weights, read_config, save_part
-
-TIME_FEATURES = 128
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +47,7 @@ class Denoiser(nn.Module):
         self.config = config
         width = config.width
         self.enter = nn.Conv1d(config.channels, width, 3, padding=1)
-        self.embed_level = nn.Sequential(nn.Linear(TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
+        self.embed_level = nn.Sequential(nn.Linear(LEVEL_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
         self.embed_condition = nn.Sequential(nn.Linear(config.condition_dim, width), nn.SiLU(), nn.Linear(width, width))
         self.modulate = nn.Linear(width, 6 * width)
         self.blocks = nn.ModuleList(Block(width, config.n_heads) for _ in range(config.depth))
@@ -111,13 +109,6 @@ class Block(nn.Module):
         q, k, v = self.qkv(x).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, heads, T, dim)
         out = functional.scaled_dot_product_attention(rotate(q, rotation), rotate(k, rotation), v)
         return self.attended(out.transpose(1, 2).flatten(2))
-
-
-def level_features(level: Float[Tensor, " batch"]) -> Float[Tensor, "batch features"]:
-    """Sines and cosines of noise levels in [0, 1], from one period to 1000."""
-    rates = torch.exp(torch.linspace(0.0, math.log(1000.0), TIME_FEATURES // 2, device=level.device))
-    angles = (2 * math.pi * level.float()[:, None] * rates).to(level.dtype)
-    return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 def rotary(n_frames: int, dim: int, like: Tensor) -> Float[Tensor, "2 frames half"]:

@@ -5,9 +5,7 @@ a token is (1 - level) sound + level noise (rectified flow: Liu et al., ICLR 202
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -16,6 +14,7 @@ from torch import Tensor
 
 from echoframe.audio import n_samples
 from echoframe.errors import BundleError, ConfigError, InputError
+from echoframe.flow import flow_levels, solve
 from echoframe.generators import LatentGenerator, Progress, guided
 from echoframe.generators.denoiser import Denoiser, load_denoiser
 from echoframe.generators.mel_codec import MelCodec, load_codec
@@ -120,46 +119,3 @@ class MelFlowGenerator(LatentGenerator):
 
     def _decode(self, latents: Float[Tensor, "1 tokens channels"]) -> Float[Tensor, "1 samples"]:
         return griffin_lim(self.codec.decode(latents), self.config.mel, iterations=self.config.phase_iterations)
-
-
-def flow_levels(steps: int, shift: float) -> list[float]:
-    """steps + 1 levels from 1 to 0. Shifted as for Stable Diffusion 3 (arXiv 2403.03206, eq. 23).
-
-    >>> flow_levels(4, 1.0)
-    [1.0, 0.75, 0.5, 0.25, 0.0]
-    >>> flow_levels(2, 3.0)
-    [1.0, 0.75, 0.0]
-    """
-    even = [1 - n / steps for n in range(steps + 1)]
-    return [shift * level / (1 + (shift - 1) * level) for level in even]
-
-
-def solve(
-    direction: Callable[[Tensor, float], Tensor], noise: Tensor, levels: list[float], *, second_order: bool
-) -> Tensor:
-    """Follows `direction` (of latents at a level) from noise at levels[0] = 1 to the last level.
-
-    First order is Euler. Second order is DPM-Solver++ (2M) (Lu et al., arXiv 2211.01095, algorithm 2), with
-    alpha = 1 - level and sigma = level: one evaluation per step as well, the last step's prediction is used again.
-    """
-    x, last_clean, last_step = noise, None, math.inf
-    for now, after in pairwise(levels):
-        clean = x - now * direction(x, now)  # the sound it points to
-        if not second_order:
-            x = clean + after * (x - clean) / now
-            continue
-        step = _log_snr(after) - _log_snr(now)
-        towards = clean
-        if last_clean is not None and after > 0:  # the last step is of first order: nothing is left to curve
-            towards = clean + (clean - last_clean) * step / (2 * last_step)
-        ratio = (1 - now) * after / (now * (1 - after))  # exp(-step)
-        x = after / now * x + (1 - after) * (1 - ratio) * towards
-        last_clean, last_step = clean, step
-    return x
-
-
-def _log_snr(level: float) -> float:
-    """log(alpha / sigma) of a level in [0, 1], whose ends are infinite."""
-    if level in (0.0, 1.0):
-        return math.inf if level == 0 else -math.inf
-    return math.log((1 - level) / level)

@@ -1,0 +1,207 @@
+"""A mapper that knows many answers: it draws a fitting point of the audio space for a clip, another for every seed.
+
+One picture has many right sounds, and regression returns their mean, which is none of them. A prior learns how they are
+spread (V2A-Mapper, AAAI 2024, arXiv 2308.09300, showed it for CLIP to CLAP; there by diffusion, here by a rectified
+flow). An ordinary mapper reads the clip; what it says conditions a small network that leads noise to an embedding.
+
+*Conventions*: the flow runs in the audio space's strongest principal components, each scaled to unit variance.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from echoframe.errors import BundleError, ConfigError, InputError
+from echoframe.flow import LEVEL_FEATURES, flow_levels, level_features, solve
+from echoframe.mapper import Mapper, MapperConfig, build_mapper
+from echoframe.weights import load_weights, read_config, save_part
+
+PRIOR_KIND = "flow_prior"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PriorConfig:
+    """mapper: what reads the clip. components: of the audio space. hidden_dim, depth: of the network that leads noise.
+
+    steps, guidance: of sampling; guidance 1 draws as the training clips were spread, more draws nearer to what is
+    typical of the clip.
+    """
+
+    mapper: MapperConfig
+    components: int = 128
+    hidden_dim: int = 256
+    depth: int = 4
+    steps: int = 20
+    guidance: float = 1.0
+    kind: str = PRIOR_KIND
+
+    def __post_init__(self) -> None:
+        sizes = (self.components, self.hidden_dim, self.depth, self.steps)
+        if self.kind != PRIOR_KIND or min(sizes) < 1 or not self.guidance >= 0:
+            raise ConfigError(
+                f'prior: kind "{self.kind}", sizes {sizes}, guidance {self.guidance}; '
+                f'expected "{PRIOR_KIND}", positive sizes and a guidance of 0 at least'
+            )
+        if self.components > self.mapper.audio_dim:
+            raise ConfigError(
+                f"prior: {self.components} components of a space of {self.mapper.audio_dim} dimensions; ask for fewer"
+            )
+
+    @property
+    def visual_dim(self) -> int:
+        return self.mapper.visual_dim
+
+    @property
+    def audio_dim(self) -> int:
+        return self.mapper.audio_dim
+
+    @property
+    def visual_space(self) -> str:
+        return self.mapper.visual_space
+
+    @property
+    def audio_space(self) -> str:
+        return self.mapper.audio_space
+
+
+class Block(nn.Module):
+    """Two layers, modulated by the clip and the noise level, added."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulate = nn.Linear(width, 3 * width)
+        self.wide = nn.Linear(width, 2 * width)
+        self.narrow = nn.Linear(2 * width, width)
+        nn.init.zeros_(self.modulate.weight)
+        nn.init.zeros_(self.modulate.bias)
+
+    def forward(self, x: Tensor, given: Tensor) -> Tensor:
+        shift, scale, gate = self.modulate(given).chunk(3, dim=1)
+        return x + gate * self.narrow(functional.silu(self.wide(self.norm(x) * (1 + scale) + shift)))
+
+
+class FlowPrior(nn.Module):
+    """A mapper whose answer depends on a seed. `fit_space` before training; `loss` is what training brings down."""
+
+    centre: Tensor
+    basis: Tensor
+
+    def __init__(self, config: PriorConfig, mapper: Mapper) -> None:
+        super().__init__()
+        self.config, self.mapper = config, mapper
+        width = config.hidden_dim
+        self.register_buffer("centre", torch.zeros(config.audio_dim))
+        self.register_buffer("basis", torch.eye(config.audio_dim)[: config.components])  # rows: deviation x component
+        self.embed_clip = nn.Sequential(
+            nn.LayerNorm(config.audio_dim), nn.Linear(config.audio_dim, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.embed_level = nn.Sequential(nn.Linear(LEVEL_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
+        self.enter = nn.Linear(config.components, width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(config.depth))
+        self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.components))
+
+    def fit_space(self, embeddings: Float[Tensor, "items dim"]) -> None:
+        """Takes centre, components and their deviations from the embeddings to be learned, more than `components`."""
+        if len(embeddings) <= self.config.components:
+            raise InputError(
+                f"prior: {len(embeddings)} embeddings, {self.config.components} components; give more, or ask for fewer"
+            )
+        self.centre.copy_(embeddings.mean(dim=0))
+        _, values, rows = torch.linalg.svd(embeddings - self.centre, full_matrices=False)
+        deviations = values[: self.config.components] / (len(embeddings) - 1) ** 0.5
+        self.basis.copy_(deviations[:, None] * rows[: self.config.components])
+
+    def to_components(self, embeddings: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch components"]:
+        """Coordinates of unit variance over what `fit_space` saw."""
+        return (embeddings - self.centre) @ (self.basis / self.basis.square().sum(dim=1, keepdim=True)).T
+
+    def direction(
+        self, noisy: Float[Tensor, "batch components"], level: Float[Tensor, " batch"], clip: Float[Tensor, "batch dim"]
+    ) -> Float[Tensor, "batch components"]:
+        """noise - data at a point on the way. clip: of `look`, or zeros for no clip at all."""
+        given = functional.silu(clip + self.embed_level(level_features(level)))
+        x = self.enter(noisy)
+        for block in self.blocks:
+            x = block(x, given)
+        return self.leave(x)
+
+    def look(
+        self, visual: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]
+    ) -> Float[Tensor, "batch hidden"]:
+        """What the clips say to the flow."""
+        return self.embed_clip(self.mapper.regress(visual, mask))
+
+    def loss(
+        self,
+        visual: Float[Tensor, "batch frames dim"],
+        mask: Bool[Tensor, "batch frames"],
+        target: Float[Tensor, "batch audio_dim"],
+        *,
+        generator: torch.Generator,
+        unconditional: float = 0.1,
+    ) -> Float[Tensor, ""]:
+        """Mean squared error of the direction at random levels. unconditional: share of clips that are not shown."""
+        data = self.to_components(target)
+        level = torch.rand(len(data), generator=generator).to(data)
+        noise = torch.randn(data.shape, generator=generator).to(data)
+        shown = (torch.rand((len(data), 1), generator=generator) >= unconditional).to(data)
+        noisy = torch.lerp(data, noise, level[:, None])
+        found = self.direction(noisy, level, self.look(visual, mask) * shown)
+        return (found - (noise - data)).square().mean()
+
+    @torch.no_grad()
+    def forward(
+        self,
+        visual: Float[Tensor, "batch frames dim"],
+        mask: Bool[Tensor, "batch frames"],
+        *,
+        seeds: Sequence[int] | None = None,
+    ) -> Float[Tensor, "batch audio_dim"]:
+        """A fitting audio embedding for each clip and its seed (all 0 unless given): (B, Da), unit length."""
+        seeds = [0] * len(visual) if seeds is None else seeds
+        if len(seeds) != len(visual):
+            raise InputError(f"prior: {len(seeds)} seeds for {len(visual)} clips; give one for each")
+        clip = self.look(visual, mask)
+        randoms = [torch.Generator().manual_seed(seed) for seed in seeds]
+        noise = torch.stack([torch.randn(self.config.components, generator=random) for random in randoms]).to(clip)
+
+        def direction(noisy: Tensor, level: float) -> Tensor:
+            levels = torch.full((len(noisy),), level).to(noisy)
+            towards = self.direction(noisy, levels, clip)
+            if self.config.guidance == 1:
+                return towards
+            anywhere = self.direction(noisy, levels, torch.zeros_like(clip))
+            return anywhere + self.config.guidance * (towards - anywhere)
+
+        found = solve(direction, noise, flow_levels(self.config.steps, 1.0), second_order=False)
+        return functional.normalize(found @ self.basis + self.centre, dim=1).float()
+
+
+def build_prior(config: PriorConfig, *, seed: int = 0) -> FlowPrior:
+    """A new prior in float32 on the CPU, its weights drawn from `seed`. The global random state is left as it was."""
+    mapper = build_mapper(config.mapper, seed=seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.random.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+        return FlowPrior(config, mapper)
+
+
+def save_prior(prior: FlowPrior, directory: Path, *, dtype: torch.dtype | None = None) -> None:
+    """Writes config.json and model.safetensors (as `dtype` if given) into `directory`, like a mapper."""
+    save_part(directory, asdict(prior.config), prior.state_dict(), dtype=dtype)
+
+
+def load_prior(directory: Path, *, device: torch.device | str = "cpu") -> FlowPrior:
+    """The prior saved in `directory`, in eval mode, in float32. Raises BundleError if a file is missing or does not fit."""
+    path = directory / "config.json"
+    try:
+        prior = build_prior(read_config(PriorConfig, path))
+    except (ConfigError, TypeError) as error:
+        raise BundleError(f"{path}: not a prior's config ({error}); fetch the bundle again") from error
+    load_weights(prior, directory / "model.safetensors")
+    return prior.to(device).eval()
