@@ -5,6 +5,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def test_rules_make_labelled_pieces_of_a_package(sounds, tmp_path, capsys):
         assert rate == RATE
         assert samples.ndim == 1
         assert len(samples) / RATE == pytest.approx(row["duration_s"], abs=0.01)
-        assert np.abs(samples).max() == pytest.approx(0.9, abs=0.05)
+        assert np.abs(samples).max() == pytest.approx(0.9, abs=0.1)  # Vorbis overshoots
     kept = sounds.without_copies(rows)
     assert [row["recording"] for row in rows if row not in kept] == ["zoo/copy of duck1"]
     assert len([row for row in kept if row["recording"] == "zoo/river"]) == 2
@@ -132,7 +133,10 @@ def resources(files: dict[str, bytes]) -> bytes:
 def test_archives_inside_a_package_become_folders(sounds, tmp_path):
     (tmp_path / "farm.rcc").write_bytes(resources({"duck.ogg": b"quack", "pig.ogg": b"oink"}))
     (tmp_path / "set.cat").write_bytes(struct.pack("<IIII", 16, 4, 24, 5) + b"\x03abc" + b"RIFF" + b"\x02de" + b"RIFFx")
+    with zipfile.ZipFile(tmp_path / "base.wz", "w") as file:
+        file.writestr("audio/gun.ogg", b"bang")
     sounds.unpack_archives(tmp_path)
+    assert (tmp_path / "base.wz/audio/gun.ogg").read_bytes() == b"bang"
     assert (tmp_path / "farm.rcc/pig.ogg").read_bytes() == b"oink"
     assert (tmp_path / "farm.rcc/duck.ogg").read_bytes() == b"quack"
     assert (tmp_path / "set.cat/00.wav").read_bytes() == b"RIFF"
