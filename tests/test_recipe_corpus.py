@@ -131,4 +131,4 @@ def test_several_manifests_are_one_corpus(tmp_path):
     assert strongest_hz(last) == pytest.approx(500, abs=3)
     assert corpus.read_recordings([], tmp_path) == rows  # what is there is not read again
     assert json.loads((tmp_path / "waves.json").read_text()) == rows
-    assert make_bundle.read_sources(manifests) == [("made here", "CC0", 5, pytest.approx(2.5 / 3600))]
+    assert make_bundle.read_sources(manifests) == [("made here", "CC0", "", 5, pytest.approx(2.5 / 3600))]

@@ -87,6 +87,15 @@ def test_rules_make_labelled_pieces_of_a_package(sounds, tmp_path, capsys):
     assert len([row for row in kept if row["recording"] == "zoo/river"]) == 2
 
 
+def test_what_one_voice_said_is_one_recording_of_many_files(sounds, tmp_path):
+    fake_package(tmp_path / "in")
+    rule = sounds.Rule("zoo", "*/step*.wav", "female speech, woman speaking", recording="Ann")
+    rows = sounds.read_package([rule], tmp_path / "in", tmp_path / "out")
+    assert len({row["file"] for row in rows}) == 5
+    assert {row["recording"] for row in rows} == {"zoo/Ann"}
+    assert len({row["split"] for row in sounds.add_splits(rows, [])}) == 1
+
+
 def test_silence_at_the_ends_is_cut_off_and_long_sounds_are_cut_in_pieces(sounds):
     pause = np.zeros(RATE, np.float32)
     trimmed = sounds.trim(np.concatenate([pause, tone(0.5), pause, tone(0.5), pause]))
@@ -183,7 +192,7 @@ def test_a_manifest_of_a_package_is_made_once_and_whole(sounds, tmp_path, monkey
     (tmp_path / "sound_packages.csv").write_text("package,licence,attribution\nzoo,CC0,nobody\n")
     rules = tmp_path / "sounds.csv"
     rules.write_text(
-        '# a comment\npackage,pattern,label,limit,join\nzoo,*/duck?.wav,duck quacking,,\nzoo,*.flac,"a, b",,\n'
+        '# a comment\npackage,pattern,label,limit,join,recording\nzoo,*/duck?.wav,duck quacking,,,\nzoo,*.flac,"a, b",,,\n'
     )
     monkeypatch.setattr(sounds, "HERE", tmp_path)
     monkeypatch.setattr(sys, "argv", ["fetch_sounds.py", "--work", str(tmp_path / "work"), "--rules", str(rules)])

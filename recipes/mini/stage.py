@@ -64,9 +64,9 @@ class MapperStageConfig:
     hidden_dim: int = 384
     depth: int = 2
     components: int = 128
-    prior_dim: int = 320
-    prior_depth: int = 4
-    guidance: float = 1.5
+    prior_dim: int = 256
+    prior_depth: int = 3
+    guidance: float = 2.0
     batch_size: int = 256
     steps: int = 4000
     learning_rate: float = 1e-3

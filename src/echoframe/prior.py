@@ -4,7 +4,8 @@ One picture has many right sounds, and regression returns their mean, which is n
 spread (V2A-Mapper, AAAI 2024, arXiv 2308.09300, showed it for CLIP to CLAP; there by diffusion, here by a rectified
 flow). An ordinary mapper reads the clip; what it says conditions a small network that leads noise to an embedding.
 
-*Conventions*: the flow runs in the audio space's strongest principal components, each scaled to unit variance.
+*Conventions*: the flow runs in the audio space's strongest principal components, whitened half-way (each divided by the
+root of its deviation): fully, the weakest would count like those that tell a dog from a bell. Their mean variance is 1.
 """
 
 from collections.abc import Sequence
@@ -97,7 +98,7 @@ class FlowPrior(nn.Module):
         self.config, self.mapper = config, mapper
         width = config.hidden_dim
         self.register_buffer("centre", torch.zeros(config.audio_dim))
-        self.register_buffer("basis", torch.eye(config.audio_dim)[: config.components])  # rows: deviation x component
+        self.register_buffer("basis", torch.eye(config.audio_dim)[: config.components])  # orthogonal rows
         self.embed_clip = nn.Sequential(
             nn.LayerNorm(config.audio_dim), nn.Linear(config.audio_dim, width), nn.SiLU(), nn.Linear(width, width)
         )
@@ -115,10 +116,11 @@ class FlowPrior(nn.Module):
         self.centre.copy_(embeddings.mean(dim=0))
         _, values, rows = torch.linalg.svd(embeddings - self.centre, full_matrices=False)
         deviations = values[: self.config.components] / (len(embeddings) - 1) ** 0.5
-        self.basis.copy_(deviations[:, None] * rows[: self.config.components])
+        lengths = (deviations * deviations.mean()).sqrt()
+        self.basis.copy_(lengths[:, None] * rows[: self.config.components])
 
     def to_components(self, embeddings: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch components"]:
-        """Coordinates of unit variance over what `fit_space` saw."""
+        """Coordinates, of mean variance 1 over what `fit_space` saw."""
         return (embeddings - self.centre) @ (self.basis / self.basis.square().sum(dim=1, keepdim=True)).T
 
     def direction(
@@ -146,14 +148,19 @@ class FlowPrior(nn.Module):
         generator: torch.Generator,
         unconditional: float = 0.1,
     ) -> Float[Tensor, ""]:
-        """Mean squared error of the direction at random levels. unconditional: share of clips that are not shown."""
+        """Mean squared error of the direction at random levels, and 1 - cosine of what the mapper itself answers.
+
+        The second term teaches the mapper to read: through the flow alone it learns to do so very slowly.
+        unconditional: share of clips that are not shown to the flow.
+        """
         data = self.to_components(target)
+        answer = self.mapper.regress(visual, mask)
         level = torch.rand(len(data), generator=generator).to(data)
         noise = torch.randn(data.shape, generator=generator).to(data)
         shown = (torch.rand((len(data), 1), generator=generator) >= unconditional).to(data)
         noisy = torch.lerp(data, noise, level[:, None])
-        found = self.direction(noisy, level, self.look(visual, mask) * shown)
-        return (found - (noise - data)).square().mean()
+        found = self.direction(noisy, level, self.embed_clip(answer) * shown)
+        return (found - (noise - data)).square().mean() + 1 - functional.cosine_similarity(answer, target).mean()
 
     @torch.no_grad()
     def forward(
