@@ -5,6 +5,7 @@ import re
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -242,15 +243,17 @@ def test_what_was_heard_before_is_not_generated_again(tmp_path):
         rows = [5, 7, 9]
         embeddings = random(3, 512)
 
-    model, options = StandIn(), SampleOptions(steps=2, guidance=1.0)
-    heard = held_out.hear_generated(model, Few(), 1, options, tmp_path)
+    model: Any = StandIn()
+    few: Any = Few()
+    options = SampleOptions(steps=2, guidance=1.0)
+    heard = held_out.hear_generated(model, few, 1, options, tmp_path)
     assert model.asked == [1_000_005, 1_000_007, 1_000_009]
     torch.testing.assert_close(heard[1].embedding, 0.1 * random(16_000, seed=1_000_007)[:512])
     assert heard[0].statistics["flatness_db"] > -6
     assert not heard[0].click.begins
     (lost,) = tmp_path.glob("measured/*/7_1.npz")
     lost.unlink()
-    again = held_out.hear_generated(model, Few(), 1, options, tmp_path)
+    again = held_out.hear_generated(model, few, 1, options, tmp_path)
     assert model.asked[3:] == [1_000_007]
     assert again[2].statistics == heard[2].statistics
     assert again[2].floor == heard[2].floor

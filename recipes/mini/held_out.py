@@ -6,6 +6,7 @@ Before statistics are taken, every sound is brought to -23 LUFS, and a generated
 
 import json
 import os
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def hear_generated(model: EchoFrame, held_out: HeldOut, seed: int, options: Samp
         )
         for n, sound, embedding in zip(part, sounds, embed(model, sounds), strict=True):
             _keep(paths[n], embedding, *count(fade_ends(sound[None].cpu(), RATE)[0]))
-        print(f"measure: seed {seed}, {first + len(part)}/{len(missing)}", flush=True)
+        print(f"measure: seed {seed}, {first + len(part)}/{len(missing)}", file=sys.stderr, flush=True)
     return [_read(path) for path in paths]
 
 
