@@ -27,6 +27,9 @@ def mask_for(visual: torch.Tensor) -> torch.Tensor:
 def some_prior() -> FlowPrior:
     prior = build_prior(TINY, seed=3)
     prior.fit_space(nn.functional.normalize(random(50, 6), dim=1))
+    with torch.no_grad():  # a new one's blocks do nothing yet
+        for n, weight in enumerate(prior.parameters()):
+            weight += 0.1 * random(*weight.shape, seed=n)
     return prior.eval()
 
 
@@ -102,6 +105,19 @@ def test_guidance_of_one_is_the_plain_direction_and_zero_does_not_look():
     torch.testing.assert_close(found[0], found[1])
 
 
+def test_guidance_keeps_to_its_levels():
+    visual = random(2, 3, 8)
+    plain, guided = some_prior(), some_prior()
+
+    def apart(levels):
+        guided.config = replace(TINY, guidance=5.0, guided_levels=levels)
+        return (guided(visual, mask_for(visual)) - plain(visual, mask_for(visual))).abs().max().item()
+
+    assert apart((0.0, 0.0)) == 0.0  # no step begins at level 0
+    assert apart((0.0, 1.0)) > 1e-3
+    assert apart((0.0, 0.5)) not in (0.0, apart((0.5, 1.0)), apart((0.0, 1.0)))
+
+
 def test_straight_lines_are_followed_exactly_in_one_step():
     noise, data = random(3, 4), random(3, 4, seed=1)
     found = solve(lambda x, level: noise - data, noise, flow_levels(1, 1.0), second_order=False)
@@ -144,6 +160,7 @@ def test_too_few_embeddings_for_the_components():
         ({"kind": "diffusion"}, 'kind "diffusion".*expected "flow_prior"'),
         ({"depth": 0}, "expected.*positive sizes"),
         ({"guidance": -1.0}, "a guidance of 0 at least"),
+        ({"guided_levels": (0.7, 0.3)}, "expected two levels from 0 to 1, the lower first"),
         ({"components": 7}, "7 components of a space of 6 dimensions; ask for fewer"),
     ],
 )

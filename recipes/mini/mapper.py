@@ -107,6 +107,7 @@ def build(config: MapperStageConfig, loss: Loss, scenes: Scenes, clips: DrawnCli
         hidden_dim=config.prior_dim,
         depth=config.prior_depth,
         guidance=config.guidance,
+        guided_levels=config.guided_levels,
     )
     prior = build_prior(shape, seed=config.seed)
     prior.fit_space(clips.embeddings(torch.tensor(sorted(n for rows in scenes.by_label.values() for n in rows))))

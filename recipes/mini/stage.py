@@ -57,8 +57,8 @@ class FlowConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MapperStageConfig:
-    """kind, hidden_dim, depth: of the mapper that reads a clip. components, prior_dim, prior_depth, guidance: of the
-    prior that draws an embedding from what it says."""
+    """kind, hidden_dim, depth: of the mapper that reads a clip. components, prior_dim, prior_depth, guidance,
+    guided_levels: of the prior that draws an embedding from what it says."""
 
     kind: str = "residual_mlp"
     hidden_dim: int = 384
@@ -66,7 +66,8 @@ class MapperStageConfig:
     components: int = 128
     prior_dim: int = 256
     prior_depth: int = 3
-    guidance: float = 2.0
+    guidance: float = 5.0
+    guided_levels: tuple[float, float] = (0.3, 0.7)
     batch_size: int = 256
     steps: int = 4000
     learning_rate: float = 1e-3

@@ -30,7 +30,8 @@ class PriorConfig:
     """mapper: what reads the clip. components: of the audio space. hidden_dim, depth: of the network that leads noise.
 
     steps, guidance: of sampling; guidance 1 draws as the training clips were spread, more draws nearer to what is
-    typical of the clip.
+    typical of the clip. guided_levels: between which noise levels it guides; at the others it does as with 1, which
+    keeps the draws apart (Kynkaanniemi et al., NeurIPS 2024, arXiv 2404.07724).
     """
 
     mapper: MapperConfig
@@ -39,6 +40,7 @@ class PriorConfig:
     depth: int = 4
     steps: int = 20
     guidance: float = 1.0
+    guided_levels: tuple[float, float] = (0.0, 1.0)
     kind: str = PRIOR_KIND
 
     def __post_init__(self) -> None:
@@ -47,6 +49,10 @@ class PriorConfig:
             raise ConfigError(
                 f'prior: kind "{self.kind}", sizes {sizes}, guidance {self.guidance}; '
                 f'expected "{PRIOR_KIND}", positive sizes and a guidance of 0 at least'
+            )
+        if not 0 <= self.guided_levels[0] <= self.guided_levels[1] <= 1:
+            raise ConfigError(
+                f"prior: guided_levels {self.guided_levels}; expected two levels from 0 to 1, the lower first"
             )
         if self.components > self.mapper.audio_dim:
             raise ConfigError(
@@ -181,7 +187,8 @@ class FlowPrior(nn.Module):
         def direction(noisy: Tensor, level: float) -> Tensor:
             levels = torch.full((len(noisy),), level).to(noisy)
             towards = self.direction(noisy, levels, clip)
-            if self.config.guidance == 1:
+            low, high = self.config.guided_levels
+            if self.config.guidance == 1 or not low <= level <= high:
                 return towards
             anywhere = self.direction(noisy, levels, torch.zeros_like(clip))
             return anywhere + self.config.guidance * (towards - anywhere)
