@@ -40,6 +40,7 @@ LEVELS = {
     "output": 3,
     "poster": 3,
     "prior": 3,
+    "data": 4,
     "pipeline": 4,
     "provenance": 4,
     "sound": 4,

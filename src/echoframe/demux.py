@@ -18,7 +18,7 @@ from echoframe.stills import check_file
 
 # Only true containers: libav would also "play" a .txt file as ANSI art, and follow a playlist to other files.
 # The sound formats are here so that a song is told from a broken file.
-_FORMATS = (
+CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,flv,asf,mpegts,mpeg,mxf,ogg,ivf,nut,rm,dv,"
     "mp3,wav,flac,aac,ac3,eac3,aiff,caf,w64,amr,ape,au,wv,tta"
 )
@@ -33,7 +33,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         with av.open(
             f"file:{path}",
             mode="r",
-            container_options={"format_whitelist": _FORMATS},
+            container_options={"format_whitelist": CONTAINERS},
             metadata_errors="replace",
         ) as container:
             yield container, _video_stream(container, path)

@@ -124,10 +124,11 @@ def read_frames(path: Path, spec: ClipSpec, *, start_s: float = 0.0, short_side:
         images = np.repeat(read_picture(path, short_side=short_side)[None], len(times_s), axis=0)  # (T, H, W, 3)
         return Frames(images=images, mask=np.ones(len(times_s), dtype=bool), times_s=times_s)
     with VideoReader(path, times_s) as reader:
-        return _collect(reader, times_s, start_s=start_s, short_side=short_side)
+        return collect_frames(reader, times_s, start_s=start_s, short_side=short_side)
 
 
-def _collect(reader: VideoReader, times_s: tuple[float, ...], *, start_s: float, short_side: int) -> Frames:
+def collect_frames(reader: VideoReader, times_s: tuple[float, ...], *, start_s: float, short_side: int) -> Frames:
+    """The frames of an open reader at times that grow, as `read_frames`. start_s: for the message when the video is over."""
     width, height = scaled_size(*reader.shown_size, short_side=short_side, path=reader.path)
     images = np.empty((len(times_s), height, width, 3), dtype=np.uint8)
     mask = np.zeros(len(times_s), dtype=bool)
