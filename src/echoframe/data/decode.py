@@ -1,0 +1,178 @@
+"""A clip's frames and its sound, from one walk through its packets."""
+
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av.error
+import numpy as np
+import soxr
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from jaxtyping import Bool, Float, UInt8
+
+from echoframe.audio import n_samples
+from echoframe.decoder import VideoReader
+from echoframe.errors import AudioError
+from echoframe.spec import ClipSpec
+from echoframe.video import collect_frames
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clip:
+    """What the encoders take of one clip.
+
+    images: (T, H, W, 3) uint8 RGB, and mask: (T,), as `video.Frames`. sound: (S,), mono in [-1, 1] at `sample_rate` Hz,
+    from its first sample, as long as the clip spec or shorter; empty, at 0 Hz, where it was not asked for.
+    duration_s: of the whole file as its container says it; 0 if it says none.
+    """
+
+    images: UInt8[np.ndarray, "frames height width 3"]
+    mask: Bool[np.ndarray, " frames"]
+    sound: Float[np.ndarray, " samples"]
+    sample_rate: int
+    duration_s: float
+
+
+def read_clip(path: Path, spec: ClipSpec, *, short_side: int, with_sound: bool = True, threads: int = 0) -> Clip:
+    """The frames that `video.read_frames` gives for `path`, and its sound, from one decode. threads: 0 is one per core.
+
+    Sound is mixed to mono by the mean of its channels; broken packets are left out. Raises InputError or VideoError as
+    `read_frames`, AudioError if sound was asked for and none can be decoded.
+    """
+    times_s = tuple(spec.times_s())
+    track = SoundTrack(spec.duration_s) if with_sound else None
+    reader = _ClipReader(path, times_s, track=track, threads=threads)
+    with reader:
+        frames = collect_frames(reader, times_s, start_s=0.0, short_side=short_side)
+        if track is not None:
+            reader.hear_out()
+        streams = ", ".join(stream.type for stream in reader.container.streams)
+        duration_s = (reader.container.duration or 0) / 1e6
+    sound = track.samples() if track else np.zeros(0, dtype=np.float32)
+    if track is not None and not sound.size:
+        raise AudioError(f"{path}: no sound that can be decoded (streams: {streams}); leave this clip out")
+    return Clip(
+        images=frames.images,
+        mask=frames.mask,
+        sound=sound,
+        sample_rate=track.rate if track else 0,
+        duration_s=round(duration_s, 3),
+    )
+
+
+class SoundTrack:
+    """The first `duration_s` seconds of an audio stream, packet by packet. rate: Hz, 0 before the first frame."""
+
+    def __init__(self, duration_s: float) -> None:
+        self.rate, self._n_samples, self._duration_s = 0, 0, duration_s
+        self._pieces: list[np.ndarray] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more is wanted."""
+        return self.rate > 0 and self._n_samples >= n_samples(self._duration_s, self.rate)
+
+    def decode(self, stream: AudioStream, packet: Packet | None) -> None:
+        """Takes one packet, or with None what the decoder still holds. What cannot be decoded is left out."""
+        if self.is_full or (packet is not None and not packet.size):
+            return
+        try:
+            for frame in stream.codec_context.decode(packet):
+                self.add(frame)
+        except av.error.FFmpegError as error:
+            logger.warning("%s: broken sound left out (%s)", stream.container.name, error.strerror)
+
+    def add(self, frame: AudioFrame) -> None:
+        """Takes a frame; one of another sample rate than the first is brought to that."""
+        self.rate = self.rate or frame.sample_rate
+        samples = mono(frame)
+        if frame.sample_rate != self.rate:
+            samples = soxr.resample(samples, frame.sample_rate, self.rate)
+        self._pieces.append(samples)
+        self._n_samples += len(samples)
+
+    def samples(self) -> Float[np.ndarray, " samples"]:
+        """All that was taken, cut to the duration."""
+        pieces = np.concatenate(self._pieces) if self._pieces else np.zeros(0, dtype=np.float32)
+        return pieces[: n_samples(self._duration_s, self.rate)]
+
+
+def mono(frame: AudioFrame) -> Float[np.ndarray, " samples"]:
+    """The mean of a frame's channels, in [-1, 1], float32."""
+    data = frame.to_ndarray()
+    if not frame.format.is_planar:
+        data = data.reshape(-1, frame.layout.nb_channels).T  # (C, S)
+    samples = data.mean(axis=0, dtype=np.float64)
+    if data.dtype == np.uint8:
+        samples = (samples - 128) / 128
+    elif data.dtype.kind == "i":
+        samples /= 2.0 ** (8 * data.dtype.itemsize - 1)
+    return samples.astype(np.float32)
+
+
+@contextmanager
+def as_file(data: bytes, *, suffix: str) -> Iterator[Path]:
+    """A path at which `data` can be read until the block ends; in memory where the system has files there (Linux)."""
+    if not hasattr(os, "memfd_create"):
+        with tempfile.TemporaryDirectory(prefix="echoframe-") as folder:
+            path = Path(folder) / f"clip{suffix}"
+            path.write_bytes(data)
+            yield path
+        return
+    number = os.memfd_create("clip")
+    try:
+        with open(number, "wb", closefd=False) as file:
+            file.write(data)
+        yield Path(f"/proc/self/fd/{number}")
+    finally:
+        os.close(number)
+
+
+class _ClipReader(VideoReader):
+    """A `VideoReader` that hands the sound's packets on its way to `track`."""
+
+    def __init__(self, path: Path, times_s: Sequence[float], *, track: SoundTrack | None, threads: int) -> None:
+        super().__init__(path, times_s)
+        self._can_seek = False  # the sound in between would be lost
+        self._track, self._threads = track, threads
+
+    def _make_decoder(self) -> VideoCodecContext:
+        decoder = super()._make_decoder()
+        decoder.thread_count = self._threads
+        return decoder
+
+    def _packets(self) -> Iterator[Packet | None]:
+        self._walk = self._demux()
+        return self._walk
+
+    def _demux(self) -> Iterator[Packet | None]:
+        sounds = [stream for stream in self.container.streams.audio[:1] if self._track and stream.codec_context]
+        try:
+            for packet in self.container.demux([self.stream, *sounds]):
+                if packet.stream_index != self.stream.index:
+                    self._hear(sounds[0], packet)
+                elif packet.size:
+                    yield packet
+        except av.error.FFmpegError as error:
+            logger.warning("%s: cut off (%s)", self.path, error.strerror)
+        if sounds:
+            self._hear(sounds[0], None)
+        yield None
+
+    def _hear(self, stream: AudioStream, packet: Packet | None) -> None:
+        if self._track is not None:
+            self._track.decode(stream, packet)
+
+    def hear_out(self) -> None:
+        """Goes on past the frames until the track is full, or the file ends; pictures are not decoded."""
+        while self._track is not None and not self._track.is_full and next(self._walk, None) is not None:
+            pass

@@ -1,0 +1,167 @@
+"""The same by Ray Data: clips are read and decoded by tasks on CPUs, encoded by a pool of actors on GPUs or CPUs."""
+
+import logging
+import os
+import socket
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from echoframe.data.encode import EncoderChoice
+from echoframe.data.engine import Look, Pool, Record, RowEncoder, decode_row, plan_pool
+from echoframe.data.extra import need
+from echoframe.errors import DeviceError, InputError
+
+_TRIES = 3  # of a clip whose process dies
+_RESTARTS = 100  # of an encoder
+_AHEAD = 6  # decoded clips that wait for each encoder
+_LEAST_WAITING = 200_000_000  # bytes
+_ANSWER_S = 10.0  # for a cluster to answer
+
+# of a session begun here: no reports home, GPUs as they are, and no words of its core about what is as it should be
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
+
+
+@contextmanager
+def ray_session(address: str | None, *, look: Look | None = None) -> Iterator[None]:
+    """A connection to the Ray cluster at `address`, or to one begun here; one that is there already stays as it is.
+
+    look: how clips are decoded, for the memory of a cluster begun here. Raises InputError if there is no cluster.
+    """
+    ray = need("ray")
+    if ray.is_initialized():
+        yield
+        return
+    if address is not None:
+        _check_answers(address)
+    with _quiet(), _environment(_SETTINGS):
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if address is None:
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            options |= {"num_cpus": cores, "include_dashboard": False}
+            if look is not None:  # as flat as the rest: it would be a third of the machine's memory
+                pool = plan_pool([cores], gpus=0, workers=None)
+                options["object_store_memory"] = 2 * _waiting_bytes(look, pool)
+        try:
+            # "local": else Ray looks for a cluster of another program on this machine
+            ray.init(address=address or "local", **options)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise InputError(_no_cluster(address, error)) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself asks for minutes. Raises InputError if nobody answers at HOST:PORT; other forms are left to Ray."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.rpartition("/")[2], int(port)), timeout=_ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(_no_cluster(address, error)) from error
+
+
+def _no_cluster(address: str | None, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0]
+    return f"no Ray cluster at {address or 'this machine'} ({reason}); begin one with ray start --head"
+
+
+def cluster_device(device: str) -> str:
+    """What "auto" is on the connected cluster: cuda if it has a GPU, else cpu."""
+    if device != "auto":
+        return device
+    return "cuda" if need("ray").cluster_resources().get("GPU", 0) >= 1 else "cpu"
+
+
+def run_ray(rows: Sequence[Record], look: Look, choice: EncoderChoice, *, workers: int | None) -> Iterator[Record]:
+    """As `engine.run_plain`, on the connected cluster. A row whose process died each time it was tried is missing.
+
+    Raises DeviceError if Ray gives up: an encoder cannot be loaded, or the cluster is gone.
+    """
+    ray, data = need("ray"), need("ray.data")
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = int(sum(node.get("GPU", 0) for node in nodes)) if choice.device.startswith("cuda") else 0
+    pool = plan_pool([node.get("CPU", 0) for node in nodes], gpus=gpus, workers=workers)
+    logger = logging.getLogger("ray.data")
+    consoles = [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]
+    levels = [handler.level for handler in consoles]
+    try:
+        for handler in consoles:
+            handler.setLevel(logging.CRITICAL)  # what it says of lost rows, our own rows say
+        with _quiet():
+            made = iter(_dataset(data, rows, look, choice, pool).iter_rows())
+        while True:
+            with _quiet():
+                row = next(made, None)
+            if row is None:
+                return
+            yield row
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise DeviceError(f"Ray gave up ({reason}); what is written stays, run it again to go on") from error
+    finally:
+        for handler, level in zip(consoles, levels, strict=True):
+            handler.setLevel(level)
+
+
+def _waiting_bytes(look: Look, pool: Pool) -> int:
+    """Memory for decoded clips that wait: the same, however many clips there are."""
+    return max((2 * pool.decoders + _AHEAD * pool.encoders) * look.clip_bytes, _LEAST_WAITING)
+
+
+def _dataset(data: Any, rows: Sequence[Record], look: Look, choice: EncoderChoice, pool: Pool) -> Any:
+    # a block for each clip: one that kills its process takes no other with it
+    dataset = data.from_items(list(rows), override_num_blocks=len(rows))
+    context = dataset.context
+    context.enable_progress_bars = context.print_on_execution_start = False
+    context.max_errored_blocks = -1
+    options = context.execution_options
+    options.preserve_order = True
+    options.resource_limits = options.resource_limits.copy(object_store_memory=_waiting_bytes(look, pool))
+    decoded = dataset.map(
+        decode_row,
+        fn_kwargs={"look": look},
+        compute=data.TaskPoolStrategy(size=pool.decoders),
+        num_cpus=pool.decoder_cpus,
+        max_retries=_TRIES,
+    )
+    return decoded.map(
+        RowEncoder,
+        fn_constructor_args=(choice,),
+        compute=data.ActorPoolStrategy(size=pool.encoders),
+        num_cpus=pool.encoder_cpus,
+        num_gpus=pool.gpus,
+        # its own environment also keeps Ray from joining both steps in one process
+        runtime_env={"env_vars": {"OMP_NUM_THREADS": str(pool.threads)}},
+        max_restarts=_RESTARTS,
+        max_task_retries=_TRIES,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Ray warns of its own old options, whoever sets them, and of files it leaves to the collector."""
+    with warnings.catch_warnings():
+        for category in (DeprecationWarning, FutureWarning, ResourceWarning):
+            warnings.filterwarnings("ignore", category=category, module=r"ray(\.|$)")
+        warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
+        yield
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    fresh = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(fresh)
+    try:
+        yield
+    finally:
+        for name in fresh:
+            del os.environ[name]
