@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
+from echoframe.apps.data_arguments import add_data, add_extract
 from echoframe.errors import EchoFrameError
 
 OK, SOME_FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -24,9 +25,11 @@ class Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="echoframe", description="Gives a silent video its sound.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="generate | models")
+    commands = parser.add_subparsers(dest="command", metavar="generate | models | data | extract")
     _add_generate(commands.add_parser("generate", help="make the sound of films and stills"))
     _add_models(commands.add_parser("models", help="list, describe, fetch and check models"))
+    add_data(commands.add_parser("data", help="download, verify, repair, pack and publish sets of clips"))
+    add_extract(commands.add_parser("extract", help="embeddings of every clip of a set"))
     return parser
 
 
