@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     write_video(tmp_path / "clip.mp4", n_frames=50)  # 2 s: `make demo` takes the real film
+    (tmp_path / "films").mkdir()
+    write_video(tmp_path / "films" / "aaaaaaaaaaa_000030.mp4", n_frames=50, rate=Fraction(5), tone_hz=440.0)  # 10 s
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     return tmp_path
@@ -35,6 +38,7 @@ def test_every_command_runs(folder):
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     made = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*") if path.is_file()}
     assert made >= {"out/clip.wav", "out/clip.mp4", "out/clip.png", "out/clip.json", "out/clip.flac", "again/clip.wav"}
+    assert made >= {"clips.png", "tars/all-000000.tar", "embeddings/shard-00000.parquet", "dataset/README.md"}
 
 
 def test_the_python_example_runs(folder):
