@@ -12,7 +12,7 @@ from echoframe.data.clip_list import ClipRow
 from echoframe.data.ledger import open_ledger
 from echoframe.data.mirror import RECORD, fetch_mirror
 from echoframe.data.pack import pack
-from echoframe.data.publish import upload, write_dataset
+from echoframe.data.publish import write_dataset
 from echoframe.errors import InputError
 from test_data_pack import fill
 
@@ -158,24 +158,6 @@ def test_folders_that_hold_none_of_it(clips, tmp_path):
         write_dataset(tmp_path / "out", ledger.entries(), repo="a/b", title="x", embeddings=tmp_path / "empty")
     with pytest.raises(InputError, match="no shards.json here; give the folder that echoframe data pack wrote"):
         write_dataset(tmp_path / "out", ledger.entries(), repo="a/b", title="x", tars=tmp_path / "empty")
-
-
-def test_uploading_with_the_hub_played(tmp_path, monkeypatch):
-    asked = []
-    api = SimpleNamespace(
-        create_repo=lambda repo, **more: asked.append(("create", repo, more["repo_type"])),
-        upload_folder=lambda **more: asked.append(("upload", more["repo_id"], more["folder_path"])),
-    )
-    monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
-    assert upload(tmp_path, "someone/vggsound") == "https://huggingface.co/datasets/someone/vggsound"
-    assert asked == [("create", "someone/vggsound", "dataset"), ("upload", "someone/vggsound", tmp_path)]
-
-    def refuse(repo, **_):
-        raise OSError("no network here")
-
-    api.create_repo = refuse
-    with pytest.raises(InputError, match="cannot be uploaded .no network here.; log in with hf auth login"):
-        upload(tmp_path, "someone/vggsound")
 
 
 @pytest.fixture

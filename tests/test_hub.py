@@ -11,7 +11,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from echoframe import hub
 from echoframe.bridge import ZeroShotBridge
 from echoframe.bundle import check_bundle, find_bundle, load_bundle
-from echoframe.errors import BundleError
+from echoframe.errors import BundleError, InputError
 from echoframe.hub import HUB_MODELS, check_blobs, locate, pull
 from tiny_bundles import COMMIT, DIM, lay_in_cache, write_fake_hub, write_tiny_mini
 
@@ -193,3 +193,24 @@ def test_hub_client_without_network_is_told_apart(tmp_path, monkeypatch):
     monkeypatch.setattr(hub, "HfApi", lambda: __import__("huggingface_hub").HfApi(endpoint="http://127.0.0.1:9"))
     with pytest.raises(BundleError, match="cvssp/audioldm-s-full-v2: cannot be fetched from the hub"):
         pull(NAME, cache_dir=tmp_path)
+
+
+def test_uploading_with_the_hub_played(tmp_path, monkeypatch):
+    asked = []
+    api = SimpleNamespace(
+        create_repo=lambda repo, **more: asked.append(("create", repo, more["repo_type"])),
+        upload_folder=lambda **more: asked.append(("upload", more["repo_id"], more["folder_path"])),
+    )
+    monkeypatch.setattr(hub, "HfApi", lambda: api)
+    assert (
+        hub.upload(tmp_path, "someone/vggsound", repo_type="dataset", message="clips")
+        == "https://huggingface.co/datasets/someone/vggsound"
+    )
+    assert asked == [("create", "someone/vggsound", "dataset"), ("upload", "someone/vggsound", tmp_path)]
+
+    def refuse(repo, **_):
+        raise OSError("no network here")
+
+    api.create_repo = refuse
+    with pytest.raises(InputError, match="cannot be uploaded .no network here.; log in with hf auth login"):
+        hub.upload(tmp_path, "someone/vggsound", repo_type="model", message="a bundle")

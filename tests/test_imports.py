@@ -27,6 +27,7 @@ LEVELS = {
     "schedulers": 2,
     "stills": 2,
     "video": 2,
+    "scaling": 2,
     "weights": 2,
     "windows": 2,
     "bridge": 3,
@@ -41,10 +42,12 @@ LEVELS = {
     "poster": 3,
     "prior": 3,
     "data": 4,
+    "evaluation": 2,
     "pipeline": 4,
     "provenance": 4,
     "sound": 4,
     "jobs": 5,
+    "training": 5,
     "apps": 6,
 }
 MODULES = sorted(SOURCE.rglob("*.py"))

@@ -173,6 +173,8 @@ def test_impossible_sizes_are_refused(changes, message):
     [
         ("kind", "gru", 'kind "gru" is not known; known are mlp, residual_mlp, bilstm, transformer'),
         ("input", "logits", 'input "logits" is not known; known are raw, log_probability'),
+        ("pooling", "max", 'pooling "max" is not known; known are mean, attention'),
+        ("audio_scaling", "zca", 'audio_scaling "zca" is not known; known are none, centre, whiten'),
     ],
 )
 def test_unknown_choices_are_refused(name, value, message):

@@ -3,7 +3,8 @@
 import dataclasses
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from echoframe.errors import ConfigError
 
@@ -22,8 +23,10 @@ def from_dict(cls: type[T], values: dict[str, Any], *, name: str) -> T:
         raise ConfigError(f"{name}: unknown key {', '.join(unknown)}; known keys are {', '.join(known)}")
     resolved: dict[str, Any] = {}
     for key, value in values.items():
-        if dataclasses.is_dataclass(hints[key]) and isinstance(value, dict):
-            value = from_dict(hints[key], value, name=f"{name} [{key}]")  # type: ignore[arg-type]
+        kinds = get_args(hints[key]) if get_origin(hints[key]) in (Union, UnionType) else (hints[key],)
+        table = next((kind for kind in kinds if dataclasses.is_dataclass(kind)), None)
+        if table is not None and isinstance(value, dict):
+            value = from_dict(table, value, name=f"{name} [{key}]")  # type: ignore[arg-type]
         resolved[key] = tuple(value) if isinstance(value, list) else value
     try:
         return cls(**resolved)

@@ -9,12 +9,13 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import HTTPError
 
 from echoframe.convert_hub import check_converted, convert_snapshot, converted_folder, is_converted, pickle_names
-from echoframe.errors import BundleError
+from echoframe.errors import BundleError, InputError
 from echoframe.manifest import Manifest, Part, Space
 from echoframe.weights import read_json, write_json
 
@@ -250,3 +251,16 @@ def _write_lock(repo_id: str, commit: str, cache_dir: Path | None) -> None:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
+
+
+def upload(folder: Path, repo: str, *, repo_type: Literal["model", "dataset"], message: str) -> str:
+    """Uploads a folder to a repository of the hub, made if need be; returns the address. Raises InputError if refused."""
+    api = HfApi()
+    try:
+        api.create_repo(repo, repo_type=repo_type, exist_ok=True)
+        api.upload_folder(repo_id=repo, folder_path=folder, repo_type=repo_type, commit_message=message)
+    except _UNREACHABLE as error:
+        raise InputError(
+            f"{repo}: cannot be uploaded ({_first_line(error)}); log in with hf auth login and run it again"
+        ) from error
+    return f"https://huggingface.co/{'datasets/' if repo_type == 'dataset' else ''}{repo}"

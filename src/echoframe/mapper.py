@@ -15,11 +15,20 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from echoframe.errors import BundleError, ConfigError, InputError
+from echoframe.scaling import Scaling, ScalingKind
 from echoframe.weights import load_weights, read_config, save_part
 
 MapperKind = Literal["mlp", "residual_mlp", "bilstm", "transformer"]
 MapperInput = Literal["raw", "log_probability"]
+Pooling = Literal["mean", "attention"]
 PROBABILITY_FLOOR = 1e-4
+_CHOICES = {
+    "kind": MapperKind,
+    "input": MapperInput,
+    "visual_scaling": ScalingKind,
+    "audio_scaling": ScalingKind,
+    "pooling": Pooling,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +39,8 @@ class MapperConfig:
     layers. n_heads: transformer only. n_frames: most frames a transformer can tell apart. input: "raw" takes visual
     embeddings as they are; "log_probability" takes class probabilities p as log(p + 1e-4) - log(1e-4): raw ones are
     nearly all zero, these are 0 for an absent class, 9.2 for a certain one, about 1 in root mean square over 1000.
+    visual_scaling: of each frame after that. audio_scaling: of the space in which it answers. See `echoframe.scaling`.
+    pooling: of the frames, in the MLPs and the bilstm; "attention" weighs them by what they show.
     visual_space, audio_space: ids of the embeddings it was trained on; a bundle refuses any other.
     """
 
@@ -42,16 +53,18 @@ class MapperConfig:
     dropout: float = 0.1
     n_frames: int = 64
     input: MapperInput = "raw"
+    visual_scaling: ScalingKind = "none"
+    audio_scaling: ScalingKind = "none"
+    pooling: Pooling = "mean"
     visual_space: str = ""
     audio_space: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(MapperKind):
-            raise ConfigError(f'mapper: kind "{self.kind}" is not known; known are {", ".join(get_args(MapperKind))}')
-        if self.input not in get_args(MapperInput):
-            raise ConfigError(
-                f'mapper: input "{self.input}" is not known; known are {", ".join(get_args(MapperInput))}'
-            )
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in get_args(known):
+                raise ConfigError(
+                    f'mapper: {name} "{getattr(self, name)}" is not known; known are {", ".join(get_args(known))}'
+                )
         sizes = (self.visual_dim, self.audio_dim, self.hidden_dim, self.depth, self.n_heads, self.n_frames)
         if min(sizes) < 1 or not 0 <= self.dropout < 1:
             raise ConfigError(
@@ -68,6 +81,8 @@ class Mapper(nn.Module):
     def __init__(self, config: MapperConfig) -> None:
         super().__init__()
         self.config = config
+        self.visual_scaling = Scaling(config.visual_scaling, config.visual_dim)
+        self.audio_scaling = Scaling(config.audio_scaling, config.audio_dim)
 
     def forward(
         self,
@@ -83,11 +98,23 @@ class Mapper(nn.Module):
         self, visual: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]
     ) -> Float[Tensor, "batch audio_dim"]:
         """The same before it is brought to unit length, (B, Da)."""
+        return self.audio_scaling.undo(self.predict(visual, mask))
+
+    def predict(
+        self, visual: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]
+    ) -> Float[Tensor, "batch audio_dim"]:
+        """The same in the scaled audio space: what training compares with `audio_scaling(target)`."""
         check_visual(visual, mask, self.config.visual_dim)
-        visual = visual.to(next(self.parameters()).dtype).masked_fill(~mask[..., None], 0)
+        visual = self.visual_scaling(
+            self.read(visual.to(next(self.parameters()).dtype).masked_fill(~mask[..., None], 0))
+        )
+        return self.embed(visual.masked_fill(~mask[..., None], 0), mask)
+
+    def read(self, visual: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+        """Visual embeddings as `config.input` says, not scaled yet."""
         if self.config.input == "log_probability":
-            visual = (visual / PROBABILITY_FLOOR).log1p()  # = log(p + floor) - log(floor), and 0 where padded
-        return self.embed(visual, mask)
+            return (visual / PROBABILITY_FLOOR).log1p()  # = log(p + floor) - log(floor), and 0 where padded
+        return visual
 
     def embed(self, visual: Tensor, mask: Tensor) -> Tensor:
         """(B, T, Dv), zero where padded, and (B, T) -> (B, Da) of any length."""
@@ -111,6 +138,25 @@ def masked_mean(x: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch 
     return x.masked_fill(~mask[..., None], 0).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
 
+class FramePool(nn.Module):
+    """One vector from the frames: their mean, or a mean weighted by what they show (at first, the plain mean)."""
+
+    def __init__(self, kind: Pooling, dim: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(dim, 1, bias=False) if kind == "attention" else None
+        if self.score is not None:
+            nn.init.zeros_(self.score.weight)
+
+    def forward(
+        self, x: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]
+    ) -> Float[Tensor, "batch dim"]:
+        """x: a padded frame holds no NaN."""
+        if self.score is None:
+            return masked_mean(x, mask)
+        weights = self.score(x)[..., 0].masked_fill(~mask, -torch.inf).softmax(dim=1)  # (B, T)
+        return (weights[:, None] @ x)[:, 0]
+
+
 def _real_frames_first(visual: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     # a recurrent state and a learned position see the n-th real frame, wherever the padding stands
     order = torch.argsort((~mask).byte(), dim=1, stable=True)
@@ -119,10 +165,11 @@ def _real_frames_first(visual: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class MlpMapper(Mapper):
-    """Mean over the frames, then `depth` hidden layers."""
+    """The frames pooled, then `depth` hidden layers."""
 
     def __init__(self, config: MapperConfig) -> None:
         super().__init__(config)
+        self.pool = FramePool(config.pooling, config.visual_dim)
         layers: list[nn.Module] = []
         width = config.visual_dim
         for _ in range(config.depth):
@@ -131,14 +178,15 @@ class MlpMapper(Mapper):
         self.layers = nn.Sequential(*layers, nn.Linear(width, config.audio_dim))
 
     def embed(self, visual: Tensor, mask: Tensor) -> Tensor:
-        return self.layers(masked_mean(visual, mask))
+        return self.layers(self.pool(visual, mask))
 
 
 class ResidualMlpMapper(Mapper):
-    """Mean over the frames, then `depth` pre-norm residual blocks."""
+    """The frames pooled, then `depth` pre-norm residual blocks."""
 
     def __init__(self, config: MapperConfig) -> None:
         super().__init__(config)
+        self.pool = FramePool(config.pooling, config.visual_dim)
         d = config.hidden_dim
         self.project_in = nn.Linear(config.visual_dim, d)
         self.blocks = nn.ModuleList(
@@ -150,17 +198,18 @@ class ResidualMlpMapper(Mapper):
         self.project_out = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, config.audio_dim))
 
     def embed(self, visual: Tensor, mask: Tensor) -> Tensor:
-        x = self.project_in(masked_mean(visual, mask))
+        x = self.project_in(self.pool(visual, mask))
         for block in self.blocks:
             x = x + block(x)
         return self.project_out(x)
 
 
 class BilstmMapper(Mapper):
-    """A packed bidirectional LSTM over the real frames, then the mean of its states."""
+    """A packed bidirectional LSTM over the real frames, then its states pooled."""
 
     def __init__(self, config: MapperConfig) -> None:
         super().__init__(config)
+        self.pool = FramePool(config.pooling, config.hidden_dim)
         self.lstm = nn.LSTM(
             config.visual_dim,
             config.hidden_dim // 2,
@@ -177,7 +226,7 @@ class BilstmMapper(Mapper):
             visual, mask.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False
         )
         states, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)  # (B, T, H)
-        return self.project_out(masked_mean(states, mask))
+        return self.project_out(self.pool(states, mask))
 
 
 class TransformerMapper(Mapper):

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from echoframe.apps.data_arguments import add_data, add_extract
+from echoframe.apps.train_arguments import add_bundle, add_compare, add_sweep, add_train
 from echoframe.errors import EchoFrameError
 
 OK, SOME_FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -25,11 +26,16 @@ class Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="echoframe", description="Gives a silent video its sound.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="generate | models | data | extract")
+    commands = parser.add_subparsers(
+        dest="command", metavar="generate | models | data | extract | train | compare | sweep"
+    )
     _add_generate(commands.add_parser("generate", help="make the sound of films and stills"))
     _add_models(commands.add_parser("models", help="list, describe, fetch and check models"))
     add_data(commands.add_parser("data", help="download, verify, repair, pack and publish sets of clips"))
     add_extract(commands.add_parser("extract", help="embeddings of every clip of a set"))
+    add_train(commands.add_parser("train", help="learn a mapper from embeddings"))
+    add_compare(commands.add_parser("compare", help="trained mappers side by side"))
+    add_sweep(commands.add_parser("sweep", help="search for a mapper's settings"))
     return parser
 
 
@@ -66,7 +72,7 @@ def lufs(text: str) -> "float | str":
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(dest="what", metavar="list | info | pull | check", required=True)
+    commands = parser.add_subparsers(dest="what", metavar="list | info | pull | check | bundle", required=True)
     about = {
         "list": "every known model, and whether it is on this machine",
         "info": "parts, licences and sources of a model",
@@ -79,6 +85,8 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
             command.add_argument("model", help="a name from the list, a bundle's folder or a hub repository")
         command.add_argument("--debug", action="store_true", help="show where a failure came from")
         command.set_defaults(run=function)
+    about_bundle = "join a trained mapper with encoders and a generator"
+    add_bundle(commands.add_parser("bundle", help=about_bundle, description=about_bundle))
 
 
 def generate(args: argparse.Namespace) -> int:

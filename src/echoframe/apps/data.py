@@ -186,7 +186,8 @@ def unpack(args: argparse.Namespace) -> int:
 
 
 def publish(args: argparse.Namespace) -> int:
-    from echoframe.data.publish import upload, write_dataset
+    from echoframe.data.publish import write_dataset
+    from echoframe.hub import upload
 
     with _opened(args, args.folder) as (_, ledger):
         files = write_dataset(
@@ -200,7 +201,7 @@ def publish(args: argparse.Namespace) -> int:
         )
     print(f"{args.out}: {len(files)} files", "(nothing was uploaded)" if args.dry_run else "")
     if not args.dry_run:
-        print(upload(Path(args.out), args.repo))
+        print(upload(Path(args.out), args.repo, repo_type="dataset", message="Embeddings and clips"))
     return OK
 
 

@@ -6,9 +6,9 @@ from types import ModuleType
 from echoframe.errors import InputError
 
 
-def need(module: str) -> ModuleType:
+def need(module: str, extra: str = "data") -> ModuleType:
     """The module of that name. Raises InputError if it is not installed."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        raise InputError(f"{error.name} is not installed; pip install 'echoframe[data]'") from error
+        raise InputError(f"{error.name} is not installed; pip install 'echoframe[{extra}]'") from error

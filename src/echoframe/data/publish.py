@@ -120,23 +120,6 @@ def write_dataset(
     return sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
-def upload(folder: Path, repo: str) -> str:
-    """Uploads the folder `write_dataset` made, resuming; returns the address. Raises InputError if the hub refuses."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HTTPError
-
-    api = HfApi()
-    try:
-        api.create_repo(repo, repo_type="dataset", exist_ok=True)
-        api.upload_folder(repo_id=repo, folder_path=folder, repo_type="dataset", commit_message="Embeddings and clips")
-    except (OSError, HTTPError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{repo}: cannot be uploaded ({reason}); log in with hf auth login and run it again"
-        ) from error
-    return f"https://huggingface.co/datasets/{repo}"
-
-
 def _write_embeddings(source: Path, out: Path, progress: Progress | None) -> list[str]:
     """The embedding shards, one Parquet file for each shard and split; the splits there are."""
     parquet, compute = need("pyarrow.parquet"), need("pyarrow.compute")

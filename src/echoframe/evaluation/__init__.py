@@ -1,0 +1,1 @@
+"""How good sounds and embeddings are."""

@@ -1,0 +1,229 @@
+"""Embedding sets as training reads them: what they are, which clips they hold, and the numbers of any of those clips.
+
+*Conventions*: a clip is known by its row, counted over all shards of all sets in order. Numbers stay in the dtype of the
+file, visual float16 and audio float32, until the mapper takes them.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from echoframe.data.embedding_set import FORMAT, MANIFEST
+from echoframe.data.extra import need
+from echoframe.errors import InputError
+from echoframe.manifest import Space
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Encoders:
+    """What made the embeddings. about: what the manifest says of both, with licences and sha256 of their files."""
+
+    visual: Space
+    audio: Space
+    about: dict[str, Any]
+    clip: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Clips:
+    """Numbers of N clips. visual: (N, T, Dv), mask: (N, T) bool, audio: (N, Da), unit length."""
+
+    visual: Tensor
+    mask: Tensor
+    audio: Tensor
+
+    def __len__(self) -> int:
+        return len(self.audio)
+
+    def __getitem__(self, rows: Tensor | slice) -> "Clips":
+        return Clips(visual=self.visual[rows], mask=self.mask[rows], audio=self.audio[rows])
+
+    def to(self, device: torch.device | str) -> "Clips":
+        """The same on another device."""
+        return Clips(visual=self.visual.to(device), mask=self.mask.to(device), audio=self.audio.to(device))
+
+    @staticmethod
+    def join(parts: Sequence["Clips"]) -> "Clips":
+        """Several as one, in order."""
+        names = ("visual", "mask", "audio")
+        return Clips(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Shard:
+    path: Path
+    first: int
+    n_clips: int
+
+
+class EmbeddingSets:
+    """One or more folders of embeddings by the same encoders, read as one. keys, labels, splits, films: (N,) of text.
+
+    sha256: of the manifests, and of every shard's clips and size: another set has another. Raises InputError for a folder
+    that is none, sets of different encoders, a set without sound, or a shard that cannot be read or is not there.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        manifests = [_read_manifest(folder) for folder in folders]
+        described = [_encoders(folder, found) for folder, found in zip(folders, manifests, strict=True)]
+        self.encoders = described[0]
+        for folder, other in zip(folders, described, strict=True):
+            _check_same(folders[0], self.encoders, folder, other)
+        self._shards: list[_Shard] = []
+        columns: dict[str, list[str]] = {"key": [], "label": [], "split": [], "youtube_id": []}
+        digest = hashlib.sha256()
+        for folder, manifest in zip(folders, manifests, strict=True):
+            digest.update(json.dumps(manifest["source"], sort_keys=True).encode())
+            for path in _shard_paths(folder, manifest):
+                table = _read(path, list(columns))
+                self._shards.append(_Shard(path=path, first=len(columns["key"]), n_clips=table.num_rows))
+                for name, values in columns.items():
+                    values += table[name].to_pylist()
+                digest.update(f"{path.name} {path.stat().st_size} {table['key'].to_pylist()}".encode())
+        self.sha256 = digest.hexdigest()
+        names = [np.array(values, dtype=str) for values in columns.values()]
+        self.keys, self.labels, self.splits, self.films = names
+        if not len(self.keys):
+            raise InputError(f"{folders[0]}: no clip has embeddings; see its failures.jsonl")
+        self.n_frames = int(self.encoders.clip["n_frames"])
+
+    @property
+    def clip_bytes(self) -> int:
+        """Memory of one clip."""
+        return self.n_frames * (2 * self.encoders.visual.dim + 1) + 4 * self.encoders.audio.dim
+
+    def rows(self, split: str, *, val_share: float = 0.1) -> np.ndarray:
+        """The rows of a split, growing. If no clip is of split "val", a share of the films of "train" is: the same in
+        every run, as the film's name decides. Clips of no split count as "train". Raises InputError if there is none.
+        """
+        assert split in SPLITS, split
+        given = np.where(self.splits == "", "train", self.splits)
+        if not (given == "val").any():
+            held_out = np.array(
+                [_share_of(film or key) < val_share for film, key in zip(self.films, self.keys, strict=True)]
+            )
+            given = np.where((given == "train") & held_out, "val", given)
+        rows = np.flatnonzero(given == split)
+        if not len(rows):
+            counts = ", ".join(f"{int((given == name).sum())} {name}" for name in SPLITS)
+            raise InputError(
+                f"{self._shards[0].path.parent}: no clips of split {split} ({counts}); extract some, or split anew"
+            )
+        return rows
+
+    def load(self, rows: np.ndarray) -> Clips:
+        """The numbers of those rows, in that order. Raises InputError for one that is NaN or infinite, or all padding."""
+        order = np.argsort(rows, kind="stable")
+        wanted = rows[order]
+        parts = []
+        for shard in self._shards:
+            low, high = np.searchsorted(wanted, (shard.first, shard.first + shard.n_clips))
+            if high > low:
+                parts.append(self._read_shard(shard, wanted[low:high] - shard.first))
+        back = np.empty(len(rows), dtype=np.int64)
+        back[order] = np.arange(len(rows))
+        found = Clips.join(parts) if len(parts) > 1 else parts[0]
+        return found if bool((np.diff(rows) > 0).all()) else found[torch.from_numpy(back)]
+
+    def shard_of(self, rows: np.ndarray) -> np.ndarray:
+        """Which shard each row is in."""
+        return np.searchsorted([shard.first for shard in self._shards], rows, side="right") - 1
+
+    def _read_shard(self, shard: _Shard, rows: np.ndarray) -> Clips:
+        table = _read(shard.path, ["key", "visual", "mask", "audio"])
+        if len(rows) < shard.n_clips:
+            table = table.take(rows)
+        table = table.combine_chunks()
+        n, frames = table.num_rows, self.n_frames
+
+        def numbers(name: str, *shape: int) -> np.ndarray:
+            column = table[name].chunk(0)
+            while hasattr(column, "flatten") and column.type.num_fields:
+                column = column.flatten()
+            return column.to_numpy(zero_copy_only=False).reshape(n, *shape)
+
+        visual = numbers("visual", frames, self.encoders.visual.dim)
+        mask, audio = numbers("mask", frames), numbers("audio", self.encoders.audio.dim)
+        _check_numbers(shard.path, table["key"].to_pylist(), visual, mask, audio)
+        tensors = (torch.from_numpy(np.require(x, requirements=["O", "W"])) for x in (visual, mask, audio))
+        return Clips(**dict(zip(("visual", "mask", "audio"), tensors, strict=True)))
+
+
+def _share_of(name: str) -> float:
+    """A number from 0 to 1 that is a name's own."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6]) / 2**48
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["format"] != FORMAT:
+            raise InputError(f"{path}: embeddings of format {found['format']}, expected {FORMAT}; extract them again")
+        left = found["counts"]["left"]
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); give a folder that echoframe extract wrote"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a manifest of embeddings ({error!r}); extract them again") from error
+    if left:
+        raise InputError(f"{folder}: {left} clips are not embedded yet; run echoframe extract again to its end")
+    return found
+
+
+def _encoders(folder: Path, manifest: dict[str, Any]) -> Encoders:
+    about = manifest["encoders"]
+    if "audio_encoder" not in about:
+        raise InputError(f"{folder}: no audio embeddings, the targets; extract with a model that has an audio encoder")
+    visual, audio = (
+        Space(name=about[part]["space"], dim=about[part]["dim"]) for part in ("visual_encoder", "audio_encoder")
+    )
+    return Encoders(visual=visual, audio=audio, about=about, clip=manifest["clip"])
+
+
+def _check_same(one: Path, ours: Encoders, other: Path, theirs: Encoders) -> None:
+    for part in ("visual_encoder", "audio_encoder"):
+        if ours.about[part] != theirs.about[part]:
+            a, b = (about[part]["space"] for about in (ours.about, theirs.about))
+            raise InputError(f"{other}: {part} of {b}, {one} has that of {a}; use sets that the same encoders made")
+    if ours.clip != theirs.clip:
+        raise InputError(f"{other}: frames as {theirs.clip}, {one} has {ours.clip}; use sets with the same frames")
+
+
+def _shard_paths(folder: Path, manifest: dict[str, Any]) -> list[Path]:
+    n_shards = -(-manifest["source"]["clips"] // manifest["shard_clips"])
+    return [folder / f"shard-{n:05d}.parquet" for n in range(n_shards)]
+
+
+def _read(path: Path, columns: list[str]) -> Any:
+    arrow, parquet = need("pyarrow", "train"), need("pyarrow.parquet", "train")
+    try:
+        return parquet.read_table(path, columns=columns, memory_map=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: missing; run echoframe extract again, it makes what is not there") from error
+    except (OSError, arrow.ArrowInvalid, arrow.ArrowKeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: broken ({reason}); remove it and run echoframe extract again") from error
+
+
+def _check_numbers(path: Path, keys: list[str], visual: np.ndarray, mask: np.ndarray, audio: np.ndarray) -> None:
+    # a sum is finite only if all its terms are: one pass, and no array of the same size
+    sums = np.einsum("ntd->nt", visual, dtype=np.float32)
+    bad = {"visual": ~np.isfinite(np.where(mask, sums, 0)).all(axis=1), "audio": ~np.isfinite(audio.sum(axis=1))}
+    for what, is_bad in bad.items():
+        if is_bad.any():
+            raise InputError(
+                f"{path}: clip {keys[int(is_bad.argmax())]} has NaN or infinite {what} embeddings; extract it again"
+            )
+    if not mask.any(axis=1).all():
+        raise InputError(f"{path}: clip {keys[int((~mask.any(axis=1)).argmax())]} has no real frame; extract it again")

@@ -1,0 +1,123 @@
+"""A trained mapper joined with encoders and a generator into a bundle that `echoframe generate --model` takes."""
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from echoframe.bundle import Located, find_bundle, save_bundle
+from echoframe.config import from_dict
+from echoframe.errors import BundleError, InputError
+from echoframe.manifest import Manifest, Part, Space, check_files, check_fit
+from echoframe.spec import ClipSpec
+from echoframe.training.card import CARD
+from echoframe.training.compare import load
+from echoframe.training.train import MAPPER, RUN, read_result, save
+
+MODEL_CARD = "MODEL_CARD.md"
+UNSTATED = "LicenseRef-unstated"
+
+_CARD = """# {name}
+
+A cascade of {visual_source}, a {kind} mapper and {generator_source}, joined by EchoFrame. Its licence is the strictest of
+its parts', {licence}:
+
+| part | kind | source | licence |
+|---|---|---|---|
+{parts}
+
+```sh
+echoframe generate clip.mp4 --model {name}
+```
+
+The mapper's own card, with its data and figures, is [mapper/{card}](mapper/{card}).
+"""
+
+
+def write_bundle(
+    run: Path,
+    out: Path,
+    *,
+    generator: str,
+    encoders: str | None = None,
+    name: str | None = None,
+    licence: str = UNSTATED,
+) -> Manifest:
+    """Writes the bundle `out` of the mapper of a finished run, and the parts of two models, whole or not at all.
+
+    generator: whose generator and labels. encoders: whose encoders, the same model's unless given. name: of the folder
+    unless given. licence: SPDX name of the mapper's. Raises InputError if `out` is there, BundleError if spaces differ.
+    """
+    if out.exists():
+        raise InputError(f"{out}: is there already; choose another folder, or remove it")
+    result = read_result(run)
+    about = json.loads((run / RUN).read_text(encoding="utf-8"))
+    sounding, seeing = find_bundle(generator), find_bundle(encoders or generator)
+    found = _chosen(seeing, ("visual_encoder", "audio_encoder")) | _chosen(sounding, ("generator", "labels"))
+    mapper = load(run)
+    visual, audio = (
+        Space(name=about["encoders"][part]["space"], dim=about["encoders"][part]["dim"])
+        for part in ("visual_encoder", "audio_encoder")
+    )
+    parts = {key: part for key, (part, _) in found.items()}
+    parts["mapper"] = Part(
+        kind=mapper.config.kind, licence=licence, source="echoframe train", takes=visual, gives=audio
+    )
+    manifest = Manifest(
+        name=name or out.name,
+        version="1",
+        sample_rate=sounding.manifest.sample_rate,
+        parts=parts,
+        clip=from_dict(ClipSpec, about["clip"], name=str(run / RUN)),
+        defaults=sounding.manifest.defaults,
+        metrics={"mapper": result.figures.values()},
+    )
+    check_fit(manifest)
+    _check_encoders(seeing, about["encoders"], run)
+    partial = out.with_name(f".{out.name}.tmp")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        for key, (_, folder) in found.items():
+            shutil.copytree(folder, partial / key)
+        save(mapper, partial / MAPPER)
+        shutil.copy(run / MAPPER / CARD, partial / MAPPER / CARD)
+        (partial / MODEL_CARD).write_text(_card(manifest), encoding="utf-8")
+        complete = save_bundle(partial, manifest)
+        os.replace(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return complete
+
+
+def _chosen(located: Located, names: tuple[str, ...]) -> dict[str, tuple[Part, Path]]:
+    parts = {name: part for name, part in located.manifest.parts.items() if name in names}
+    if located.path is not None:
+        check_files(located.path, replace(located.manifest, parts=parts), hashes=True)
+    return {name: (replace(part, files=()), located.folders[name]) for name, part in parts.items()}
+
+
+def _check_encoders(located: Located, trained_on: dict[str, Any], run: Path) -> None:
+    """Raises BundleError if the weights are not those the embeddings were made with, as far as both say."""
+    for name, part in located.manifest.parts.items():
+        hashes = {file.path: file.sha256 for file in part.files}
+        for path, sha256 in trained_on.get(name, {}).get("files", {}).items():
+            if path in hashes and hashes[path] != sha256:
+                raise BundleError(
+                    f"{run}: trained on embeddings of another {name} ({path} differs from that of "
+                    f"{located.manifest.name}); use the model it was extracted with"
+                )
+
+
+def _card(manifest: Manifest) -> str:
+    parts = manifest.parts
+    return _CARD.format(
+        name=manifest.name,
+        visual_source=parts["visual_encoder"].source or parts["visual_encoder"].kind,
+        kind=parts["mapper"].kind,
+        generator_source=parts["generator"].source or parts["generator"].kind,
+        licence=manifest.licence,
+        parts="\n".join(f"| {key} | {part.kind} | {part.source} | {part.licence} |" for key, part in parts.items()),
+        card=CARD,
+    )

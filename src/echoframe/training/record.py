@@ -1,0 +1,86 @@
+"""What a run says of itself on its way: lines for people, log.jsonl, TensorBoard."""
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from torch import Tensor
+
+from echoframe.training.checkpoint import Progress
+
+LOG = "log.jsonl"
+EVERY = 50  # steps of a line in the log
+TELL_S = 5.0
+
+
+class Record:
+    """Open while a run trains. seconds: of training so far, over all parts of the run."""
+
+    def __init__(self, folder: Path, steps: int, progress: Progress, *, tell: Any, is_main: bool) -> None:
+        self._folder, self._steps, self._progress, self._tell, self._is_main = folder, steps, progress, tell, is_main
+        self._before_s, self._began = progress.seconds, time.monotonic()
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+        self._told_s, self._told_step = self._began, progress.step
+        self._board: Any = None
+
+    @property
+    def seconds(self) -> float:
+        return self._before_s + time.monotonic() - self._began
+
+    def __enter__(self) -> "Record":
+        if self._is_main:
+            from torch.utils.tensorboard import SummaryWriter
+
+            log = self._folder / LOG
+            if log.exists():  # lines after the last checkpoint are trained again
+                lines = log.read_text(encoding="utf-8").splitlines()
+                kept = [line for line in lines if json.loads(line)["step"] <= self._progress.step]
+                log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=self._progress.step + 1)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._board is not None:
+            self._board.close()
+
+    def step(self, losses: dict[str, Tensor], *, clips: int, epoch: float) -> None:
+        """One step's losses, on whatever device they are: they are only looked at now and then."""
+        for name, value in losses.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._count += 1
+        step = self._progress.step
+        if step % EVERY and step != self._steps:
+            return
+        means = {name: float(value) / self._count for name, value in self._sums.items()}
+        self._sums, self._count = {}, 0
+        self._write(means)
+        now = time.monotonic()
+        if now - self._told_s >= TELL_S or step == self._steps:
+            rate = (step - self._told_step) / max(now - self._told_s, 1e-9)
+            about = {"step": step, "steps": self._steps, "epoch": epoch, "clips_per_s": rate * clips}
+            self._say(about | {"seconds_left": (self._steps - step) / max(rate, 1e-9)} | means)
+            self._told_s, self._told_step = now, step
+
+    def measured(self, figures: dict[str, float]) -> None:
+        """What validation says now."""
+        if self._is_main:
+            self._write(figures)
+            self._say({"step": self._progress.step, "steps": self._steps} | figures)
+
+    def _write(self, values: dict[str, float]) -> None:
+        if not self._is_main:
+            return
+        step = self._progress.step
+        with (self._folder / LOG).open("a", encoding="utf-8") as log:
+            log.write(json.dumps({"step": step, "seconds": round(self.seconds, 2)} | values) + "\n")
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def _say(self, values: dict[str, Any]) -> None:
+        if self._tell is not None and self._is_main:
+            self._tell(values)

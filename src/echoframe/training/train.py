@@ -1,0 +1,366 @@
+"""One training run, from embedding sets to a mapper: what `echoframe train` does.
+
+A run's folder holds run.json (config, data, versions), checkpoint.safetensors, log.jsonl and tensorboard/ while it goes,
+and, once it is over, mapper/ and result.json. Under `accelerate launch` several processes share each batch.
+"""
+
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from echoframe.data.extra import need
+from echoframe.data.lock import hold
+from echoframe.device import resolve_device
+from echoframe.errors import InputError
+from echoframe.mapper import Mapper, build_mapper, save_mapper
+from echoframe.prior import FlowPrior, PriorConfig, build_prior, save_prior
+from echoframe.training.batches import FREE_SHARE, Batches, free_bytes
+from echoframe.training.card import CARD, mapper_card
+from echoframe.training.checkpoint import (
+    CHECKPOINT,
+    Progress,
+    load_checkpoint,
+    save_checkpoint,
+    seed_dropout,
+    step_generator,
+)
+from echoframe.training.config import TrainConfig
+from echoframe.training.embeddings import Clips, EmbeddingSets
+from echoframe.training.loss import MapperLoss
+from echoframe.training.measure import BATCH, Figures, answers, measure, predict_all
+from echoframe.training.rate import learning_rate
+from echoframe.training.record import Record
+from echoframe.weights import write_json
+
+RUN, RESULT, MAPPER = "run.json", "result.json", "mapper"
+SCALED_CLIPS = 8000  # from which the spaces are learned
+MEASURED = 10_000  # validation clips, at most, that are looked at during training
+SAVE_S = 120.0
+NEW_BEST = 1e-5  # a loss has to be better by that share
+
+Tell = Callable[[dict[str, Any]], None]  # every few seconds and at every measurement
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainResult:
+    """What a run came to. folder: the mapper's. step: of the weights that were kept. figures: on validation clips."""
+
+    folder: Path
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+    figures: Figures
+
+
+def train(config: TrainConfig, *, resume: bool = False, tell: Tell | None = None) -> TrainResult:
+    """Trains a mapper on the sets of `config` and writes it to `config.out`; resume: goes on with a run that was stopped.
+
+    tell: hears of losses and measurements, and may raise to end the run. Ends early when validation says so. Raises
+    InputError for data that cannot be trained on, a folder that holds another run, or one that was not asked to go on.
+    """
+    folder = Path(config.out)
+    if resume and (folder / RESULT).exists():
+        _check_run(folder, config)
+        return read_result(folder)
+    if not resume and (folder / RUN).exists():
+        raise InputError(f"{folder}: holds a run already; go on with --resume, or choose another out")
+    sets = EmbeddingSets([Path(one) for one in config.data])
+    _check_labels(sets)
+    with _deterministic():
+        run = _Run(config, sets, resume=resume, tell=tell)
+        return run.go()
+
+
+def read_result(folder: Path) -> TrainResult:
+    """What the run in `folder` came to. Raises InputError if it is not over, or no run."""
+    path = folder / RESULT
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        figures = Figures(**found.pop("figures"))
+        return TrainResult(folder=folder / MAPPER, figures=figures, **found)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); the run is not over, go on with --resume"
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: not a run's result ({error}); train it again") from error
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Dropout draws from torch's global state: as it was, it is left."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        yield
+
+
+def _check_labels(sets: EmbeddingSets) -> None:
+    found = np.unique(sets.labels)
+    if len(found) == 1 and found[0]:
+        raise InputError(
+            f'all {len(sets.keys)} clips have the label "{found[0]}": a mapper would learn one point; add clips of others'
+        )
+
+
+class _Run:
+    """The parts of a run and their loop."""
+
+    def __init__(self, config: TrainConfig, sets: EmbeddingSets, *, resume: bool, tell: Tell | None) -> None:
+        self.config, self.sets, self.folder, self._tell = config, sets, Path(config.out), tell
+        device = resolve_device(config.device)
+        self.accelerator = need("accelerate", "train").Accelerator(cpu=device.type == "cpu")
+        self.device = device if device.type != "cuda" else self.accelerator.device
+        self.is_main = self.accelerator.is_main_process
+        halved = config.dtype == "bfloat16" or (config.dtype == "auto" and device.type == "cuda")
+        self._autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=halved)
+        self.rows = sets.rows("train", val_share=config.val_share)
+        self.val_rows = sets.rows("val", val_share=config.val_share)[:MEASURED]
+        sample = sets.load(_far_apart(self.rows, SCALED_CLIPS, sets))
+        mapper = build(config, sets, sample)
+        self.loss = MapperLoss(mapper, config.loss, spread=spread_of(mapper, sample.audio)).to(self.device)
+        self.average = AveragedModel(self.loss, multi_avg_fn=self._move_average)
+        self.optimizer = torch.optim.AdamW(
+            self.loss.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=self.device.type in ("cpu", "cuda"),
+        )
+        self.parts: dict[str, nn.Module] = {"model": self.loss, "average": self.average}
+        self.progress, self.best = Progress(), {}
+        if resume and (self.folder / CHECKPOINT).exists():
+            _check_run(self.folder, config, sets)
+            self.progress, self.best = load_checkpoint(self.folder, parts=self.parts, optimizer=self.optimizer)
+        memory = config.memory_gb * 1e9 or FREE_SHARE * free_bytes(self.device)
+        if self.progress.step:  # the order of clips has to stay what it was
+            memory = float("inf") if self.progress.resident else 0
+        self.batches = Batches(
+            sets,
+            self.rows,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            memory=int(min(memory, 2**62)),
+            device=self.device,
+            rank=self.accelerator.process_index,
+            world=self.accelerator.num_processes,
+        )
+        self.progress.resident = self.batches.resident
+        self.steps = config.steps or max(round(config.epochs * self.batches.per_epoch), 1)
+        self.eval_every = config.eval_every or self.batches.per_epoch
+
+    @property
+    def averaged(self) -> MapperLoss:
+        """The mapper with averaged weights, which is what is measured and kept."""
+        return cast(MapperLoss, self.average.module)
+
+    def _move_average(self, average: Sequence[Tensor], now: Sequence[Tensor], _: object) -> None:
+        step = self.progress.step
+        decay = min(self.config.ema, (1 + step) / (10 + step))  # early weights do not linger
+        torch._foreach_lerp_(list(average), list(now), 1 - decay)
+
+    def go(self) -> TrainResult:
+        """To the last step, or until validation is no better."""
+        with ExitStack() as stack:
+            if self.is_main:
+                stack.enter_context(hold(self.folder, "echoframe train"))
+                write_json(self.folder / RUN, _describe(self.config, self.sets, self))
+            return self._go()
+
+    def _go(self) -> TrainResult:
+        progress, stepped = self.progress, self.accelerator.prepare_model(self.loss)
+        val = self.sets.load(self.val_rows) if self.is_main else None
+        record = Record(self.folder, self.steps, progress, tell=self._tell, is_main=self.is_main)
+        saved_s = time.monotonic()
+        with record:
+            for batch in self.batches.from_step(progress.step):
+                if progress.step >= self.steps or self._is_over():
+                    break
+                losses = self._step(stepped, batch)
+                record.step(losses, clips=self.config.batch_size, epoch=progress.step / self.batches.per_epoch)
+                if progress.step % self.eval_every == 0 or progress.step == self.steps:
+                    measured = self._measure(val) if val is not None else {}
+                    self._together(progress)
+                    record.measured(measured)
+                elif time.monotonic() - saved_s < SAVE_S:
+                    continue
+                self._save(record)
+                saved_s = time.monotonic()
+        return self._finish(record)
+
+    def _is_over(self) -> bool:
+        return 0 < self.config.patience <= self.progress.waited
+
+    def _step(self, stepped: nn.Module, batch: Clips) -> dict[str, Tensor]:
+        config, step = self.config, self.progress.step
+        rank = self.accelerator.process_index
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * learning_rate(step, self.steps, warmup=config.warmup_steps)
+        seed_dropout(config.seed, step, rank, self.device)
+        stepped.train()
+        with self._autocast:
+            generator = step_generator(config.seed, step, rank)
+            losses = stepped(batch.visual.float(), batch.mask, batch.audio, generator=generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        nn.utils.clip_grad_norm_(self.loss.parameters(), config.clip_norm)
+        self.optimizer.step()
+        self.average.update_parameters(self.loss)
+        self.progress.step += 1
+        return {name: value.detach() for name, value in losses.items()}
+
+    @torch.no_grad()
+    def _measure(self, val: Clips) -> dict[str, float]:
+        """Losses and figures of the averaged weights; keeps them if the loss is the best so far."""
+        network, progress = self.averaged.eval(), self.progress
+        sums: dict[str, float] = {}
+        for first in range(0, len(val), BATCH):
+            some = val[slice(first, first + BATCH)].to(self.device)
+            generator = step_generator(self.config.seed, first, 2**20)  # the same noise at each measurement
+            found = network(some.visual.float(), some.mask, some.audio, generator=generator)
+            for name, value in found.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(some)
+        losses = {f"val_{name}": value / len(val) for name, value in sums.items()}
+        if losses["val_loss"] < progress.best_loss * (1 - NEW_BEST):
+            progress.best_loss, progress.best_step, progress.waited = losses["val_loss"], progress.step, 0
+            self.best = {name: value.detach().clone() for name, value in network.mapper.state_dict().items()}
+        else:
+            progress.waited += 1
+        if not np.isfinite(losses["val_loss"]):
+            raise InputError(
+                f"{self.folder}: the loss is no number any more at step {progress.step}; lower learning_rate"
+            )
+        return losses | measure(self._answers(network.mapper, val), val.audio.numpy()).values()
+
+    def _answers(self, mapper: nn.Module, clips: Clips) -> np.ndarray:
+        return answers(mapper.eval(), clips, device=self.device).numpy()
+
+    def _together(self, progress: Progress) -> None:
+        """What the first process measured, all know: they stop at the same step."""
+        if self.accelerator.num_processes > 1:
+            (progress.waited,) = need("accelerate.utils").broadcast_object_list([progress.waited])
+
+    def _save(self, record: Record) -> None:
+        self.progress.seconds = record.seconds
+        if self.is_main:
+            save_checkpoint(
+                self.folder, parts=self.parts, optimizer=self.optimizer, best=self.best, progress=self.progress
+            )
+
+    def _finish(self, record: Record) -> TrainResult:
+        progress, mapper = self.progress, self.averaged.mapper
+        if self.is_main:
+            mapper.load_state_dict(self.best)
+            save(mapper, self.folder / MAPPER)
+            rows = self.sets.rows("val", val_share=self.config.val_share)
+            figures = measure(*predict_all(lambda clips: self._answers(mapper, clips), self.sets, rows))
+            result = TrainResult(
+                folder=self.folder / MAPPER,
+                step=progress.best_step,
+                steps=progress.step,
+                loss=progress.best_loss,
+                seconds=record.seconds,
+                figures=figures,
+            )
+            values = asdict(result)
+            del values["folder"]
+            about = json.loads((self.folder / RUN).read_text(encoding="utf-8"))
+            (self.folder / MAPPER / CARD).write_text(mapper_card(about, values), encoding="utf-8")
+            write_json(self.folder / RESULT, values)
+        self.accelerator.wait_for_everyone()
+        return read_result(self.folder)
+
+
+def save(mapper: nn.Module, folder: Path) -> None:
+    """Writes a mapper or a prior as bundles keep them."""
+    if isinstance(mapper, FlowPrior):
+        save_prior(mapper, folder)
+    else:
+        assert isinstance(mapper, Mapper)
+        save_mapper(mapper, folder)
+
+
+def build(config: TrainConfig, sets: EmbeddingSets, sample: Clips) -> Mapper | FlowPrior:
+    """A new mapper for those sets, its spaces learned from a sample of train clips."""
+    visual, audio = sets.encoders.visual, sets.encoders.audio
+    shape = config.mapper.config(
+        visual_dim=visual.dim, audio_dim=audio.dim, n_frames=sets.n_frames, spaces=(visual.name, audio.name)
+    )
+    if config.prior is None:
+        mapper = build_mapper(shape, seed=config.seed)
+        _fit(mapper, sample)
+        return mapper
+    prior = build_prior(PriorConfig(mapper=shape, **asdict(config.prior)), seed=config.seed)
+    _fit(prior.mapper, sample)
+    prior.fit_space(sample.audio)
+    return prior
+
+
+def _fit(mapper: Mapper, sample: Clips) -> None:
+    if mapper.config.visual_scaling != "none":
+        mapper.visual_scaling.fit(mapper.read(sample.visual[sample.mask].float()))
+    mapper.audio_scaling.fit(sample.audio)
+
+
+def _far_apart(rows: np.ndarray, n: int, sets: EmbeddingSets) -> np.ndarray:
+    """At least `n` of the rows, if there are so many, of few shards that lie far apart: no other has to be read."""
+    shards = sets.shard_of(rows)
+    found = np.unique(shards)
+    share = min(len(found), int(np.ceil(n * len(found) / len(rows))))
+    chosen = found[np.linspace(0, len(found) - 1, max(share, 1)).round().astype(int)]
+    return rows[np.isin(shards, chosen)]
+
+
+def spread_of(mapper: Mapper | FlowPrior, audio: Tensor) -> float:
+    """The mean squared distance of scaled targets from their mean; 1 for a prior, which does not need it."""
+    if not isinstance(mapper, Mapper):
+        return 1.0
+    points = mapper.audio_scaling(audio)
+    return float((points - points.mean(dim=0)).square().sum(dim=1).mean().clamp(min=1e-12))
+
+
+def _check_run(folder: Path, config: TrainConfig, sets: EmbeddingSets | None = None) -> None:
+    """Raises InputError if the run in `folder` is of another config or other data."""
+    path = folder / RUN
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        theirs, data = found["config"], found["data_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a run's description ({error}); begin the run anew elsewhere") from error
+    ours = json.loads(json.dumps(asdict(config)))
+    for name in sorted(ours.keys() | theirs.keys()):
+        if name != "out" and ours.get(name) != theirs.get(name):
+            raise InputError(
+                f"{folder}: begun with {name} {theirs.get(name)}, this config has {ours.get(name)}; put it back, or choose "
+                "another out"
+            )
+    if sets is not None and sets.sha256 != data:
+        raise InputError(f"{folder}: begun on other data than {', '.join(config.data)} holds now; choose another out")
+
+
+def _describe(config: TrainConfig, sets: EmbeddingSets, run: _Run) -> dict[str, Any]:
+    mapper = run.loss.mapper
+    return {
+        "config": asdict(config),
+        "mapper": asdict(mapper.config),
+        "parameters": sum(p.numel() for p in mapper.parameters()),
+        "clips": {"train": len(run.rows), "val": len(run.val_rows)},
+        "steps": run.steps,
+        "in_memory": run.batches.resident,
+        "processes": run.accelerator.num_processes,
+        "device": str(run.device),
+        "data_sha256": sets.sha256,
+        "encoders": sets.encoders.about,
+        "clip": sets.encoders.clip,
+        "versions": {name: version(name) for name in ("echoframe", "torch", "accelerate", "numpy")}
+        | {"python": platform.python_version()},
+    }

@@ -1,0 +1,285 @@
+"""Comparing, searching and joining trained mappers."""
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from echoframe.apps import cli
+from echoframe.bundle import load_bundle
+from echoframe.errors import BundleError, ConfigError, InputError
+from echoframe.mapper import ResidualMlpMapper
+from echoframe.training import sweep as sweeping
+from echoframe.training.bounds import bridge_bound
+from echoframe.training.compare import compare, find_runs, name_of
+from echoframe.training.config import LossWeights, MapperChoice, PriorChoice, TrainConfig
+from echoframe.training.embeddings import EmbeddingSets
+from echoframe.training.export import write_bundle
+from echoframe.training.report import markdown, write_report
+from echoframe.training.sweep import SweepConfig, sweep
+from echoframe.training.train import train
+from planted_embeddings import linear_set, unit, write_set
+from tiny_bundles import CLIP, DIM, EARS, FACES, HEARD, SEEN, write_tiny_clip_clap, write_tiny_mini
+
+BOUNDS = [
+    "true embedding (oracle)",
+    "label mean (knows the label)",
+    "ridge regression",
+    "nearest neighbour",
+    "global mean",
+]
+
+
+def run_config(data: Path, out: Path, **more) -> TrainConfig:
+    mapper = MapperChoice(hidden_dim=32, depth=1, dropout=0.0)
+    values = {"mapper": mapper, "batch_size": 64, "steps": 60, "learning_rate": 3e-3, "eval_every": 20, "ema": 0.9}
+    return TrainConfig(data=(str(data),), out=str(out), device="cpu", warmup_steps=5, **values | more)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """Three seeds of one mapper and one prior, on one set; and a run that is not over."""
+    folder = tmp_path_factory.mktemp("runs")
+    data = linear_set(folder / "data", n=600)
+    for seed in range(3):
+        train(run_config(data, folder / "runs" / f"mse-{seed}", seed=seed))
+    prior = PriorChoice(components=8, hidden_dim=16, depth=1)
+    train(run_config(data, folder / "runs" / "prior", prior=prior, steps=20))
+    shutil.copytree(folder / "runs" / "prior", folder / "runs" / "unfinished")
+    (folder / "runs" / "unfinished" / "result.json").unlink()
+    return folder
+
+
+def test_the_table(runs, tmp_path, capsys):
+    found = compare([runs / "runs"])
+    assert [row.name for row in found.mappers] == [
+        "residual_mlp 32 x 1, mse",
+        "residual_mlp 32 x 1, prior, guidance 2",
+    ]
+    assert [len(row.figures["cosine"]) for row in found.mappers] == [3, 1]
+    assert (found.n_clips, found.n_labels, found.spaces) == (120, 4, ("seen", "heard"))
+    best = found.mappers[0]
+    for run, cosine in zip(find_runs([runs / "runs"])[:3], best.figures["cosine"], strict=True):
+        assert json.loads((run.folder / "result.json").read_text())["figures"]["cosine"] == pytest.approx(cosine)
+    bounds = {row.name: row for row in found.bounds}
+    assert list(bounds) == BOUNDS
+    assert bounds[BOUNDS[0]].mean("recall_1") == 1
+    assert bounds[BOUNDS[0]].mean("mse") == pytest.approx(0, abs=1e-12)
+    assert bounds["ridge regression"].mean("cosine") > 0.95  # the target is linear but for its length
+    assert bounds["global mean"].mean("recall_1") == pytest.approx(1 / 120)  # one answer for all is one clip's
+    assert bounds["nearest neighbour"].mean("cosine") > bounds["label mean (knows the label)"].mean("cosine")
+    assert set(best.labels) == {"dog barking", "rain", "playing violin", "engine idling"}
+    assert all(one["n"] == 30 for one in best.labels.values())
+    assert cli.main(["compare", str(runs / "runs"), "-o", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    lines = [line for line in said.splitlines() if line.startswith("| ")]
+    assert lines[0].count("|") == lines[1].count("|") == lines[-1].count("|") + 9
+    assert "+-" in lines[1]
+    values = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert values["mappers"][0]["figures"]["recall_1"] == best.figures["recall_1"]
+    assert (tmp_path / "out" / "compare.png").stat().st_size > 10_000
+    assert (tmp_path / "out" / "compare.md").read_text() in said
+
+
+def test_means_and_deviations(runs):
+    row = compare([runs / "runs" / "mse-0", runs / "runs" / "mse-1"]).mappers[0]
+    assert row.mean("cosine") == pytest.approx(np.mean(row.figures["cosine"]))
+    assert row.deviation("cosine") == pytest.approx(np.std(row.figures["cosine"], ddof=1))
+    assert compare([runs / "runs" / "prior"]).mappers[0].deviation("cosine") is None
+
+
+def test_what_cannot_be_compared(runs, tmp_path):
+    with pytest.raises(InputError, match="unfinished: 1 runs, none of them finished; train to the end first"):
+        compare([runs / "runs" / "unfinished"])
+    other = linear_set(tmp_path / "other", n=200, seed=4)
+    train(run_config(other, tmp_path / "run", steps=5))
+    with pytest.raises(InputError, match="run: another data than .*mse-0; compare runs on the same clips"):
+        compare([runs / "runs" / "mse-0", tmp_path / "run"])
+    linear_set(other, n=150)
+    with pytest.raises(InputError, match="other: changed since the runs were trained; train them again"):
+        compare([tmp_path / "run"])
+    (tmp_path / "run" / "run.json").write_text("{}")
+    with pytest.raises(InputError, match="run.json: not a run's description"):
+        compare([tmp_path / "run"])
+
+
+def test_the_bridge_has_to_join_the_same_spaces(runs):
+    with pytest.raises(InputError, match="mini: has a mapper of its own, no zero-shot bridge"):
+        bridge_bound("mini", EmbeddingSets([runs / "data"]))
+
+
+def test_a_bridge_that_joins_other_spaces_and_one_that_does_not(tmp_path):
+    write_tiny_clip_clap(tmp_path / "model")
+    rng = np.random.default_rng(0)
+    visual, audio = rng.normal(size=(60, 4, SEEN.dim)), unit(rng.normal(size=(60, HEARD.dim)))
+    other = write_set(tmp_path / "other", visual, audio)
+    with pytest.raises(InputError, match=r"its bridge joins tiny-clip and tiny-clap, the data have seen and heard"):
+        bridge_bound(tmp_path / "model", EmbeddingSets([other]))
+    data = write_set(tmp_path / "data", visual, audio, spaces=(SEEN.name, HEARD.name))
+    train(run_config(data, tmp_path / "run", steps=5))
+    found = compare([tmp_path / "run"], bridge=str(tmp_path / "model"))
+    assert found.bounds[-1].name == "zero-shot bridge"
+    assert found.bounds[-1].figures["length"] == [pytest.approx(1)]
+
+
+def test_names():
+    config = TrainConfig(data=("a",), out="b", loss=LossWeights(mse=1, contrastive=0.5))
+    assert name_of(config) == "residual_mlp base, mse + 0.5 contrastive"
+    other = MapperChoice(kind="bilstm", size="small", pooling="attention", audio_scaling="whiten")
+    assert name_of(TrainConfig(data=("a",), out="b", mapper=other)) == "bilstm small, attention pooling, whitened, mse"
+
+
+def sweep_config(runs: Path, out: Path, **more) -> SweepConfig:
+    base = {"data": [str(runs / "data")], "steps": 30, "eval_every": 10, "batch_size": 64, "device": "cpu"}
+    base["mapper"] = {"depth": 1}
+    space = {"mapper.hidden_dim": [16, 32], "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
+    return SweepConfig(**{"out": str(out), "base": base, "space": space, "trials": 3} | more)
+
+
+def test_a_sweep_goes_on_where_it_was_stopped(runs, tmp_path, monkeypatch, capsys):
+    out, trained = tmp_path / "sweep", []
+    whole = sweeping.train
+
+    def until_the_second(config, **more):
+        trained.append(config.out)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return whole(config, **more)
+
+    monkeypatch.setattr(sweeping, "train", until_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(sweep_config(runs, out))
+    with sqlite3.connect(out / "study.sqlite") as study:  # as a kill leaves it
+        study.execute("UPDATE trials SET state = 'RUNNING' WHERE number = 1")
+        asked = study.execute("SELECT count(*) FROM trials").fetchone()
+    assert asked == (2,)
+    found = sweep(sweep_config(runs, out))
+    assert found.n_done + found.n_pruned == 3
+    assert set(found.best) == {"mapper.hidden_dim", "learning_rate"}
+    with sqlite3.connect(out / "study.sqlite") as study:
+        values = study.execute("SELECT value FROM trial_values").fetchall()
+    assert found.best_value == pytest.approx(max(value for (value,) in values))
+    n_trained = len(trained)
+    assert sweep(sweep_config(runs, out)) == found
+    assert len(trained) == n_trained
+    # its best is a run as it stands
+    monkeypatch.undo()
+    capsys.readouterr()
+    assert cli.main(["train", str(found.best_file), "--quiet"]) == 0
+    assert f"cosine {found.best_value:.3f}" in capsys.readouterr().out
+    with pytest.raises(InputError, match="sweep: holds a sweep of other settings; choose another out"):
+        sweep(sweep_config(runs, out, metric="recall_1"))
+
+
+def test_hopeless_trials_are_ended_early(runs, tmp_path):
+    base = sweep_config(runs, tmp_path).base | {"steps": 60, "eval_every": 10, "mapper": {"hidden_dim": 16, "depth": 1}}
+    found = sweep(sweep_config(runs, tmp_path / "sweep", base=base, space={"learning_rate": [3e-3, 1e-7]}, trials=12))
+    assert found.n_pruned >= 1
+    assert found.best == {"learning_rate": 3e-3}
+
+
+def test_sweeps_that_are_refused(runs, tmp_path):
+    with pytest.raises(ConfigError, match='metric "fad"; expected one of val_loss, mse, cosine'):
+        sweep_config(runs, tmp_path, metric="fad")
+    with pytest.raises(ConfigError, match="0 trials over 2 settings"):
+        sweep_config(runs, tmp_path, trials=0)
+    for values in ({"low": 1}, {"low": 1, "high": 2, "middle": 3}, 7, []):
+        with pytest.raises(ConfigError, match="space: seed = .*; expected a list of choices, or {low, high}"):
+            sweep_config(runs, tmp_path, space={"seed": values})
+    base = sweep_config(runs, tmp_path).base
+    with pytest.raises(ConfigError, match="sweep: unknown key nonsense; known keys are data, out"):
+        sweep(sweep_config(runs, tmp_path / "a", base=base | {"nonsense": 1}))
+    base |= {"warmup_steps": 0, "clip_norm": 1e30}
+    with pytest.raises(InputError, match="no trial came to its end .1 failed"):
+        sweep(sweep_config(runs, tmp_path / "b", base=base, space={"learning_rate": [1e30]}, trials=1))
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory):
+    """A tiny model, and a run on embeddings that say they are of its encoders."""
+    folder = tmp_path_factory.mktemp("joined")
+    manifest = write_tiny_mini(folder / "model")
+    rng = np.random.default_rng(0)
+    visual = rng.dirichlet(np.ones(FACES.dim), size=(120, CLIP.n_frames))
+    spaces = (FACES.name, EARS.name)
+    data = write_set(folder / "data", visual, unit(rng.normal(size=(120, DIM))), spaces=spaces)
+    path = data / "manifest.json"
+    about = json.loads(path.read_text())
+    for name, part in about["encoders"].items():
+        part["files"] = {file.path: file.sha256 for file in manifest.parts[name].files}
+    path.write_text(json.dumps(about))
+    config = run_config(data, folder / "run", steps=10, eval_every=10)
+    train(config)
+    return folder
+
+
+def test_a_mapper_becomes_a_model(joined, tmp_path, capsys):
+    command = ["models", "bundle", "--mapper", joined / "run", "--generator", joined / "model", "-o", tmp_path / "mine"]
+    more = ["--licence", "CC-BY-NC-4.0", "--push", "me/mine", "--dry-run"]
+    assert cli.main([str(word) for word in [*command, *more]]) == 0
+    said = capsys.readouterr().out
+    assert "mine, licence" in said
+    assert "me/mine: nothing was uploaded" in said
+    bundle = load_bundle(tmp_path / "mine", device="cpu")
+    assert isinstance(bundle.mapper, ResidualMlpMapper)
+    assert bundle.mapper.config.hidden_dim == 32
+    assert bundle.manifest.parts["mapper"].licence == "CC-BY-NC-4.0"
+    assert bundle.manifest.metrics["mapper"]["n"] == 24
+    card = (tmp_path / "mine" / "MODEL_CARD.md").read_text()
+    assert "residual_mlp" in card
+    assert (tmp_path / "mine" / "mapper" / "README.md").exists()
+    assert cli.main(["models", "check", str(tmp_path / "mine")]) == 0
+    capsys.readouterr()
+    assert cli.main([str(word) for word in command]) == 2
+    assert "mine: is there already; choose another folder, or remove it" in capsys.readouterr().err
+
+
+def test_parts_that_do_not_belong_together(joined, runs, tmp_path):
+    with pytest.raises(BundleError, match='mapper takes "seen"'):
+        write_bundle(runs / "runs" / "mse-0", tmp_path / "a", generator=str(joined / "model"))
+    write_tiny_mini(tmp_path / "other", seed=5)
+    with pytest.raises(BundleError, match="run: trained on embeddings of another audio_encoder|another visual_encoder"):
+        write_bundle(joined / "run", tmp_path / "b", generator=str(tmp_path / "other"))
+    assert not (tmp_path / "a").exists()
+    assert not (tmp_path / "b").exists()
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_command_lines(runs, tmp_path, capsys):
+    toml = tmp_path / "run.toml"
+    toml.write_text(f'data = ["{runs / "data"}"]\nout = "{tmp_path / "run"}"\nsteps = 5\nunknown_key = 1\n')
+    assert cli.main(["train", str(toml)]) == 2
+    assert "unknown key unknown_key; known keys are data, out, mapper, prior, loss" in capsys.readouterr().err
+    toml.write_text(f'data = ["{runs / "data"}"]\nsteps = 5\ndevice = "cpu"\n')
+    assert cli.main(["train", str(toml), "--set", "steps"]) == 2
+    assert "--set steps: expected KEY=VALUE" in capsys.readouterr().err
+    changes = ["--set", f"out={tmp_path / 'run'}", "--set", "mapper.hidden_dim=16", "--set", "mapper.kind=mlp"]
+    assert cli.main(["train", str(toml), *changes]) == 0
+    assert "of 120 clips; step 5 of 5" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["mapper"]["kind"] == "mlp"
+    toml.write_text("data = [")
+    assert cli.main(["train", str(toml)]) == 2
+    assert "not valid TOML" in capsys.readouterr().err
+    assert cli.main(["train", str(tmp_path / "none.toml")]) == 2
+    assert "none.toml: cannot be read" in capsys.readouterr().err
+    sweep_toml = tmp_path / "sweep.toml"
+    sweep_toml.write_text(
+        f'out = "{tmp_path / "sweep"}"\ntrials = 1\n[base]\ndata = ["{runs / "data"}"]\nsteps = 5\ndevice = "cpu"\n'
+        '[base.mapper]\nhidden_dim = 16\ndepth = 1\n[space]\n"seed" = { low = 0, high = 5 }\n'
+    )
+    assert cli.main(["sweep", str(sweep_toml)]) == 0
+    said = capsys.readouterr()
+    assert "1 trials done, 0 pruned, 0 failed; best cosine" in said.out
+    assert "trial 0: seed = " in said.err
+
+
+def test_a_report_without_labels(runs, tmp_path):
+    rng = np.random.default_rng(0)
+    data = write_set(tmp_path / "data", rng.normal(size=(60, 2, 8)), unit(rng.normal(size=(60, 8))), labels=("",))
+    train(run_config(data, tmp_path / "run", steps=5))
+    found = compare([tmp_path / "run"])
+    assert "Labels of" in markdown(found)  # the unnamed label is one
+    assert [path.name for path in write_report(found, tmp_path)] == ["compare.md", "compare.json", "compare.png"]

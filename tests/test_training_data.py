@@ -1,0 +1,189 @@
+"""Embedding sets as training reads them: their numbers, their splits, their batches, what is refused."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from echoframe.errors import InputError
+from echoframe.training import batches
+from echoframe.training.batches import Batches, free_bytes
+from echoframe.training.embeddings import EmbeddingSets
+from planted_embeddings import LABELS, linear_set, unit, write_set
+
+
+@pytest.fixture
+def numbered(tmp_path):
+    """A set in which every clip says its own number."""
+    n = 250
+    visual = np.repeat(np.arange(n, dtype=np.float32)[:, None, None], 3, axis=1) * np.ones(2, dtype=np.float32)
+    audio = unit(np.stack([np.cos(np.arange(n) / n), np.sin(np.arange(n) / n)], axis=1))
+    mask = np.ones((n, 3), dtype=bool)
+    mask[::7, 2] = False
+    return write_set(tmp_path / "set", visual, audio, mask=mask, shard_clips=60), visual, audio, mask
+
+
+def test_numbers_come_back_as_they_were_written(numbered):
+    folder, visual, audio, mask = numbered
+    sets = EmbeddingSets([folder])
+    assert (sets.n_frames, sets.encoders.visual.dim, sets.encoders.audio.name) == (3, 2, "heard")
+    rows = np.array([249, 3, 60, 59, 3])  # of several shards, not in order, one twice
+    clips = sets.load(rows)
+    assert clips.visual.dtype == torch.float16
+    assert clips.audio.dtype == torch.float32
+    np.testing.assert_array_equal(clips.visual.numpy(), visual[rows])
+    np.testing.assert_array_equal(clips.mask.numpy(), mask[rows])
+    np.testing.assert_array_equal(clips.audio.numpy(), audio[rows])
+    assert sets.keys[60] == "film0000060_000010"
+    assert list(sets.labels[:4]) == list(LABELS)
+
+
+def test_two_sets_are_read_as_one(tmp_path):
+    one = linear_set(tmp_path / "one", n=30)
+    other = linear_set(tmp_path / "other", n=20, seed=5)
+    both = EmbeddingSets([one, other])
+    assert len(both.keys) == 50
+    torch.testing.assert_close(both.load(np.array([30])).audio, EmbeddingSets([other]).load(np.array([0])).audio)
+    assert both.sha256 != EmbeddingSets([one]).sha256
+    assert both.sha256 == EmbeddingSets([one, other]).sha256
+
+
+def test_the_splits_of_the_set_and_one_that_is_held_out_by_film(tmp_path):
+    given = EmbeddingSets([linear_set(tmp_path / "given", n=100)])
+    assert len(given.rows("val")) == 20
+    assert set(given.splits[given.rows("train")]) == {"train"}
+    none = EmbeddingSets([linear_set(tmp_path / "none", n=400, splits=("train", "", "test"))])
+    val, train = none.rows("val", val_share=0.2), none.rows("train", val_share=0.2)
+    assert not set(val) & set(train)
+    assert len(val) + len(train) == 400 - len(none.rows("test"))
+    assert 0.1 < len(val) / (len(val) + len(train)) < 0.3
+    # the film decides: another set of the same films holds out the same ones
+    half = EmbeddingSets([linear_set(tmp_path / "half", n=200, splits=("train", "", "test"))])
+    assert set(none.films[val]) & set(half.films) == set(half.films[half.rows("val", val_share=0.2)])
+
+
+def seen(stream, n):
+    return [tuple(int(x) for x in next(stream).visual[:, 0, 0]) for _ in range(n)]
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_every_clip_once_an_epoch_and_the_same_from_any_step(numbered, resident, monkeypatch):
+    folder, *_ = numbered
+    sets = EmbeddingSets([folder])
+    monkeypatch.setattr(batches, "WINDOW_BYTES", 100 * sets.clip_bytes)
+    rows = sets.rows("train")
+    options: dict[str, Any] = {
+        "batch_size": 32,
+        "seed": 7,
+        "memory": 10**9 if resident else 0,
+        "device": torch.device("cpu"),
+    }
+    found = Batches(sets, rows, **options)
+    assert (found.resident, found.per_epoch) == (resident, 7)
+    whole = seen(found.from_step(0), 20)
+    for epoch in range(2):
+        assert sorted(sum(whole[7 * epoch : 7 * epoch + 7], ())) == sorted(rows)
+    assert whole[:7] != whole[7:14]
+    assert whole[0] != tuple(sorted(whole[0]))
+    for step in (1, 6, 7, 11):
+        assert seen(Batches(sets, rows, **options).from_step(step), 4) == whole[step : step + 4]
+    # two processes share each batch
+    halves = [seen(Batches(sets, rows, **options, rank=rank, world=2).from_step(0), 7) for rank in (0, 1)]
+    assert [sorted(a + b) for a, b in zip(*halves, strict=True)] == [sorted(batch) for batch in whole[:7]]
+    options["seed"] = 8
+    assert seen(Batches(sets, rows, **options).from_step(0), 1) != whole[:1]
+
+
+def test_memory_that_is_free():
+    assert 10**7 < free_bytes(torch.device("cpu")) < 10**14
+
+
+def broken(folder, shard: int = 0, **columns: Callable[[list], None]):
+    """Writes a shard again with some cells changed."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    path = folder / f"shard-{shard:05d}.parquet"
+    table = parquet.read_table(path)
+    for name, change in columns.items():
+        values = table[name].to_pylist()
+        change(values)
+        table = table.set_column(
+            table.schema.get_field_index(name), name, pa.array(values, type=table.schema.field(name).type)
+        )
+    parquet.write_table(table, path)
+
+
+def test_numbers_that_are_none(tmp_path):
+    def not_a_number(values):
+        values[3][1][0] = float("nan")
+
+    def too_large(values):
+        values[4][5] = float("inf")
+
+    def all_padding(values):
+        values[2] = [False] * len(values[2])
+
+    for name, change, words in (
+        ("visual", not_a_number, "clip film0000003_000010 has NaN or infinite visual embeddings; extract it again"),
+        ("audio", too_large, "clip film0000004_000010 has NaN or infinite audio embeddings"),
+        ("mask", all_padding, "clip film0000002_000010 has no real frame"),
+    ):
+        folder = linear_set(tmp_path / name, n=20)
+        changes: dict[str, Any] = {name: change}
+        broken(folder, **changes)
+        with pytest.raises(InputError, match=words):
+            EmbeddingSets([folder]).load(np.arange(20))
+
+
+def test_numbers_in_frames_that_are_padding_do_not_matter(tmp_path):
+    mask = np.ones((20, 4), dtype=bool)
+    mask[:, 3] = False
+    visual = np.ones((20, 4, 5), dtype=np.float32)
+    visual[:, 3] = np.nan
+    folder = write_set(tmp_path / "set", visual, unit(np.ones((20, 3))), mask=mask)
+    assert len(EmbeddingSets([folder]).load(np.arange(20))) == 20
+
+
+def test_sets_that_are_refused(tmp_path):
+    folder = linear_set(tmp_path / "set", n=20, shard_clips=10)
+    with pytest.raises(
+        InputError, match="manifest.json: cannot be read .No such file.*give a folder that echoframe extract"
+    ):
+        EmbeddingSets([tmp_path])
+    other = linear_set(tmp_path / "other", n=20, spaces=("seen", "elsewhere"))
+    with pytest.raises(
+        InputError, match=r"other: audio_encoder of elsewhere, .*set has that of heard; use sets that the same"
+    ):
+        EmbeddingSets([folder, other])
+    wide = linear_set(tmp_path / "wide", n=20, n_frames=8)
+    with pytest.raises(InputError, match="use sets with the same frames"):
+        EmbeddingSets([folder, wide])
+    with pytest.raises(InputError, match=r"no clips of split test \(16 train, 4 val, 0 test\)"):
+        EmbeddingSets([folder]).rows("test")
+    shard = folder / "shard-00001.parquet"
+    shard.write_bytes(shard.read_bytes()[:-50])
+    with pytest.raises(InputError, match=r"shard-00001.parquet: broken \(.*remove it and run echoframe extract again"):
+        EmbeddingSets([folder])
+    shard.unlink()
+    with pytest.raises(InputError, match="shard-00001.parquet: missing; run echoframe extract again"):
+        EmbeddingSets([folder])
+
+
+def test_manifests_that_are_refused(tmp_path):
+    folder = linear_set(tmp_path / "set", n=20)
+    path = folder / "manifest.json"
+    good = json.loads(path.read_text())
+    for change, words in (
+        ({"format": 9}, "embeddings of format 9, expected 1; extract them again"),
+        ({"counts": {"left": 3}}, "3 clips are not embedded yet; run echoframe extract again to its end"),
+        ({"counts": {}}, "not a manifest of embeddings .KeyError"),
+        ({"encoders": {"visual_encoder": good["encoders"]["visual_encoder"]}}, "no audio embeddings, the targets"),
+        ({"source": good["source"] | {"clips": 0}}, "no clip has embeddings; see its failures.jsonl"),
+    ):
+        path.write_text(json.dumps(good | change))
+        with pytest.raises(InputError, match=words):
+            EmbeddingSets([folder])
