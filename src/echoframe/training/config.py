@@ -1,6 +1,6 @@
 """All that decides a training run, in one frozen dataclass; its defaults are the only defaults."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal, get_args
 
