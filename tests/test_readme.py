@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from echoframe.bundle import EMBEDDED
+from echoframe.training.embeddings import share_of
 from planted_video import write_video
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +25,12 @@ def blocks(language: str) -> list[str]:
 def folder(tmp_path, monkeypatch) -> Path:
     write_video(tmp_path / "clip.mp4", n_frames=50)  # 2 s: `make demo` takes the real film
     (tmp_path / "films").mkdir()
-    write_video(tmp_path / "films" / "aaaaaaaaaaa_000030.mp4", n_frames=50, rate=Fraction(5), tone_hz=440.0)  # 10 s
+    names = [f"film{i:07d}" for i in range(100)]
+    held_out = next(name for name in names if share_of(name) < 0.1)  # of the films, a tenth is for validation
+    for name in (*[name for name in names if share_of(name) >= 0.1][:2], held_out):
+        write_video(tmp_path / "films" / f"{name}_000030.mp4", n_frames=50, rate=Fraction(5), tone_hz=440.0)  # 10 s
+    (tmp_path / "run.toml").write_text(blocks("toml")[0])
+    (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     return tmp_path
@@ -38,6 +44,7 @@ def test_every_command_runs(folder):
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     made = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*") if path.is_file()}
     assert made >= {"out/clip.wav", "out/clip.mp4", "out/clip.png", "out/clip.json", "out/clip.flac", "again/clip.wav"}
+    assert made >= {"runs/first/mapper/model.safetensors", "table/compare.md", "my-model/bundle.json", "mine/clip.wav"}
     assert made >= {"clips.png", "tars/all-000000.tar", "embeddings/shard-00000.parquet", "dataset/README.md"}
 
 

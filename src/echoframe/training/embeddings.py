@@ -109,7 +109,7 @@ class EmbeddingSets:
         given = np.where(self.splits == "", "train", self.splits)
         if not (given == "val").any():
             held_out = np.array(
-                [_share_of(film or key) < val_share for film, key in zip(self.films, self.keys, strict=True)]
+                [share_of(film or key) < val_share for film, key in zip(self.films, self.keys, strict=True)]
             )
             given = np.where((given == "train") & held_out, "val", given)
         rows = np.flatnonzero(given == split)
@@ -158,8 +158,8 @@ class EmbeddingSets:
         return Clips(**dict(zip(("visual", "mask", "audio"), tensors, strict=True)))
 
 
-def _share_of(name: str) -> float:
-    """A number from 0 to 1 that is a name's own."""
+def share_of(name: str) -> float:
+    """A number from 0 to 1 that is a film's own: below the validation share it is held out, in every set that has it."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6]) / 2**48
 
 
