@@ -36,6 +36,8 @@ from echoframe.training.train import train
 FRAMES, SEEN, HEARD = 64, 768, 512
 SHARD = 1000
 BATCH = 256
+SIZE = "small"
+LOOPS = {"residual_mlp": (300, 256), "transformer": (150, 32)}  # steps, clips in one
 
 
 def write_set(folder: Path, n: int) -> Path:
@@ -85,17 +87,17 @@ def run_config(data: Path, out: Path, *, steps: int, device: str, **more: object
     return TrainConfig(data=(str(data),), out=str(out), **values | more)  # type: ignore[arg-type]
 
 
-def ours(data: Path, out: Path, kind: str, steps: int, device: str) -> float:
+def ours(data: Path, out: Path, kind: str, steps: int, batch: int, device: str) -> float:
     """Clips a second, from log.jsonl: without loading and the measurement at the end."""
-    choice = MapperChoice(kind=kind, visual_scaling="none")  # type: ignore[arg-type]
-    train(run_config(data, out, steps=steps, device=device, mapper=choice))
+    choice = MapperChoice(kind=kind, size=SIZE, visual_scaling="none")  # type: ignore[arg-type]
+    train(run_config(data, out, steps=steps, device=device, mapper=choice, batch_size=batch))
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     steady = [line for line in lines if "loss" in line]
-    return (steady[-1]["step"] - steady[0]["step"]) * BATCH / (steady[-1]["seconds"] - steady[0]["seconds"])
+    return (steady[-1]["step"] - steady[0]["step"]) * batch / (steady[-1]["seconds"] - steady[0]["seconds"])
 
 
 def mapper_of(kind: str, device: torch.device) -> nn.Module:
-    choice = MapperChoice(kind=kind, visual_scaling="none")  # type: ignore[arg-type]
+    choice = MapperChoice(kind=kind, size=SIZE, visual_scaling="none")  # type: ignore[arg-type]
     return build_mapper(choice.config(visual_dim=SEEN, audio_dim=HEARD, n_frames=FRAMES, spaces=("seen", "heard"))).to(
         device
     )
@@ -109,7 +111,9 @@ def one_step(mapper: nn.Module, optimizer: torch.optim.Optimizer, visual: Tensor
     optimizer.step()
 
 
-def plain(tensors: tuple[Tensor, ...], kind: str, steps: int, device: torch.device, *, loader: bool) -> float:
+def plain(
+    tensors: tuple[Tensor, ...], kind: str, steps: int, batch: int, device: torch.device, *, loader: bool
+) -> float:
     """Clips a second of a loop as a tutorial has it, with a DataLoader or by indexing one tensor."""
     mapper = mapper_of(kind, device)
     optimizer = torch.optim.AdamW(mapper.parameters(), lr=1e-3, weight_decay=0.02)
@@ -118,23 +122,23 @@ def plain(tensors: tuple[Tensor, ...], kind: str, steps: int, device: torch.devi
     def batches():
         while True:
             if loader:
-                yield from torch.utils.data.DataLoader(dataset, BATCH, shuffle=True, drop_last=True)
+                yield from torch.utils.data.DataLoader(dataset, batch, shuffle=True, drop_last=True)
             else:
-                for rows in torch.randperm(len(dataset)).split(BATCH):
+                for rows in torch.randperm(len(dataset)).split(batch):
                     yield tuple(tensor[rows] for tensor in tensors)
 
     done, began = 0, 0.0
-    for batch in batches():
-        one_step(mapper, optimizer, *(tensor.to(device) for tensor in batch))
+    for some in batches():
+        one_step(mapper, optimizer, *(tensor.to(device) for tensor in some))
         done += 1
         if done == steps // 5:
             began = time.perf_counter()
         if done == steps:
-            return (steps - steps // 5) * BATCH / (time.perf_counter() - began)
+            return (steps - steps // 5) * batch / (time.perf_counter() - began)
     raise AssertionError
 
 
-def lightning(tensors: tuple[Tensor, ...], kind: str, steps: int, device: torch.device) -> float:
+def lightning(tensors: tuple[Tensor, ...], kind: str, steps: int, batch: int, device: torch.device) -> float:
     """The same by Lightning's Trainer."""
     import lightning as pl
 
@@ -163,9 +167,9 @@ def lightning(tensors: tuple[Tensor, ...], kind: str, steps: int, device: torch.
     trainer = pl.Trainer(
         max_steps=steps, accelerator=device.type if device.type != "cuda" else "gpu", gradient_clip_val=1.0, **quiet
     )
-    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*tensors), BATCH, shuffle=True, drop_last=True)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*tensors), batch, shuffle=True, drop_last=True)
     trainer.fit(module, loader)
-    return (steps - steps // 5) * BATCH / (time.perf_counter() - module.began)
+    return (steps - steps // 5) * batch / (time.perf_counter() - module.began)
 
 
 def compare_loops(folder: Path, device: str, rounds: int) -> None:
@@ -175,12 +179,12 @@ def compare_loops(folder: Path, device: str, rounds: int) -> None:
     tensors, on = (clips.visual, clips.mask, clips.audio), resolve_device(device)
     heads = ("mapper", "echoframe train, clips/s", "plain loop, indexing", "plain loop, DataLoader", "Lightning")
     print(f"\n| {' | '.join(heads)} |\n|---|---|---|---|---|")
-    for kind, steps in (("residual_mlp", 200), ("transformer", 30)):
+    for kind, (steps, batch) in LOOPS.items():
         loops: dict[str, Callable[[int], float]] = {
-            "ours": lambda n, kind=kind, steps=steps: ours(data, folder / f"{kind}-{n}", kind, max(steps, 110), device),
-            "indexing": lambda _, kind=kind, steps=steps: plain(tensors, kind, steps, on, loader=False),
-            "loader": lambda _, kind=kind, steps=steps: plain(tensors, kind, steps, on, loader=True),
-            "lightning": lambda _, kind=kind, steps=steps: lightning(tensors, kind, steps, on),
+            "ours": lambda n, a=(kind, steps, batch): ours(data, folder / f"{a[0]}-{n}", *a, device),
+            "indexing": lambda _, a=(kind, steps, batch): plain(tensors, *a, on, loader=False),
+            "loader": lambda _, a=(kind, steps, batch): plain(tensors, *a, on, loader=True),
+            "lightning": lambda _, a=(kind, steps, batch): lightning(tensors, *a, on),
         }
         best: dict[str, float] = {}
         for n in range(rounds):

@@ -93,7 +93,7 @@ def assert_same(found: dict[str, Row], expected: dict[str, Row], *, without: tup
 
 def patch_decode(monkeypatch: pytest.MonkeyPatch, deaths: Path, *, n: int, times: int) -> None:
     """The process that decodes clip `n` dies the first `times` times."""
-    real = ray_engine.decode_row
+    real = ray_engine.decode_behind
 
     def decode(row, look):  # a function within a function: it travels whole, the module of a test would not be found
         if row["n"] == n and len(list(deaths.iterdir())) < times:
@@ -102,7 +102,7 @@ def patch_decode(monkeypatch: pytest.MonkeyPatch, deaths: Path, *, n: int, times
         return real(row, look)
 
     deaths.mkdir()
-    monkeypatch.setattr(ray_engine, "decode_row", decode)
+    monkeypatch.setattr(ray_engine, "decode_behind", decode)
 
 
 def test_two_nodes_and_a_killed_process_give_what_a_plain_loop_gives(

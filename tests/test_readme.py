@@ -30,7 +30,6 @@ def folder(tmp_path, monkeypatch) -> Path:
     for name in (*[name for name in names if share_of(name) >= 0.1][:2], held_out):
         write_video(tmp_path / "films" / f"{name}_000030.mp4", n_frames=50, rate=Fraction(5), tone_hz=440.0)  # 10 s
     (tmp_path / "run.toml").write_text(blocks("toml")[0])
-    (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     return tmp_path
@@ -44,7 +43,7 @@ def test_every_command_runs(folder):
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     made = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*") if path.is_file()}
     assert made >= {"out/clip.wav", "out/clip.mp4", "out/clip.png", "out/clip.json", "out/clip.flac", "again/clip.wav"}
-    assert made >= {"runs/first/mapper/model.safetensors", "table/compare.md", "my-model/bundle.json", "mine/clip.wav"}
+    assert made >= {"runs/first/mapper/model.safetensors", "table/compare.md", "my-model/bundle.json", "mine.wav"}
     assert made >= {"clips.png", "tars/all-000000.tar", "embeddings/shard-00000.parquet", "dataset/README.md"}
 
 

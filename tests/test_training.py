@@ -18,10 +18,12 @@ from echoframe.errors import ConfigError, InputError, OutputError
 from echoframe.mapper import Mapper, load_mapper
 from echoframe.prior import FlowPrior, load_prior
 from echoframe.training import checkpoint
+from echoframe.training.build import build, spread_of
 from echoframe.training.config import LossWeights, MapperChoice, PriorChoice, TrainConfig, n_parameters
 from echoframe.training.embeddings import EmbeddingSets
 from echoframe.training.loss import MapperLoss, info_nce
-from echoframe.training.train import build, read_result, spread_of, train
+from echoframe.training.run_folder import read_result
+from echoframe.training.train import train
 from planted_embeddings import linear_set
 
 SMALL = MapperChoice(hidden_dim=32, depth=1, dropout=0.2)

@@ -187,3 +187,23 @@ def test_manifests_that_are_refused(tmp_path):
         path.write_text(json.dumps(good | change))
         with pytest.raises(InputError, match=words):
             EmbeddingSets([folder])
+
+
+def test_sizes_that_are_not_the_manifests(tmp_path):
+    folder = linear_set(tmp_path / "set", n=20)
+    path = folder / "manifest.json"
+    about = json.loads(path.read_text())
+    about["encoders"]["audio_encoder"]["dim"] = 512
+    path.write_text(json.dumps(about))
+    words = r"numbers are \(4, 24, 16\), its manifest says \(4, 24, 512\); extract it again"
+    with pytest.raises(InputError, match=words):
+        EmbeddingSets([folder]).load(np.arange(20))
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    shard = folder / "shard-00000.parquet"
+    table = parquet.read_table(shard)
+    loose = pa.array(table["visual"].to_pylist(), type=pa.list_(pa.list_(pa.float16())))
+    parquet.write_table(table.set_column(table.schema.get_field_index("visual"), "visual", loose), shard)
+    with pytest.raises(InputError, match="are lists of no fixed size, its manifest says"):
+        EmbeddingSets([folder]).load(np.arange(20))

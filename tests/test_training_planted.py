@@ -11,7 +11,8 @@ from echoframe.training.compare import load
 from echoframe.training.config import LossWeights, MapperChoice, PriorChoice, TrainConfig
 from echoframe.training.embeddings import EmbeddingSets
 from echoframe.training.measure import answers
-from echoframe.training.train import TrainResult, train
+from echoframe.training.run_folder import TrainResult
+from echoframe.training.train import train
 from planted_embeddings import linear_set, unit, write_set
 
 KINDS = ("mlp", "residual_mlp", "bilstm", "transformer")

@@ -128,7 +128,7 @@ def _dataset(data: Any, rows: Sequence[Record], look: Look, choice: EncoderChoic
     options.preserve_order = True
     options.resource_limits = options.resource_limits.copy(object_store_memory=_waiting_bytes(look, pool))
     decoded = dataset.map(
-        _decode_behind,
+        decode_behind,
         fn_kwargs={"look": look},
         compute=data.TaskPoolStrategy(size=pool.decoders),
         num_cpus=pool.decoder_cpus,
@@ -147,7 +147,7 @@ def _dataset(data: Any, rows: Sequence[Record], look: Look, choice: EncoderChoic
     )
 
 
-def _decode_behind(row: Record, look: Look) -> Record:
+def decode_behind(row: Record, look: Look) -> Record:
     """`decode_row`, where encoders have the cores first: their threads wait for each other, decoders for nobody."""
     if hasattr(os, "nice") and os.nice(0) < _NICE:
         os.nice(_NICE - os.nice(0))

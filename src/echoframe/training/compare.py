@@ -21,7 +21,7 @@ from echoframe.training.bounds import Bound, Read, bounds, bridge_bound, look_at
 from echoframe.training.config import TrainConfig
 from echoframe.training.embeddings import Clips, EmbeddingSets
 from echoframe.training.measure import answers, measure, windows_of
-from echoframe.training.train import MAPPER, RESULT, RUN, read_result
+from echoframe.training.run_folder import MAPPER, RESULT, RUN, read_result
 
 ENOUGH = 5  # clips of a label, for figures of its own
 TIMED = 20  # single clips

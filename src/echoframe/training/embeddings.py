@@ -138,12 +138,25 @@ class EmbeddingSets:
         """Which shard each row is in."""
         return np.searchsorted([shard.first for shard in self._shards], rows, side="right") - 1
 
+    def _check_sizes(self, path: Path, schema: Any) -> None:
+        visual, audio = schema.field("visual").type, schema.field("audio").type
+        try:
+            found = (visual.list_size, visual.value_type.list_size, audio.list_size)
+        except AttributeError:  # lists of any length
+            found = "lists of no fixed size"
+        wanted = (self.n_frames, self.encoders.visual.dim, self.encoders.audio.dim)
+        if found != wanted:
+            raise InputError(
+                f"{path}: frames, visual and audio numbers are {found}, its manifest says {wanted}; extract it again"
+            )
+
     def _read_shard(self, shard: _Shard, rows: np.ndarray) -> Clips:
         table = _read(shard.path, ["key", "visual", "mask", "audio"])
         if len(rows) < shard.n_clips:
             table = table.take(rows)
         table = table.combine_chunks()
         n, frames = table.num_rows, self.n_frames
+        self._check_sizes(shard.path, table.schema)
 
         def numbers(name: str, *shape: int) -> np.ndarray:
             column = table[name].chunk(0)

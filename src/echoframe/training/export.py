@@ -12,9 +12,10 @@ from echoframe.config import from_dict
 from echoframe.errors import BundleError, InputError
 from echoframe.manifest import Manifest, Part, Space, check_files, check_fit
 from echoframe.spec import ClipSpec
+from echoframe.training.build import save
 from echoframe.training.card import CARD
 from echoframe.training.compare import load
-from echoframe.training.train import MAPPER, RUN, read_result, save
+from echoframe.training.run_folder import MAPPER, RUN, read_result
 
 MODEL_CARD = "MODEL_CARD.md"
 UNSTATED = "LicenseRef-unstated"

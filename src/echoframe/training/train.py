@@ -9,7 +9,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -23,9 +23,8 @@ from echoframe.data.extra import need
 from echoframe.data.lock import hold
 from echoframe.device import resolve_device
 from echoframe.errors import InputError
-from echoframe.mapper import Mapper, build_mapper, save_mapper
-from echoframe.prior import FlowPrior, PriorConfig, build_prior, save_prior
 from echoframe.training.batches import FREE_SHARE, Batches, free_bytes
+from echoframe.training.build import new_loss, save
 from echoframe.training.card import CARD, mapper_card
 from echoframe.training.checkpoint import (
     CHECKPOINT,
@@ -38,30 +37,17 @@ from echoframe.training.checkpoint import (
 from echoframe.training.config import TrainConfig
 from echoframe.training.embeddings import Clips, EmbeddingSets
 from echoframe.training.loss import MapperLoss
-from echoframe.training.measure import BATCH, Figures, answers, measure, predict_all
+from echoframe.training.measure import BATCH, answers, measure, predict_all
 from echoframe.training.rate import learning_rate
 from echoframe.training.record import Record
+from echoframe.training.run_folder import MAPPER, RESULT, RUN, TrainResult, check_run, read_result
 from echoframe.weights import write_json
 
-RUN, RESULT, MAPPER = "run.json", "result.json", "mapper"
-SCALED_CLIPS = 8000  # from which the spaces are learned
 MEASURED = 10_000  # validation clips, at most, that are looked at during training
 SAVE_S = 120.0
 NEW_BEST = 1e-5  # a loss has to be better by that share
 
 Tell = Callable[[dict[str, Any]], None]  # every few seconds and at every measurement
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainResult:
-    """What a run came to. folder: the mapper's. step: of the weights that were kept. figures: on validation clips."""
-
-    folder: Path
-    step: int
-    steps: int
-    loss: float
-    seconds: float
-    figures: Figures
 
 
 def train(config: TrainConfig, *, resume: bool = False, tell: Tell | None = None) -> TrainResult:
@@ -72,7 +58,7 @@ def train(config: TrainConfig, *, resume: bool = False, tell: Tell | None = None
     """
     folder = Path(config.out)
     if resume and (folder / RESULT).exists():
-        _check_run(folder, config)
+        check_run(folder, config)
         return read_result(folder)
     if not resume and (folder / RUN).exists():
         raise InputError(f"{folder}: holds a run already; go on with --resume, or choose another out")
@@ -81,21 +67,6 @@ def train(config: TrainConfig, *, resume: bool = False, tell: Tell | None = None
     with _deterministic():
         run = _Run(config, sets, resume=resume, tell=tell)
         return run.go()
-
-
-def read_result(folder: Path) -> TrainResult:
-    """What the run in `folder` came to. Raises InputError if it is not over, or no run."""
-    path = folder / RESULT
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        figures = Figures(**found.pop("figures"))
-        return TrainResult(folder=folder / MAPPER, figures=figures, **found)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); the run is not over, go on with --resume"
-        ) from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: not a run's result ({error}); train it again") from error
 
 
 @contextmanager
@@ -126,9 +97,7 @@ class _Run:
         self._autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=halved)
         self.rows = sets.rows("train", val_share=config.val_share)
         self.val_rows = sets.rows("val", val_share=config.val_share)[:MEASURED]
-        sample = sets.load(_far_apart(self.rows, SCALED_CLIPS, sets))
-        mapper = build(config, sets, sample)
-        self.loss = MapperLoss(mapper, config.loss, spread=spread_of(mapper, sample.audio)).to(self.device)
+        self.loss = new_loss(config, sets, self.rows).to(self.device)
         self.average = AveragedModel(self.loss, multi_avg_fn=self._move_average)
         self.optimizer = torch.optim.AdamW(
             self.loss.parameters(),
@@ -139,24 +108,27 @@ class _Run:
         self.parts: dict[str, nn.Module] = {"model": self.loss, "average": self.average}
         self.progress, self.best = Progress(), {}
         if resume and (self.folder / CHECKPOINT).exists():
-            _check_run(self.folder, config, sets)
+            check_run(self.folder, config, sets)
             self.progress, self.best = load_checkpoint(self.folder, parts=self.parts, optimizer=self.optimizer)
-        memory = config.memory_gb * 1e9 or FREE_SHARE * free_bytes(self.device)
+        self.batches = self._batches()
+        self.progress.resident = self.batches.resident
+        self.steps = config.steps or max(round(config.epochs * self.batches.per_epoch), 1)
+        self.eval_every = config.eval_every or self.batches.per_epoch
+
+    def _batches(self) -> Batches:
+        memory = self.config.memory_gb * 1e9 or FREE_SHARE * free_bytes(self.device)
         if self.progress.step:  # the order of clips has to stay what it was
-            memory = float("inf") if self.progress.resident else 0
-        self.batches = Batches(
-            sets,
+            memory = 2**62 if self.progress.resident else 0
+        return Batches(
+            self.sets,
             self.rows,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            memory=int(min(memory, 2**62)),
+            batch_size=self.config.batch_size,
+            seed=self.config.seed,
+            memory=int(memory),
             device=self.device,
             rank=self.accelerator.process_index,
             world=self.accelerator.num_processes,
         )
-        self.progress.resident = self.batches.resident
-        self.steps = config.steps or max(round(config.epochs * self.batches.per_epoch), 1)
-        self.eval_every = config.eval_every or self.batches.per_epoch
 
     @property
     def averaged(self) -> MapperLoss:
@@ -278,73 +250,6 @@ class _Run:
             write_json(self.folder / RESULT, values)
         self.accelerator.wait_for_everyone()
         return read_result(self.folder)
-
-
-def save(mapper: nn.Module, folder: Path) -> None:
-    """Writes a mapper or a prior as bundles keep them."""
-    if isinstance(mapper, FlowPrior):
-        save_prior(mapper, folder)
-    else:
-        assert isinstance(mapper, Mapper)
-        save_mapper(mapper, folder)
-
-
-def build(config: TrainConfig, sets: EmbeddingSets, sample: Clips) -> Mapper | FlowPrior:
-    """A new mapper for those sets, its spaces learned from a sample of train clips."""
-    visual, audio = sets.encoders.visual, sets.encoders.audio
-    shape = config.mapper.config(
-        visual_dim=visual.dim, audio_dim=audio.dim, n_frames=sets.n_frames, spaces=(visual.name, audio.name)
-    )
-    if config.prior is None:
-        mapper = build_mapper(shape, seed=config.seed)
-        _fit(mapper, sample)
-        return mapper
-    prior = build_prior(PriorConfig(mapper=shape, **asdict(config.prior)), seed=config.seed)
-    _fit(prior.mapper, sample)
-    prior.fit_space(sample.audio)
-    return prior
-
-
-def _fit(mapper: Mapper, sample: Clips) -> None:
-    if mapper.config.visual_scaling != "none":
-        mapper.visual_scaling.fit(mapper.read(sample.visual[sample.mask].float()))
-    mapper.audio_scaling.fit(sample.audio)
-
-
-def _far_apart(rows: np.ndarray, n: int, sets: EmbeddingSets) -> np.ndarray:
-    """At least `n` of the rows, if there are so many, of few shards that lie far apart: no other has to be read."""
-    shards = sets.shard_of(rows)
-    found = np.unique(shards)
-    share = min(len(found), int(np.ceil(n * len(found) / len(rows))))
-    chosen = found[np.linspace(0, len(found) - 1, max(share, 1)).round().astype(int)]
-    return rows[np.isin(shards, chosen)]
-
-
-def spread_of(mapper: Mapper | FlowPrior, audio: Tensor) -> float:
-    """The mean squared distance of scaled targets from their mean; 1 for a prior, which does not need it."""
-    if not isinstance(mapper, Mapper):
-        return 1.0
-    points = mapper.audio_scaling(audio)
-    return float((points - points.mean(dim=0)).square().sum(dim=1).mean().clamp(min=1e-12))
-
-
-def _check_run(folder: Path, config: TrainConfig, sets: EmbeddingSets | None = None) -> None:
-    """Raises InputError if the run in `folder` is of another config or other data."""
-    path = folder / RUN
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        theirs, data = found["config"], found["data_sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a run's description ({error}); begin the run anew elsewhere") from error
-    ours = json.loads(json.dumps(asdict(config)))
-    for name in sorted(ours.keys() | theirs.keys()):
-        if name != "out" and ours.get(name) != theirs.get(name):
-            raise InputError(
-                f"{folder}: begun with {name} {theirs.get(name)}, this config has {ours.get(name)}; put it back, or choose "
-                "another out"
-            )
-    if sets is not None and sets.sha256 != data:
-        raise InputError(f"{folder}: begun on other data than {', '.join(config.data)} holds now; choose another out")
 
 
 def _describe(config: TrainConfig, sets: EmbeddingSets, run: _Run) -> dict[str, Any]:

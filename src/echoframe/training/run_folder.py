@@ -1,0 +1,58 @@
+"""A run's folder: what it was asked to do (run.json), and what came of it (result.json, mapper/)."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from echoframe.errors import InputError
+from echoframe.training.config import TrainConfig
+from echoframe.training.embeddings import EmbeddingSets
+from echoframe.training.measure import Figures
+
+RUN, RESULT, MAPPER = "run.json", "result.json", "mapper"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainResult:
+    """What a run came to. folder: the mapper's. step: of the weights that were kept. figures: on validation clips."""
+
+    folder: Path
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+    figures: Figures
+
+
+def read_result(folder: Path) -> TrainResult:
+    """What the run in `folder` came to. Raises InputError if it is not over, or no run."""
+    path = folder / RESULT
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        figures = Figures(**found.pop("figures"))
+        return TrainResult(folder=folder / MAPPER, figures=figures, **found)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); the run is not over, go on with --resume"
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: not a run's result ({error}); train it again") from error
+
+
+def check_run(folder: Path, config: TrainConfig, sets: EmbeddingSets | None = None) -> None:
+    """Raises InputError if the run in `folder` is of another config or other data."""
+    path = folder / RUN
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        theirs, data = found["config"], found["data_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a run's description ({error}); begin the run anew elsewhere") from error
+    ours = json.loads(json.dumps(asdict(config)))
+    for name in sorted(ours.keys() | theirs.keys()):
+        if name != "out" and ours.get(name) != theirs.get(name):
+            raise InputError(
+                f"{folder}: begun with {name} {theirs.get(name)}, this config has {ours.get(name)}; put it back, or choose "
+                "another out"
+            )
+    if sets is not None and sets.sha256 != data:
+        raise InputError(f"{folder}: begun on other data than {', '.join(config.data)} holds now; choose another out")
