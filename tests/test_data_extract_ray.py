@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from echoframe.data import ray_engine
+from echoframe.data import engine, ray_engine
 from echoframe.data.embedding_set import Row, plan_shards, read_rows
 from echoframe.data.encode import EncoderChoice
 from echoframe.data.engine import Look, Pool, plan_pool
@@ -93,7 +93,7 @@ def assert_same(found: dict[str, Row], expected: dict[str, Row], *, without: tup
 
 def patch_decode(monkeypatch: pytest.MonkeyPatch, deaths: Path, *, n: int, times: int) -> None:
     """The process that decodes clip `n` dies the first `times` times."""
-    real = ray_engine.decode_behind
+    real = engine.decode_row
 
     def decode(row, look):  # a function within a function: it travels whole, the module of a test would not be found
         if row["n"] == n and len(list(deaths.iterdir())) < times:

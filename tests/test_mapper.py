@@ -215,3 +215,11 @@ def test_weights_of_another_shape_are_refused(saved):
         BundleError, match=r"model.safetensors: project_out.1.bias: found \(6,\), expected \(7,\); the file belongs"
     ):
         load_mapper(saved)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "residual_mlp", "bilstm", "transformer"])
+def test_a_new_mapper_answers_no_longer_than_a_unit_vector(kind):
+    mapper = build_mapper(replace(TINY, kind=kind, audio_dim=512)).eval()
+    visual = torch.randn((32, 4, TINY.visual_dim), generator=torch.Generator().manual_seed(0))
+    lengths = mapper.regress(visual, torch.ones(32, 4, dtype=torch.bool)).norm(dim=1)
+    assert 0.01 < float(lengths.mean().detach()) < 1.2

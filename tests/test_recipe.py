@@ -153,17 +153,6 @@ def test_the_log_spectral_distance_of_a_gain_is_the_gain():
     assert judge.log_spectral_distance(noise, 0 * noise) > 20
 
 
-def test_the_energy_distance_and_the_spread_are_the_known_ones():
-    import compare_mappers
-
-    one, other = random(2000, 1), random(2000, 1, seed=1) + 3
-    # of N(0, 1) and N(3, 1): 2 E|x - y| - 2 E|x - x'| = 2 * 3.0503 - 2 * 1.1284
-    assert compare_mappers.energy_distance(one, other) == pytest.approx(3.844, abs=0.15)
-    assert compare_mappers.energy_distance(one, random(2000, 1, seed=2)) == pytest.approx(0, abs=0.02)
-    assert compare_mappers.spread(torch.eye(4)) == pytest.approx(1)
-    assert compare_mappers.spread(torch.eye(4)[[0, 0, 0]]) == pytest.approx(0)
-
-
 def drawn_clips(work: Path):
     import flow
     import mapper
@@ -192,6 +181,64 @@ def test_targets_are_stretches_of_scenes_of_a_label_the_picture_shows(tmp_path):
     whole = [torch.stack([scenes.embedding(n, 0, 7) for n in scenes.by_label[x]]).mean(0) for x in clips.labels]
     nearest = (target @ torch.stack(whole).T).argmax(1)
     assert torch.equal(nearest, label)
+
+
+@pytest.fixture
+def drawn_work(tmp_path) -> Path:
+    """A work folder with scenes of two labels in two splits, and a classifier."""
+    from safetensors.torch import save_file
+
+    drawn_clips(tmp_path)
+    path = tmp_path / "corpus" / "scenes.json"
+    index = json.loads(path.read_text())
+    for n, row in enumerate(index):
+        row["split"] = "val" if n % 4 == 0 else "train"
+    path.write_text(json.dumps(index))
+    (tmp_path / "visual_encoder").mkdir()
+    weights = {"classifier.weight": random(1000, 16), "classifier.bias": random(1000, seed=1)}
+    save_file(weights, tmp_path / "visual_encoder" / "model.safetensors")
+    return tmp_path
+
+
+def test_drawn_clips_as_an_embedding_set(drawn_work):
+    import embeddings
+    import flow
+    from echoframe.training.embeddings import EmbeddingSets
+
+    out = embeddings.write_embeddings(drawn_work, drawn_work / "set", n_train=40, n_val=10)
+    sets = EmbeddingSets([out])
+    train, val = sets.rows("train"), sets.rows("val")
+    assert (len(train), len(val)) == (80, 20)
+    assert [int((sets.labels[val] == x).sum()) for x in ("dog barking", "raining")] == [10, 10]
+    assert (sets.encoders.visual.name, sets.encoders.audio.name) == (embeddings.VISUAL_SPACE, embeddings.AUDIO_SPACE)
+    clips = sets.load(val)
+    torch.testing.assert_close(clips.visual.float().sum(dim=2), torch.ones(20, 4), atol=2e-3, rtol=0)
+    # each target is a stretch of a validation recording of its label, which no train clip has
+    scenes = flow.Scenes(drawn_work, "val")
+    stretches = {
+        label: torch.stack([scenes.embedding(n, i, j) for n in rows for i in range(7) for j in range(i + 4, 8)])
+        for label, rows in scenes.by_label.items()
+    }
+    for audio, label in zip(clips.audio, sets.labels[val], strict=True):
+        assert (stretches[str(label)] @ audio).max() > 0.9999
+    again = embeddings.write_embeddings(drawn_work, drawn_work / "again", n_train=40, n_val=10)
+    assert (again / "shard-00000.parquet").read_bytes() == (out / "shard-00000.parquet").read_bytes()
+
+
+def test_mappers_of_the_recipe_are_compared(drawn_work, monkeypatch, capsys):
+    import compare_mappers
+    import embeddings
+
+    embeddings.write_embeddings(drawn_work, drawn_work / "embeddings", n_train=40, n_val=10)
+    asked = ["--work", str(drawn_work), "--seeds", "2", "--epochs", "1", "--only", "residual_mlp-cosine"]
+    monkeypatch.setattr(sys, "argv", ["compare_mappers.py", *asked])
+    compare_mappers.main()
+    said = capsys.readouterr().out
+    assert "| residual_mlp small, cosine | 2 |" in said
+    assert "| label mean (knows the label) | bound |" in said
+    assert (drawn_work / "runs" / "compare.png").exists()
+    compare_mappers.main()  # nothing is trained again
+    assert "| residual_mlp small, cosine | 2 |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("loss", ["mse", "cosine", "contrastive", "flow"])

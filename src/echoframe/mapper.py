@@ -157,6 +157,15 @@ class FramePool(nn.Module):
         return (weights[:, None] @ x)[:, 0]
 
 
+def _last_layer(width: int, audio_dim: int) -> nn.Linear:
+    """Begins with answers no longer than the targets, unit vectors: else MSE spends its time on making them shorter."""
+    layer = nn.Linear(width, audio_dim)
+    with torch.no_grad():
+        layer.weight.div_(audio_dim**0.5)
+        layer.bias.zero_()
+    return layer
+
+
 def _real_frames_first(visual: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     # a recurrent state and a learned position see the n-th real frame, wherever the padding stands
     order = torch.argsort((~mask).byte(), dim=1, stable=True)
@@ -175,7 +184,7 @@ class MlpMapper(Mapper):
         for _ in range(config.depth):
             layers += [nn.Linear(width, config.hidden_dim), nn.GELU(), nn.Dropout(config.dropout)]
             width = config.hidden_dim
-        self.layers = nn.Sequential(*layers, nn.Linear(width, config.audio_dim))
+        self.layers = nn.Sequential(*layers, _last_layer(width, config.audio_dim))
 
     def embed(self, visual: Tensor, mask: Tensor) -> Tensor:
         return self.layers(self.pool(visual, mask))
@@ -195,7 +204,7 @@ class ResidualMlpMapper(Mapper):
             )
             for _ in range(config.depth)
         )
-        self.project_out = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, config.audio_dim))
+        self.project_out = nn.Sequential(nn.LayerNorm(d), _last_layer(d, config.audio_dim))
 
     def embed(self, visual: Tensor, mask: Tensor) -> Tensor:
         x = self.project_in(self.pool(visual, mask))
@@ -218,7 +227,7 @@ class BilstmMapper(Mapper):
             bidirectional=True,
             batch_first=True,
         )
-        self.project_out = nn.Linear(config.hidden_dim, config.audio_dim)
+        self.project_out = _last_layer(config.hidden_dim, config.audio_dim)
 
     def embed(self, visual: Tensor, mask: Tensor) -> Tensor:
         visual, mask = _real_frames_first(visual, mask)
@@ -242,7 +251,7 @@ class TransformerMapper(Mapper):
             d, config.n_heads, 2 * d, config.dropout, activation="gelu", batch_first=True, norm_first=True
         )
         self.encoder = nn.TransformerEncoder(layer, config.depth, nn.LayerNorm(d), enable_nested_tensor=False)
-        self.project_out = nn.Linear(d, config.audio_dim)
+        self.project_out = _last_layer(d, config.audio_dim)
 
     def embed(self, visual: Tensor, mask: Tensor) -> Tensor:
         visual, mask = _real_frames_first(visual, mask)

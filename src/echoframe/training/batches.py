@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 
+from echoframe.data.extra import need
 from echoframe.training.embeddings import Clips, EmbeddingSets
 
 WINDOW_BYTES = 400_000_000
@@ -23,7 +23,7 @@ def free_bytes(device: torch.device) -> int:
     """Memory that is free on a device; on a CPU also as control groups limit it."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    free = psutil.virtual_memory().available
+    free = need("psutil", "train").virtual_memory().available
     group = Path("/sys/fs/cgroup")
     try:
         limit = int((group / "memory.max").read_text())

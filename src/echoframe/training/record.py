@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from echoframe.data.extra import need
 from echoframe.training.checkpoint import Progress
 
 LOG = "log.jsonl"
@@ -32,14 +33,13 @@ class Record:
 
     def __enter__(self) -> "Record":
         if self._is_main:
-            from torch.utils.tensorboard import SummaryWriter
-
+            board = need("torch.utils.tensorboard", "train")
             log = self._folder / LOG
             if log.exists():  # lines after the last checkpoint are trained again
                 lines = log.read_text(encoding="utf-8").splitlines()
                 kept = [line for line in lines if json.loads(line)["step"] <= self._progress.step]
                 log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-            self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=self._progress.step + 1)
+            self._board = board.SummaryWriter(str(self._folder / "tensorboard"), purge_step=self._progress.step + 1)
         return self
 
     def __exit__(
