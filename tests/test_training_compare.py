@@ -129,7 +129,10 @@ def test_names():
     config = TrainConfig(data=("a",), out="b", loss=LossWeights(mse=1, contrastive=0.5))
     assert name_of(config) == "residual_mlp base, mse + 0.5 contrastive"
     other = MapperChoice(kind="bilstm", size="small", pooling="attention", audio_scaling="whiten")
-    assert name_of(TrainConfig(data=("a",), out="b", mapper=other)) == "bilstm small, attention pooling, whitened, mse"
+    assert (
+        name_of(TrainConfig(data=("a",), out="b", mapper=other))
+        == "bilstm small, attention pooling, whitened audio, mse"
+    )
 
 
 def sweep_config(runs: Path, out: Path, **more) -> SweepConfig:

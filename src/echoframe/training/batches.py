@@ -4,7 +4,6 @@ A *window* is what is in memory at once: all clips, or of a set that is streamed
 each epoch. Within a window the order is random. One window is read ahead while the last one is used.
 """
 
-import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 
 from echoframe.data.extra import need
+from echoframe.errors import InputError
 from echoframe.training.embeddings import Clips, EmbeddingSets
 
 WINDOW_BYTES = 400_000_000
@@ -53,13 +53,18 @@ class Batches:
     ) -> None:
         self._sets, self._rows, self._seed, self._device = sets, rows, seed, device
         self._batch, self._rank, self._world = batch_size, rank, world
+        if min(len(rows), batch_size) < world:
+            raise InputError(
+                f"{len(rows)} clips in batches of {batch_size} for {world} processes; start fewer processes"
+            )
         self.resident = len(rows) * sets.clip_bytes <= memory
         self._all = sets.load(rows).to(device) if self.resident else None
 
     @property
     def per_epoch(self) -> int:
-        """Steps in which each clip is seen once; the last one may be smaller."""
-        return math.ceil(len(self._rows) / self._batch)
+        """Steps in which each clip is seen once; the last one may be smaller, but no process may have nothing to do."""
+        whole, rest = divmod(len(self._rows), self._batch)
+        return whole + (rest >= self._world)
 
     def from_step(self, step: int) -> Iterator[Clips]:
         """Batch after batch without end, from that step on."""
@@ -72,7 +77,7 @@ class Batches:
         rng = np.random.default_rng((self._seed, epoch))
         if self._all is not None:
             order = torch.from_numpy(rng.permutation(len(self._rows))).to(self._device)
-            for first in range(done * self._batch, len(order), self._batch):
+            for first in range(done * self._batch, len(order) - self._world + 1, self._batch):
                 mine = order[first : first + self._batch][self._rank :: self._world]
                 yield self._all[mine]
             return
@@ -83,7 +88,7 @@ class Batches:
             for first in range(0, n_whole, self._batch):
                 yield self._mine(left[slice(first, first + self._batch)])
             left = left[slice(n_whole, None)]
-        if left is not None and len(left):
+        if left is not None and len(left) >= self._world:
             yield self._mine(left)
 
     def _mine(self, batch: Clips) -> Clips:

@@ -25,6 +25,7 @@ from echoframe.training.run_folder import MAPPER, RESULT, RUN, read_result
 
 ENOUGH = 5  # clips of a label, for figures of its own
 TIMED = 20  # single clips
+SCALED = {"none": "raw", "centre": "centred", "whiten": "whitened"}
 Told = Callable[[str], None]
 
 
@@ -241,7 +242,8 @@ def name_of(config: TrainConfig) -> str:
     size = f"{mapper.hidden_dim} x {mapper.depth}" if mapper.hidden_dim else mapper.size
     words = [f"{mapper.kind} {size}"]
     words += ["attention pooling"] if mapper.pooling == "attention" else []
-    words += ["whitened"] if "whiten" in (mapper.visual_scaling, mapper.audio_scaling) else []
+    words += [f"{SCALED[mapper.visual_scaling]} visual"] if mapper.visual_scaling != "centre" else []
+    words += [f"{SCALED[mapper.audio_scaling]} audio"] if mapper.audio_scaling != "none" else []
     if config.prior is not None:
         return ", ".join([*words, f"prior, guidance {config.prior.guidance:g}"])
     given = {name: weight for name, weight in asdict(config.loss).items() if weight}
