@@ -69,9 +69,15 @@ def seen(stream, n):
     return [tuple(int(x) for x in next(stream).visual[:, 0, 0]) for _ in range(n)]
 
 
-@pytest.mark.parametrize("resident", [True, False])
-def test_every_clip_once_an_epoch_and_the_same_from_any_step(numbered, resident, monkeypatch):
+@pytest.mark.parametrize(("resident", "ahead"), [(True, False), (False, False), (False, True)])
+def test_every_clip_once_an_epoch_and_the_same_from_any_step(numbered, resident, ahead, monkeypatch):
     folder, *_ = numbered
+
+    def stream(*given: Any, **more: Any) -> Batches:
+        made = Batches(*given, **more)
+        made.reads_ahead = ahead  # as for a GPU
+        return made
+
     sets = EmbeddingSets([folder])
     monkeypatch.setattr(batches, "WINDOW_BYTES", 100 * sets.clip_bytes)
     rows = sets.rows("train")
@@ -81,7 +87,7 @@ def test_every_clip_once_an_epoch_and_the_same_from_any_step(numbered, resident,
         "memory": 10**9 if resident else 0,
         "device": torch.device("cpu"),
     }
-    found = Batches(sets, rows, **options)
+    found = stream(sets, rows, **options)
     assert (found.resident, found.per_epoch) == (resident, 7)
     whole = seen(found.from_step(0), 20)
     for epoch in range(2):
@@ -89,7 +95,7 @@ def test_every_clip_once_an_epoch_and_the_same_from_any_step(numbered, resident,
     assert whole[:7] != whole[7:14]
     assert whole[0] != tuple(sorted(whole[0]))
     for step in (1, 6, 7, 11):
-        assert seen(Batches(sets, rows, **options).from_step(step), 4) == whole[step : step + 4]
+        assert seen(stream(sets, rows, **options).from_step(step), 4) == whole[step : step + 4]
     # two processes share each batch
     halves = [seen(Batches(sets, rows, **options, rank=rank, world=2).from_step(0), 7) for rank in (0, 1)]
     assert [sorted(a + b) for a, b in zip(*halves, strict=True)] == [sorted(batch) for batch in whole[:7]]

@@ -28,6 +28,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "attention": {"mapper": {"pooling": "attention"}},
     "whitened-visual": {"mapper": {"visual_scaling": "whiten"}},
     "whitened-audio": {"mapper": {"audio_scaling": "whiten"}},
+    "whitened-audio-cosine": {"mapper": {"audio_scaling": "whiten"}, "loss": COSINE},
+    "whitened-audio-attention": {"mapper": {"audio_scaling": "whiten", "pooling": "attention"}},
     "prior-1": {"prior": {"guidance": 1.0}},
     "prior-5-middle": {"prior": {"guidance": 5.0, "guided_levels": [0.3, 0.7]}},
 }

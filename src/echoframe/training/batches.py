@@ -1,7 +1,7 @@
 """Which clips each step sees, in what order: the same for the same seed, wherever a run was stopped.
 
 A *window* is what is in memory at once: all clips, or of a set that is streamed the clips of some shards, chosen anew
-each epoch. Within a window the order is random. One window is read ahead while the last one is used.
+each epoch. Within a window the order is random. For a GPU one window is read ahead while the last one is used.
 """
 
 from collections.abc import Iterator
@@ -53,6 +53,8 @@ class Batches:
     ) -> None:
         self._sets, self._rows, self._seed, self._device = sets, rows, seed, device
         self._batch, self._rank, self._world = batch_size, rank, world
+        # a CPU computes on all cores: what is read beside that only stands in the way
+        self.reads_ahead = device.type != "cpu"
         if min(len(rows), batch_size) < world:
             raise InputError(
                 f"{len(rows)} clips in batches of {batch_size} for {world} processes; start fewer processes"
@@ -83,11 +85,17 @@ class Batches:
             return
         skip, left = done * self._batch, None
         for clips in self._read_ahead(self._windows(rng), skip):
-            left = clips if left is None else Clips.join([left, clips])
-            n_whole = len(left) // self._batch * self._batch
-            for first in range(0, n_whole, self._batch):
-                yield self._mine(left[slice(first, first + self._batch)])
-            left = left[slice(n_whole, None)]
+            first = 0
+            if left is not None:
+                first = self._batch - len(left)
+                left = Clips.join([left, clips[slice(0, first)]])
+                if len(left) < self._batch:
+                    continue
+                yield self._mine(left)
+            last = first + (len(clips) - first) // self._batch * self._batch
+            for begin in range(first, last, self._batch):
+                yield self._mine(clips[slice(begin, begin + self._batch)])
+            left = Clips.join([clips[slice(last, None)]])  # a copy: the window can go
         if left is not None and len(left) >= self._world:
             yield self._mine(left)
 
@@ -117,6 +125,9 @@ class Batches:
             cut.append(rows[min(skip, len(rows)) :])
             skip -= len(rows) - len(cut[-1])
         todo = [rows for rows in cut if len(rows)]
+        if not self.reads_ahead:
+            yield from map(self._sets.load, todo)
+            return
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as pool:
             coming = pool.submit(self._sets.load, todo[0]) if todo else None
             for following in [*todo[1:], None]:

@@ -181,7 +181,7 @@ class _Run:
         stepped.train()
         with self._autocast:
             generator = step_generator(config.seed, step, rank)
-            losses = stepped(batch.visual.float(), batch.mask, batch.audio, generator=generator)
+            losses = stepped(batch.visual, batch.mask, batch.audio, generator=generator)
         self.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
         nn.utils.clip_grad_norm_(self.loss.parameters(), config.clip_norm)
@@ -198,7 +198,7 @@ class _Run:
         for first in range(0, len(val), BATCH):
             some = val[slice(first, first + BATCH)].to(self.device)
             generator = step_generator(self.config.seed, first, 2**20)  # the same noise at each measurement
-            found = network(some.visual.float(), some.mask, some.audio, generator=generator)
+            found = network(some.visual, some.mask, some.audio, generator=generator)
             for name, value in found.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(some)
         losses = {f"val_{name}": value / len(val) for name, value in sums.items()}
