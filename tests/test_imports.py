@@ -42,11 +42,12 @@ LEVELS = {
     "poster": 3,
     "prior": 3,
     "data": 4,
-    "evaluation": 2,
+    "evaluation": 4,
     "pipeline": 4,
     "provenance": 4,
     "sound": 4,
     "jobs": 5,
+    "rating": 5,
     "training": 5,
     "apps": 6,
 }

@@ -31,6 +31,7 @@ def folder(tmp_path, monkeypatch) -> Path:
         write_video(tmp_path / "films" / f"{name}_000030.mp4", n_frames=50, rate=Fraction(5), tone_hz=440.0)  # 10 s
     (tmp_path / "run.toml").write_text(blocks("toml")[0])
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     return tmp_path
 
@@ -45,6 +46,7 @@ def test_every_command_runs(folder):
     assert made >= {"out/clip.wav", "out/clip.mp4", "out/clip.png", "out/clip.json", "out/clip.flac", "again/clip.wav"}
     assert made >= {"runs/first/mapper/model.safetensors", "table/compare.md", "my-model/bundle.json", "mine.wav"}
     assert made >= {"clips.png", "tars/all-000000.tar", "embeddings/shard-00000.parquet", "dataset/README.md"}
+    assert made >= {"report/evaluation.md", "report/evaluation.json", "report/evaluation.html"}
 
 
 def test_the_python_example_runs(folder):

@@ -1,0 +1,33 @@
+"""The arguments of `echoframe evaluate`. Imports nothing heavy: --help has to be quick."""
+
+import argparse
+
+
+def _run(args: argparse.Namespace) -> int:
+    from echoframe.apps import evaluate
+
+    return evaluate.evaluate(args)
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `echoframe evaluate`."""
+    parser.description = (
+        "Judges folders of generated sounds beside the real ones. Files belong together by their names without suffix; "
+        "every system is judged on the clips that all have. docs/evaluation.md says what each figure means."
+    )
+    add = parser.add_argument
+    add("--reference", required=True, metavar="DIR", help="the real sounds, or films for their sound")
+    add("--generated", required=True, nargs="+", metavar="NAME=DIR", help="a system's name and its sounds")
+    add("--video", metavar="DIR", help="films by the same names, for alignment with what moves")
+    add("--clips", metavar="FILE", help="a list NAME[,label]: only these count, all are expected [every file]")
+    add("--unpaired", action="store_true", help="compare sets of sounds, whatever their names")
+    add("--protocol", default="echoframe", metavar="P", help="av-benchmark, audioldm_eval, specvqgan, seed [echoframe]")
+    add("--weights", nargs="+", default=[], metavar="JUDGE=FILE", help="a judge's weights [looked for in the cache]")
+    add("-o", "--out", default="evaluation", metavar="DIR", help="where evaluation.md, .json and .html go [evaluation]")
+    add("--draws", type=int, default=1000, metavar="N", help="bootstrap draws for the intervals [1000]")
+    add("--seed", type=int, default=0, metavar="N", help="of the draws and of the shuffled pairs [0]")
+    add("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
+    add("--cache", metavar="DIR", help="where features are kept, by content [~/.cache/echoframe/features]")
+    add("--quiet", action="store_true", help="no word on the way")
+    add("--debug", action="store_true", help="show where a failure came from")
+    parser.set_defaults(run=_run)

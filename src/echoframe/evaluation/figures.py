@@ -1,0 +1,207 @@
+"""A protocol's figures from what the judges heard: each as a value, and as a function of which clips are counted."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from echoframe.evaluation import alignment, metrics
+from echoframe.evaluation.bootstrap import Statistic, linear, per_clip
+from echoframe.evaluation.features import SoundFeatures, Timing
+from echoframe.evaluation.metrics import Classes
+from echoframe.evaluation.motion import FRAME_RATE
+from echoframe.evaluation.protocols import Figure
+
+NEAREST = 5  # neighbours of precision, recall, density and coverage
+Rows = Int[np.ndarray, " rows"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Side:
+    """The sounds of one folder, in the pairing's order. labels: one each, or empty. motion: of each film, or empty."""
+
+    sounds: Sequence[SoundFeatures]
+    labels: Sequence[str] = ()
+    motion: Sequence[Float[np.ndarray, " frames"]] = ()
+
+    def take(self, rows: Rows) -> "Side":
+        """Other sounds in their places; labels and films stay where they are: these belong to the reference."""
+        return Side(sounds=[self.sounds[i] for i in rows], labels=self.labels, motion=self.motion)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Measured:
+    """value: of n clips. statistic: what an interval is drawn from, by `method` (see bootstrap). values: (n,), one a clip,
+    where the figure is their mean; None where it belongs to the whole set.
+    """
+
+    n: int
+    value: float
+    statistic: Statistic
+    method: Literal["bca", "halves"] = "bca"
+    values: Float[np.ndarray, " n"] | None = None
+
+
+def measure(figure: Figure, reference: Side, generated: Side, *, paired: bool = True) -> Measured | None:
+    """The figure of `generated`, whose n-th sound belongs to the n-th of `reference`; None where it cannot be had: too few
+    clips, no labels, no films. Not `paired`: figures of sets only; then the generated sounds are drawn, the reference stays.
+    """
+    values = _PER_CLIP.get(figure.kind)
+    if values is not None:
+        found = values(figure, reference, generated) if paired else None
+        return None if found is None else of_values(found)
+    n = min(len(reference.sounds), len(generated.sounds))
+    if n < 2 or (figure.kind in NEIGHBOURLY and n <= NEAREST):
+        return None
+    return _of_sets(figure, reference, generated, paired=paired)
+
+
+def of_values(values: Float[np.ndarray, " n"]) -> Measured:
+    """A mean over clips."""
+    return Measured(
+        n=len(values),
+        value=float(values.mean()),
+        statistic=lambda rows: float(values[rows].mean()),
+        values=values,
+    )
+
+
+def embeddings_of(side: Side, judge: str) -> Float[np.ndarray, "n dim"]:
+    """One embedding a sound, the mean of its windows, float64."""
+    return np.stack([sound.embeddings[judge].double().mean(dim=0).numpy() for sound in side.sounds])
+
+
+def _windows(side: Side, figure: Figure) -> tuple[np.ndarray, np.ndarray]:
+    """All rows to compare, (w, D), and the clip of each, (w,)."""
+    if figure.windows == "mean":
+        points = embeddings_of(side, figure.judge)
+        return points, np.arange(len(points))
+    rows = [sound.embeddings[figure.judge].double().numpy() for sound in side.sounds]
+    return np.concatenate(rows), np.repeat(np.arange(len(rows)), [len(some) for some in rows])
+
+
+def _logits(side: Side, figure: Figure) -> np.ndarray:
+    return np.stack([sound.logits[figure.judge].double().numpy() for sound in side.sounds])
+
+
+def _of_sets(figure: Figure, reference: Side, generated: Side, *, paired: bool) -> Measured:
+    n = len(generated.sounds)
+    if figure.kind == "inception":
+        logits, how = _logits(generated, figure), {"splits": min(10, n), "seed": int(figure.variant)}
+        value = metrics.inception_score(logits, **how).mean
+        return Measured(n=n, value=value, statistic=linear(value, metrics.inception_influences(logits, **how)))
+    (x, clips_of_x), (y, clips_of_y) = _windows(reference, figure), _windows(generated, figure)
+    if figure.kind in _SMOOTH:
+        distance, influences = _SMOOTH[figure.kind]
+        value, (of_x, of_y) = distance(x, y), influences(x, y)
+        moved = per_clip(of_y, clips_of_y, n) + (per_clip(of_x, clips_of_x, n) if paired else 0)
+        return Measured(n=n, value=value, statistic=linear(value, moved))
+    compare = _OTHER[figure.kind]
+
+    def statistic(rows: Rows) -> float:
+        return compare(x[rows] if paired else x, y[rows])
+
+    return Measured(n=n, value=compare(x, y), statistic=statistic, method="halves")
+
+
+def _neighbours(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
+    return lambda x, y: getattr(metrics.coverage(x, y, k=NEAREST), name)
+
+
+NEIGHBOURLY = ("precision", "recall", "density", "coverage")
+_SMOOTH = {
+    "frechet": (metrics.frechet_distance, metrics.frechet_influences),
+    "kernel": (metrics.kernel_distance, metrics.kernel_influences),
+}
+_OTHER: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "frechet infinity": lambda x, y: metrics.frechet_infinity(x, y, seed=0, parts_of="both").value,
+    **{name: _neighbours(name) for name in NEIGHBOURLY},
+}
+
+
+def _kl(figure: Figure, reference: Side, generated: Side) -> np.ndarray:
+    return metrics.kl_divergence(
+        _logits(reference, figure), _logits(generated, figure), classes=cast(Classes, figure.variant)
+    )
+
+
+def _agreement(figure: Figure, reference: Side, generated: Side) -> np.ndarray:
+    classes = [_logits(side, figure).argmax(axis=1) for side in (reference, generated)]
+    return metrics.label_accuracy(classes[0], classes[1])
+
+
+def _placed(figure: Figure, reference: Side, generated: Side) -> tuple[np.ndarray, np.ndarray]:
+    one, other = embeddings_of(reference, figure.judge), embeddings_of(generated, figure.judge)
+    return one, other
+
+
+def _cosine(figure: Figure, reference: Side, generated: Side) -> np.ndarray:
+    return metrics.cosines(*_placed(figure, reference, generated))
+
+
+def _recall_at(figure: Figure, reference: Side, generated: Side) -> np.ndarray | None:
+    if len(reference.sounds) <= figure.at:
+        return None
+    ranks = metrics.retrieval_ranks(*_placed(figure, reference, generated))
+    return (ranks <= figure.at).astype(np.float64)
+
+
+def _label_accuracy(figure: Figure, reference: Side, generated: Side) -> np.ndarray | None:
+    """Right where the nearest mean of a label's references, the clip's own left out, is that of the clip's label."""
+    labels = np.array(reference.labels)
+    names, counts = np.unique(labels, return_counts=True)
+    if len(names) < 2 or counts.min() < 2:
+        return None  # some clip's label has no other reference
+    one, other = _placed(figure, reference, generated)
+    one = one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-12)
+    sums = np.stack([one[labels == name].sum(axis=0) for name in names])
+    sums /= np.linalg.norm(sums, axis=1, keepdims=True)
+    own = np.searchsorted(names, labels)
+    near = other @ sums.T  # (n, labels)
+    rest = np.stack([one[labels == label].sum(axis=0) for label in labels]) - one
+    rest /= np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-12)
+    near[np.arange(len(own)), own] = (other * rest).sum(axis=1)
+    return (near.argmax(axis=1) == own).astype(np.float64)
+
+
+def _timings(side: Side) -> list[Timing]:
+    return [sound.timing for sound in side.sounds if sound.timing is not None]
+
+
+def _onset_f1(figure: Figure, reference: Side, generated: Side) -> np.ndarray:
+    both = zip(_timings(reference), _timings(generated), strict=True)
+    return np.array([alignment.onset_f1(a.onsets.numpy(), b.onsets.numpy(), tolerance_s=figure.at).f1 for a, b in both])
+
+
+def _envelope_correlation(figure: Figure, reference: Side, generated: Side) -> np.ndarray:
+    both = zip(_timings(reference), _timings(generated), strict=True)
+    return np.array([alignment.envelope_correlation(a.envelope.numpy(), b.envelope.numpy()) for a, b in both])
+
+
+def _lag(figure: Figure, reference: Side, generated: Side) -> np.ndarray:
+    both = zip(_timings(reference), _timings(generated), strict=True)
+    return np.array([abs(alignment.best_lag(a.envelope.numpy(), b.envelope.numpy()).lag_s) for a, b in both])
+
+
+def _motion_correlation(figure: Figure, reference: Side, generated: Side) -> np.ndarray | None:
+    if not reference.motion:
+        return None
+    both = zip(_timings(generated), reference.motion, strict=True)
+    return np.array(
+        [alignment.motion_correlation(sound.strength.numpy(), film, frame_rate=FRAME_RATE) for sound, film in both]
+    )
+
+
+_PER_CLIP: dict[str, Callable[[Figure, Side, Side], np.ndarray | None]] = {
+    "kl": _kl,
+    "agreement": _agreement,
+    "cosine": _cosine,
+    "recall at": _recall_at,
+    "label accuracy": _label_accuracy,
+    "onset f1": _onset_f1,
+    "envelope correlation": _envelope_correlation,
+    "lag": _lag,
+    "motion correlation": _motion_correlation,
+}

@@ -1,0 +1,34 @@
+"""Judges by name, and where their weights are."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from echoframe.device import resolve_device
+from echoframe.errors import InputError
+from echoframe.evaluation.judges import Judge
+from echoframe.evaluation.judges.aisfx import AisfxJudge
+from echoframe.evaluation.judges.melception import MelceptionJudge
+from echoframe.evaluation.judges.vggish import VggishJudge
+
+JUDGES: dict[str, tuple[str, Callable[..., Judge]]] = {
+    "aisfx": ("", AisfxJudge),
+    "vggish": (VggishJudge.source, VggishJudge),
+    "melception": (MelceptionJudge.source, MelceptionJudge),
+}
+
+
+def load_judge(name: str, *, weights: Path | None = None, device: str | torch.device = "auto") -> Judge:
+    """The judge of that name. weights: its file, or its folder; aiSFX ships with mini and needs none.
+
+    Raises InputError for a name that is not known, or weights that are needed and not given.
+    """
+    if name not in JUDGES:
+        raise InputError(f'"{name}": no such judge here yet; there are {", ".join(JUDGES)}')
+    source, make = JUDGES[name]
+    if weights is None and source:
+        raise InputError(
+            f"{name}: its weights are not part of EchoFrame ({source}); give them as --weights {name}=FILE"
+        )
+    return make(weights, device=resolve_device(str(device)))

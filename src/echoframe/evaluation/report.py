@@ -1,0 +1,110 @@
+"""An evaluation written down: Markdown, JSON, and a page with plots on which every sound can be heard."""
+
+import io
+import json
+import os
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from echoframe.data.extra import need
+from echoframe.evaluation.evaluate import REFERENCE, Evaluation
+from echoframe.evaluation.sounds import FILMS
+from echoframe.evaluation.table import Column, Table, as_json, counts, markdown, text
+from echoframe.output import atomic_files, check_folder
+
+MOST_CLIPS = 200  # on the page; all stand in the JSON
+
+
+def write_report(found: Evaluation, out: Path) -> list[Path]:
+    """Writes evaluation.md, evaluation.json and evaluation.html into `out`, all or none; returns their paths."""
+    out.mkdir(parents=True, exist_ok=True)
+    check_folder(out)
+    paths = [out / f"evaluation.{suffix}" for suffix in ("md", "json", "html")]
+    with atomic_files(paths) as (words, values, page):
+        words.write_text(markdown(found.table) + "\n", encoding="utf-8")
+        values.write_text(json.dumps(_values(found), indent=1) + "\n", encoding="utf-8")
+        page.write_text(html(found, out), encoding="utf-8")
+    return paths
+
+
+def _values(found: Evaluation) -> dict[str, Any]:
+    pairs = {"stems": found.stems, "missing": dict(found.pairing.missing), "extra": dict(found.pairing.extra)}
+    return {
+        "config": found.config,
+        "table": as_json(found.table),
+        "pairs": pairs,
+        "dropped": found.dropped,
+        "clips": found.clips,
+    }
+
+
+def html(found: Evaluation, out: Path) -> str:
+    """The page, to be saved in `out`: sounds are linked to where they lie, seen from there."""
+    jinja2 = need("jinja2", "eval")
+    template = files("echoframe.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
+    page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
+    table = found.table
+    rows = [
+        {
+            "name": line.name,
+            "kind": line.kind,
+            "cells": [*(text(line.cells.get(column.key), column) for column in table.columns), counts(line)],
+        }
+        for line in table.lines
+    ]
+    per_clip = [column for column in table.columns if any(column.key in some for some in found.clips.values())]
+    return page.render(
+        table=table,
+        rows=rows,
+        arrows={"higher": "↑", "lower": "↓", "": ""},
+        plots=[plot(table, column) for column in table.columns],
+        names=list(found.pairing.files),
+        columns=per_clip,
+        clips=[_clip(found, stem, per_clip, out) for stem in found.stems[:MOST_CLIPS]],
+        n_clips=len(found.stems),
+    )
+
+
+def _clip(found: Evaluation, stem: str, columns: list[Column], out: Path) -> dict[str, Any]:
+    def sound(name: str, path: Path) -> dict[str, Any]:
+        figures = found.clips.get(name, {})
+        return {
+            "address": _address(path, out),
+            "is_film": name == REFERENCE and path.suffix.lower() in FILMS,
+            "figures": [
+                f"{c.title} {figures[c.key][stem]:.{c.digits}f}" for c in columns if stem in figures.get(c.key, {})
+            ],
+        }
+
+    return {"stem": stem, "sounds": [sound(name, some[stem]) for name, some in found.pairing.files.items()]}
+
+
+def _address(path: Path, out: Path) -> str:
+    try:
+        return quote(Path(os.path.relpath(path.resolve(), out.resolve())).as_posix())
+    except ValueError:  # another drive
+        return path.resolve().as_uri()
+
+
+def plot(table: Table, column: Column) -> str:
+    """One figure of all rows but differences, as SVG: points with their intervals."""
+    need("matplotlib", "eval").use("Agg")
+    pyplot: Any = need("matplotlib.pyplot", "eval")
+    lines = [line for line in table.lines if column.key in line.cells and line.kind != "difference"]
+    figure, ax = pyplot.subplots(figsize=(6, 0.6 + 0.32 * len(lines)), layout="constrained")
+    try:
+        for row, line in enumerate(lines):
+            cell, is_system = line.cells[column.key], line.kind == "system"
+            low, high = (cell.value, cell.value) if cell.low is None or cell.high is None else (cell.low, cell.high)
+            ax.plot([low, high], [row, row], color="#4c78a8", linewidth=2)
+            ax.plot(cell.value, row, "o" if is_system else "|", color="#4c78a8" if is_system else "#888888")
+        ax.set_yticks(range(len(lines)), [line.name for line in lines])
+        ax.set_ylim(len(lines) - 0.5, -0.5)
+        ax.set_title(f"{column.title}, {column.better} is better" if column.better else column.title, fontsize=10)
+        image = io.StringIO()
+        figure.savefig(image, format="svg")
+    finally:
+        pyplot.close(figure)
+    return image.getvalue()[image.getvalue().index("<svg") :]

@@ -1,0 +1,117 @@
+"""One table for every figure: systems as rows, metrics as columns, an interval and a count with each number.
+
+*Conventions*: a column says by which definition and which judge its numbers were made; numbers of two definitions never
+share a column. low and high are the ends of a 95 % interval. NaN is never a value: what could not be computed has no cell.
+"""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from echoframe.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """value, and its 95 % interval (both ends or neither); n: clips, pairs or answers behind it."""
+
+    value: float
+    n: int
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise InputError(f"a table's value is {self.value}; expected a number: leave the cell out")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """key: unique in the table. better: which way is better, if either is. digits: after the point. definition: one
+    sentence with the formula's name and what it was computed on. protocol and judge: "" where there is none.
+    """
+
+    key: str
+    title: str
+    better: Literal["higher", "lower", ""] = ""
+    digits: int = 3
+    definition: str = ""
+    protocol: str = ""
+    judge: str = ""
+    judge_sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """A row: a system, a bound (chance, floor, ...) or the difference of two systems; its cells by column key."""
+
+    name: str
+    kind: Literal["system", "bound", "difference"] = "system"
+    cells: dict[str, Cell]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """title: one line. notes: sentences under the table, one each."""
+
+    title: str
+    columns: list[Column]
+    lines: list[Line]
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        keys = [column.key for column in self.columns]
+        strange = {key for line in self.lines for key in line.cells} - set(keys)
+        if strange or len(set(keys)) != len(keys):
+            raise InputError(f"{self.title}: columns {keys}, cells of {sorted(strange)}; expected each column once")
+
+
+def markdown(table: Table) -> str:
+    """The table as Markdown: an arrow says which way is better, brackets hold the 95 % interval.
+
+    >>> fad = Column(key="fad", title="FAD", better="lower", digits=2)
+    >>> print(markdown(Table(title="T", columns=[fad], lines=[Line(name="a", cells={"fad": Cell(value=1, n=3)})])))
+    T
+    <BLANKLINE>
+    | | FAD ↓ | n |
+    |---|---|---|
+    | a | 1.00 | 3 |
+    """
+    heads = [f"{column.title}{_ARROWS[column.better]}" for column in table.columns]
+    lines = [table.title, "", f"| | {' | '.join([*heads, 'n'])} |", "|---" * (len(heads) + 2) + "|"]
+    for line in table.lines:
+        cells = [text(line.cells.get(column.key), column) for column in table.columns]
+        name = line.name if line.kind == "system" else f"*{line.name}*"
+        lines.append(f"| {' | '.join([name, *cells, counts(line)])} |")
+    notes = [f"- {note}" for note in table.notes]
+    return "\n".join([*lines, *(["", *notes] if notes else [])])
+
+
+_ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
+
+
+def text(cell: Cell | None, column: Column) -> str:
+    """One number with its interval, or nothing.
+
+    >>> text(Cell(value=0.5, low=0.25, high=0.75, n=4), Column(key="a", title="A", digits=2))
+    '0.50 [0.25, 0.75]'
+    """
+    if cell is None:
+        return ""
+    value, *ends = (_rounded(x, column.digits) for x in (cell.value, cell.low, cell.high) if x is not None)
+    return f"{value} [{', '.join(ends)}]" if ends else value
+
+
+def _rounded(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # -0.00 is 0.00
+
+
+def counts(line: Line) -> str:
+    """How many clips are behind a row's numbers, the fewest and the most if they differ."""
+    found = sorted({cell.n for cell in line.cells.values()})
+    return " - ".join(str(count) for count in (found if len(found) < 2 else (found[0], found[-1])))
+
+
+def as_json(table: Table) -> dict[str, Any]:
+    """The table as plain values, for a JSON file."""
+    return asdict(table)

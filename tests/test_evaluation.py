@@ -1,0 +1,328 @@
+"""`echoframe evaluate`: known answers on small folders, what is listed, what is kept, and its report."""
+
+import json
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from echoframe.apps.cli import main
+from echoframe.errors import InputError
+from echoframe.evaluation import evaluate as module
+from echoframe.evaluation.evaluate import EvaluateConfig, evaluate
+from echoframe.evaluation.judges import Heard
+from echoframe.evaluation.protocols import PROTOCOLS, find_protocol
+from echoframe.evaluation.report import html, write_report
+from echoframe.evaluation.table import Cell, Column, Line, Table
+from planted_video import write_video
+
+RATE = 16_000
+N = 24
+
+
+@dataclass
+class BandJudge:
+    """Hears the loudness of 16 bands, in half-second windows; its classes are the bands."""
+
+    name: str
+    sample_rate: int = 8000
+    dim: int = 16
+    classes: int = 16
+    sha256: str = "0" * 64
+    source: str = "a test"
+    n_calls: int = 0
+
+    def __call__(self, waveform: torch.Tensor) -> Heard:
+        self.n_calls += 1
+        padded = torch.nn.functional.pad(waveform, (0, -waveform.shape[1] % 4000))
+        spectrum = torch.fft.rfft(padded.unfold(1, 4000, 4000)).abs()[..., :2000]
+        bands = (1e-3 + spectrum.unflatten(2, (16, 125)).square().mean(3)).log()
+        return Heard(embeddings=bands, logits=bands.mean(1))
+
+
+def sound(n: int) -> np.ndarray:
+    """Tones of the n-th sound's own, struck at its own times."""
+    rng = np.random.default_rng(n)
+    t = np.arange(4 * RATE) / RATE
+    tones = sum(np.sin(2 * np.pi * f * t) for f in rng.uniform(200, 3800, size=2))
+    samples = 0.002 * rng.normal(size=t.size)
+    for begin in np.cumsum(rng.uniform(0.35, 0.9, size=4)):
+        rings = t >= begin
+        samples[rings] += 0.3 * (tones * np.exp(-(t - begin) / 0.05))[rings]
+    return samples
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory):
+    """Folders: real, and what the known answers are made of."""
+    root = tmp_path_factory.mktemp("sounds")
+    real = [sound(n) for n in range(N)]
+    rng = np.random.default_rng(99)
+    shift = np.zeros(RATE // 5)
+    made = {
+        "real": real,
+        "same": real,
+        "noise": [0.1 * rng.normal(size=4 * RATE) for _ in real],
+        "silence": [np.zeros(4 * RATE) for _ in real],
+        "reversed": [one[::-1] for one in real],
+        "late": [np.concatenate([shift, one])[: len(one)] for one in real],
+        "shuffled": [real[(n + 5) % N] for n in range(N)],
+    }
+    for name, some in made.items():
+        (root / name).mkdir()
+        for n, samples in enumerate(some):
+            soundfile.write(root / name / f"clip{n:02d}.wav", samples, RATE, subtype="FLOAT")
+    lines = [f"clip{n:02d},label {n % 3}" for n in range(N)]
+    (root / "list.csv").write_text("\n".join(lines))
+    return root
+
+
+@pytest.fixture
+def judge(monkeypatch) -> BandJudge:
+    one = BandJudge(name="aisfx")
+    monkeypatch.setattr(module, "load_judge", lambda name, **_: one)
+    return one
+
+
+def table_of(sounds, *names, **more) -> dict[str, dict[str, Cell]]:
+    config = EvaluateConfig(
+        reference=sounds / "real", generated={name: sounds / name for name in names}, **{"draws": 20, **more}
+    )
+    return {line.name: line.cells for line in evaluate(config).table.lines}
+
+
+def test_each_change_moves_the_figures_it_should_and_no_other(sounds, judge):
+    names = ("same", "noise", "silence", "reversed", "late", "shuffled")
+    found = table_of(sounds, *names, clips=sounds / "list.csv")
+    same = {key: cell.value for key, cell in found["same"].items()}
+    assert same["fd"] == pytest.approx(0, abs=1e-6)
+    assert (same["cosine"], same["recall_10"], same["coverage"]) == pytest.approx((1, 1, 1))
+    assert (same["onset_f1_50"], same["envelope"], same["lag"]) == pytest.approx((1, 1, 0))
+    for name in ("noise", "silence"):
+        got = {key: cell.value for key, cell in found[name].items()}
+        assert got["fd"] > 10
+        assert got["kad"] > same["kad"]
+        assert got["recall_10"] < 0.6
+        assert got["coverage"] < 0.2
+        assert got["onset_f1_50"] < 0.1
+    shuffled = {key: cell.value for key, cell in found["shuffled"].items()}
+    assert shuffled["fd"] == pytest.approx(0, abs=1e-6)  # the same set
+    assert shuffled["coverage"] == pytest.approx(1)
+    assert shuffled["cosine"] < 0.99
+    assert shuffled["recall_10"] < 0.7
+    assert shuffled["envelope"] < 0.5
+    late = {key: cell.value for key, cell in found["late"].items()}
+    assert late["lag"] == pytest.approx(0.2, abs=0.02)
+    assert late["onset_f1_100"] < 0.3
+    assert late["recall_10"] > 0.9
+    turned = {key: cell.value for key, cell in found["reversed"].items()}
+    assert turned["fd"] < 0.1 * found["noise"]["fd"].value
+    assert turned["cosine"] > 0.99
+    assert turned["envelope"] < 0.5
+
+
+def test_a_shuffled_system_is_at_its_own_chance_and_the_floor_is_below_all(sounds, judge):
+    found = table_of(sounds, "same", "noise")
+    chance = found["chance: same, pairs shuffled"]
+    assert "fd" not in chance  # no pairs, no chance
+    assert chance["cosine"].value < 0.99
+    floor = found["floor: reference against itself"]
+    assert floor["cosine"].value == pytest.approx(1)
+    assert 0 < floor["fd"].value < found["noise"]["fd"].value
+    assert floor["fd"].n == N // 2
+    assert found["bound: nearest other reference"]["cosine"].value < 1
+    assert found["bound: mean of the references"]["recall_10"].value == pytest.approx(10 / N)
+    difference = found["same - noise"]["recall_10"]
+    assert difference.value == pytest.approx(found["same"]["recall_10"].value - found["noise"]["recall_10"].value)
+    assert difference.low is not None
+    assert difference.low > 0
+
+
+def test_the_same_seed_gives_the_same_table(sounds, judge):
+    assert table_of(sounds, "late", seed=3) == table_of(sounds, "late", seed=3)
+    assert table_of(sounds, "late", seed=3) != table_of(sounds, "late", seed=4)
+
+
+def test_a_second_run_hears_nothing_anew_and_a_damaged_file_is_heard_again(sounds, judge, tmp_path):
+    first = table_of(sounds, "late", cache=tmp_path)
+    assert judge.n_calls == 2 * N
+    assert table_of(sounds, "late", cache=tmp_path) == first
+    assert judge.n_calls == 2 * N
+    kept = sorted(tmp_path.rglob("*.safetensors"))
+    assert len(kept) == 4 * N  # judge and timing, of 2 N sounds
+    next(path for path in kept if "aisfx" in path.as_posix()).write_bytes(b"damaged")
+    assert table_of(sounds, "late", cache=tmp_path) == first
+    assert judge.n_calls == 2 * N + 1
+    judge.sha256 = "1" * 64  # other weights hear for themselves
+    table_of(sounds, "late", cache=tmp_path)
+    assert judge.n_calls == 4 * N + 1
+
+
+def test_what_is_missing_extra_broken_silent_or_long_is_listed(sounds, judge, tmp_path):
+    ours, real = tmp_path / "ours", tmp_path / "real"
+    for folder, names in ((real, "abcdef"), (ours, "abcdeg")):
+        folder.mkdir()
+        for n, name in enumerate(names):
+            soundfile.write(folder / f"{name}.wav", sound(n), RATE)
+    (ours / "b.wav").write_bytes(b"no sound")
+    soundfile.write(ours / "c.wav", np.zeros(0), RATE)
+    soundfile.write(ours / "d.wav", np.zeros(11 * RATE), RATE)
+    found = evaluate(EvaluateConfig(reference=real, generated={"ours": ours}, draws=20))
+    notes = " ".join(found.table.notes)
+    assert found.stems == ("a", "d", "e")
+    assert "Missing in reference: 1 (g)" in notes
+    assert "Missing in ours: 1 (f)" in notes
+    assert "as ours could not be judged: 2 (b, c)" in notes
+    assert "Silent in ours, and judged so: 1 (d)" in notes
+    assert "Longer than what is heard, in ours: 1" in notes
+    assert "not a sound that can be read" in found.dropped["ours"]["b"]
+    listed = tmp_path / "list.csv"
+    listed.write_text("a\ne\n")
+    notes = evaluate(EvaluateConfig(reference=real, generated={"ours": ours}, clips=listed, draws=20)).table.notes
+    assert any(note.startswith("Not counted, as not in the list, in ours: 4 (b, c, d, g)") for note in notes)
+
+
+def test_one_clip_has_means_without_intervals_and_no_distances(sounds, judge, tmp_path):
+    (tmp_path / "one.csv").write_text("clip00")
+    found = table_of(sounds, "late", clips=tmp_path / "one.csv")
+    assert "fd" not in found["late"]
+    assert found["late"]["cosine"].low is None
+    assert not [name for name in found if name.startswith("chance")]
+
+
+def test_motion_is_compared_where_films_are_given(sounds, judge, tmp_path):
+    for n in range(4):
+        write_video(tmp_path / f"clip{n:02d}.mp4", n_frames=50)
+    (tmp_path / "list.csv").write_text("".join(f"clip{n:02d}\n" for n in range(5)))
+    found = evaluate(
+        EvaluateConfig(
+            reference=sounds / "real",
+            generated={"same": sounds / "same"},
+            video=tmp_path,
+            clips=tmp_path / "list.csv",
+            draws=20,
+        )
+    )
+    assert found.stems == tuple(f"clip{n:02d}" for n in range(4))
+    assert "has no film clip04" in found.dropped["video"]["clip04"]
+    assert "motion" in found.clips["same"]
+
+
+def test_sets_are_compared_whatever_their_names(sounds, judge, tmp_path):
+    for n in range(15):
+        soundfile.write(tmp_path / f"other{n}.wav", sound(100 + n), RATE)
+    config = EvaluateConfig(
+        reference=sounds / "real", generated={"other": tmp_path, "noise": sounds / "noise"}, paired=False, draws=20
+    )
+    found = evaluate(config)
+    lines = {line.name: line for line in found.table.lines}
+    assert list(lines) == ["other", "noise", "floor: reference against itself"]
+    assert set(lines["other"].cells) == {"fd", "kad", "coverage"}
+    fd = lines["other"].cells["fd"]
+    assert fd.n == 15
+    assert fd.low is not None
+    assert fd.low < fd.value < lines["noise"].cells["fd"].value / 3
+    assert "sets of sounds that do not belong together" in found.table.notes[0]
+    with pytest.raises(InputError, match="a list of clips, and films, are of use for pairs only"):
+        EvaluateConfig(reference=tmp_path, generated={"a": tmp_path}, paired=False, clips=tmp_path)
+
+
+def test_bad_arguments_are_named(sounds, judge, tmp_path):
+    with pytest.raises(InputError, match="no system to judge; give one or more"):
+        EvaluateConfig(reference=sounds / "real", generated={})
+    with pytest.raises(InputError, match='"reference" cannot be a system\'s name'):
+        EvaluateConfig(reference=sounds / "real", generated={"reference": sounds / "same"})
+    with pytest.raises(InputError, match='"fid" is no protocol; expected one of echoframe, av-benchmark'):
+        find_protocol("fid")
+    (tmp_path / "clip00.wav").write_bytes(b"")
+    with pytest.raises(
+        InputError, match="no clip could be judged in every folder; the first: .*clip00.wav: not a sound"
+    ):
+        evaluate(EvaluateConfig(reference=sounds / "real", generated={"ours": tmp_path}))
+
+
+def test_a_table_refuses_what_is_no_number_and_what_has_no_column():
+    with pytest.raises(InputError, match="a table's value is nan; expected a number"):
+        Cell(value=float("nan"), n=3)
+    with pytest.raises(InputError, match="expected each column once"):
+        Table(title="T", columns=[Column(key="a", title="A")], lines=[Line(name="x", cells={"b": Cell(value=1, n=1)})])
+
+
+def test_columns_whose_judge_is_not_there_are_left_out_and_named(sounds, monkeypatch, tmp_path):
+    def one_of_them(name, **_):
+        if name != "vggish":
+            raise InputError(f"{name}: is not here")
+        return BandJudge(name="vggish")
+
+    monkeypatch.setattr(module, "load_judge", one_of_them)
+    config = EvaluateConfig(reference=sounds / "real", generated={"late": sounds / "late"}, protocol="seed", draws=20)
+    table = evaluate(config).table
+    assert [column.key for column in table.columns] == ["fad"]
+    assert table.columns[0].protocol == "seed"
+    assert table.notes[-1] == "Left out, for want of a judge: passt: is not here."
+    assert table.lines[0].cells["fad"].n == N  # clips, not patches
+    with pytest.raises(InputError, match="protocol specvqgan: no judge can be had; melception: is not here"):
+        evaluate(replace(config, protocol="specvqgan"))
+    with pytest.raises(InputError, match='weights for "ear": protocol seed has judges vggish, passt'):
+        evaluate(replace(config, weights={"ear": tmp_path}))
+
+
+def test_every_protocol_names_its_judges_and_no_key_twice():
+    for protocol in PROTOCOLS.values():
+        keys = [figure.key for figure in protocol.figures]
+        assert len(set(keys)) == len(keys)
+        assert protocol.judges
+        assert all(figure.about for figure in protocol.figures)
+        assert set(protocol.listening_for) <= set(protocol.judges)
+
+
+def test_the_command_writes_a_table_its_values_and_a_page(sounds, judge, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = main(
+        ["evaluate", "--reference", str(sounds / "real"), "--generated", f"late={sounds / 'late'}"]
+        + [f"<b>same={sounds / 'same'}", "--draws", "20", "--cache", "kept", "-o", "out"]
+    )
+    assert done == 0
+    said = capsys.readouterr()
+    assert "| late |" in said.out
+    assert "sounds heard" in said.err
+    values = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert values["clips"]["late"]["lag"]["clip00"] == pytest.approx(0.2, abs=0.02)
+    assert values["table"]["columns"][0]["judge_sha256"] == "0" * 64
+    page = (tmp_path / "out" / "evaluation.html").read_text()
+    assert "&lt;b&gt;same" in page
+    assert "<b>same" not in page
+    linked = re.search(r'<audio[^>]* src="([^"]*late/clip00.wav)"', page)
+    assert linked
+    assert (tmp_path / "out" / linked[1]).resolve() == (sounds / "late" / "clip00.wav").resolve()
+
+
+def test_a_page_of_many_clips_says_that_it_shows_the_first(sounds, judge, tmp_path, monkeypatch):
+    monkeypatch.setattr("echoframe.evaluation.report.MOST_CLIPS", 3)
+    found = evaluate(EvaluateConfig(reference=sounds / "real", generated={"same": sounds / "same"}, draws=20))
+    assert f"The first 3 of {N} clips." in html(found, tmp_path)
+    assert [path.name for path in write_report(found, tmp_path / "new")] == [
+        "evaluation.md",
+        "evaluation.json",
+        "evaluation.html",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--generated", "ours"], '--generated "ours": expected NAME=FOLDER'),
+        (["--generated", "a=x", "a=y"], "a is given twice; give each its own name"),
+        (["--generated", "a=x", "--weights", "vggish"], '--weights "vggish": expected JUDGE=FILE'),
+        (["--generated", "a=/none"], "no such folder; give a folder of sound files"),
+        (["--generated", "a=x", "--protocol", "fad"], '"fad" is no protocol'),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line_and_exit_code_2(sounds, arguments, complaint, capsys):
+    assert main(["evaluate", "--reference", str(sounds / "real"), *arguments]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.count("\n") == 0
+    assert complaint in said
