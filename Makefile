@@ -9,11 +9,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 demo: $(VENV)/.base
 	mkdir -p out && $(BIN)/echoframe generate demo/clip.mp4 -o out --seed 0 --picture
 
+# one process a core, each with one thread: small tensors gain nothing from more
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
 
 test-all: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not weights"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not weights"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

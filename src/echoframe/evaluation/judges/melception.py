@@ -18,30 +18,34 @@ on its own, turned from 128 bands at 16 kHz into these (luosiallen/Diff-Foley at
 A folder of sounds has been through one, and need not give the same.
 """
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from echoframe.audio import mel_filters, pad_or_trim
 from echoframe.encoders import FrozenModule, check_waveform, use_channels_last
-from echoframe.errors import BundleError
 from echoframe.evaluation.judges import Heard
+from echoframe.evaluation.judges.checkpoint import Published, read_checkpoint
 from echoframe.evaluation.judges.melception_network import (
     CLASSES,
     FULL_WIDTH,
     MelceptionNetwork,
     fold_batch_norms,
 )
-from echoframe.weights import load_weights, read_weights
+from echoframe.weights import load_weights
 
-FILE = "melception-21-05-10T09-28-40.pt"
-URL = f"https://a3s.fi/swift/v1/AUTH_a235c0f452d648828f745589cde1219a/specvqgan_public/{FILE}"
-MD5 = "a71a41041e945b457c7d3d814bbcf72d"  # of that file, as SpecVQGAN's README gives it
+PUBLISHED = Published(
+    what="Melception",
+    file="melception-21-05-10T09-28-40.pt",
+    url=(
+        "https://a3s.fi/swift/v1/AUTH_a235c0f452d648828f745589cde1219a/specvqgan_public/melception-21-05-10T09-28-40.pt"
+    ),
+    digest="md5:a71a41041e945b457c7d3d814bbcf72d",  # as SpecVQGAN's README gives it
+    key="model",
+)
 SAMPLE_RATE = 22_050  # Hz
 N_SAMPLES = 10 * SAMPLE_RATE
 N_FFT = 1024
@@ -50,14 +54,6 @@ N_MELS = 80
 FLOOR = 1e-5
 FIRST_FRAME, N_FRAMES = 6, 848  # the middle of 860
 SOUNDS_AT_ONCE = 8  # memory stays flat in the batch's size
-
-_scalar = np.float64(0).__reduce__()[0]
-_NUMPY_NUMBERS = [  # numpy before 2 wrote the first name
-    (_scalar, "numpy.core.multiarray.scalar"),
-    (_scalar, "numpy._core.multiarray.scalar"),
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in ("f4", "f8")),
-]
 
 # The two columns of train_means_stds_melspec_10s_22050hz.txt, read in its copy in karchkha/MelSpec_GPT_VQVAE at dba5260;
 # the numbers give the md5 that SpecVQGAN's specvqgan/util.py asks for, f449c6fd0e248936c16f6d22492bb625.
@@ -110,7 +106,7 @@ class MelceptionJudge(FrozenModule):
     name = "melception"
     sample_rate = SAMPLE_RATE
     classes = CLASSES
-    source = f"v-iashin/SpecVQGAN, MIT: {URL}, md5 {MD5}"
+    source = f"v-iashin/SpecVQGAN, MIT: {PUBLISHED.url}"
 
     def __init__(self, path: Path, *, device: str | torch.device = "cpu", width: int = FULL_WIDTH) -> None:
         """path: SpecVQGAN's checkpoint, or its weights as safetensors under the same names. width: of a smaller relative.
@@ -118,14 +114,12 @@ class MelceptionJudge(FrozenModule):
         Raises BundleError if the file is missing or holds anything else.
         """
         super().__init__()
-        weights = _read_checkpoint(path)
+        weights, self.sha256 = read_checkpoint(path, PUBLISHED)
         network = MelceptionNetwork(width=width)
         load_weights(network, path, weights=weights)
         fold_batch_norms(network)
         use_channels_last(network)
         self.network, self.dim = network, network.dim
-        with path.open("rb") as file:
-            self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         self.means: Tensor
         self.stds: Tensor
         self.register_buffer("means", torch.tensor(BAND_MEANS)[:, None])
@@ -147,22 +141,3 @@ class MelceptionJudge(FrozenModule):
 
     def _hear(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         return self.network((mel_frames(waveform) - self.means) / self.stds)
-
-
-def _read_checkpoint(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        return read_weights(path)
-    if not path.is_file():
-        raise BundleError(f"{path}: no such file, expected Melception's checkpoint; fetch {URL}")
-    try:
-        # the file also keeps its validation figures, and some of them are numpy's numbers
-        with torch.serialization.safe_globals(_NUMPY_NUMBERS):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle raises nearly anything: KeyError, struct.error, AssertionError, ...
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BundleError(f"{path}: not readable as a checkpoint ({reason}); fetch {URL} again") from error
-    weights = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
-        found = ", ".join(map(str, list(content)[:4])) if isinstance(content, dict) else type(content).__name__
-        raise BundleError(f'{path}: holds no weights under "model" (found {found}); expected {FILE} from {URL}')
-    return weights

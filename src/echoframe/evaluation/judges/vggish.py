@@ -7,7 +7,6 @@ frechet_audio_distance and av-benchmark the last ReLU and the PCA are left out. 
 zeros to one, where torchvggish gives nothing.
 """
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,13 +16,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from echoframe.encoders import FrozenModule, check_waveform
-from echoframe.errors import BundleError
 from echoframe.evaluation.judges import Heard
-from echoframe.weights import load_weights, read_weights
+from echoframe.evaluation.judges.checkpoint import Published, read_checkpoint
+from echoframe.weights import load_weights
 
-FILE = "vggish-10086976.pth"
-URL = f"https://github.com/harritaylor/torchvggish/releases/download/v0.1/{FILE}"
-SHA256_BEGINS = "10086976"  # torch.hub's way to name a file
+PUBLISHED = Published(
+    what="VGGish",
+    file="vggish-10086976.pth",
+    url="https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth",
+    digest="10086976",  # torch.hub's way to name a file
+)
 SAMPLE_RATE = 16_000  # Hz
 WINDOW, HOP, N_FFT = 400, 160, 512  # samples
 BANDS, F_MIN, F_MAX = 64, 125.0, 7500.0
@@ -88,7 +90,7 @@ class VggishJudge(FrozenModule):
     name = "vggish"
     sample_rate = SAMPLE_RATE
     classes = 0
-    source = f"harritaylor/torchvggish, Apache-2.0: {URL}"
+    source = f"harritaylor/torchvggish, Apache-2.0: {PUBLISHED.url}"
 
     def __init__(self, path: Path, *, device: str | torch.device = "cpu", network: VggishNetwork | None = None) -> None:
         """path: torchvggish's file, or its weights as safetensors under the same names. network: a smaller relative.
@@ -96,7 +98,7 @@ class VggishJudge(FrozenModule):
         Raises BundleError if the file is missing, is not what its name says, or holds anything else.
         """
         super().__init__()
-        weights, self.sha256 = _read(path)
+        weights, self.sha256 = read_checkpoint(path, PUBLISHED)
         self.network = network or VggishNetwork()
         load_weights(self.network, path, weights=weights)
         self.dim = self.network.dim
@@ -110,22 +112,3 @@ class VggishJudge(FrozenModule):
         patches = log_mel_patches(waveform.to(next(self.network.parameters()).device))
         outputs = [self.network(some) for some in patches.flatten(0, 1).split(PATCHES_AT_ONCE)]
         return Heard(embeddings=torch.cat(outputs).unflatten(0, patches.shape[:2]))
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], str]:
-    if not path.is_file():
-        raise BundleError(f"{path}: no such file, expected VGGish's weights; fetch {URL}")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if path.name == FILE and not digest.startswith(SHA256_BEGINS):
-        raise BundleError(f"{path}: sha256 {digest[:8]}..., its name says {SHA256_BEGINS}...; fetch {URL} again")
-    if path.suffix == ".safetensors":
-        return read_weights(path), digest
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle raises nearly anything
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BundleError(f"{path}: not readable as VGGish's weights ({reason}); fetch {URL} again") from error
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise BundleError(f"{path}: holds no weights by name; expected {FILE} from {URL}")
-    return content, digest
