@@ -1,10 +1,11 @@
 """PANNs Cnn14: AudioSet's 527 classes, the judge of FD, KL and IS in AudioLDM's and MMAudio's tables.
 
-*Conventions* (qiuqiangkong/audioset_tagging_cnn, MIT, pytorch/models.py; PyPI panns-inference 0.1.1, torchlibrosa 0.1.0,
-audioldm_eval 0.0.3, feature_extractors/panns/models.py; Kong et al. 2020): Cnn14_16k, the one that both tables use: 16 kHz,
-windows of 512 samples, hop 160, centred, ends mirrored; 64 bands of the power; 10 log10 of at least 1e-10. The Fourier kernels
-and the bands are weights of the file, and are used as they stand there. The embedding is the 2048 numbers after the last ReLU;
-logits are those before the sigmoid. A sound of less than 2 s is filled with zeros to that, as in audioldm_eval.
+*Conventions* (qiuqiangkong/audioset_tagging_cnn, MIT, pytorch/models.py; PyPI panns-inference 0.1.1, torchlibrosa
+0.1.0, audioldm_eval 0.0.3, feature_extractors/panns/models.py; Kong et al. 2020): Cnn14_16k, the one that both tables
+use: 16 kHz, windows of 512 samples, hop 160, centred, ends mirrored; 64 bands of the power; 10 log10 of at least
+1e-10. Fourier kernels and bands are weights of the file, and are used as they stand there. The embedding is the 2048
+numbers after the last ReLU; logits are those before the sigmoid. A sound of less than 2 s is filled with zeros to
+that, as in audioldm_eval.
 """
 
 from pathlib import Path
