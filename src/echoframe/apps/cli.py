@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from echoframe.apps.data_arguments import add_data, add_extract
 from echoframe.apps.evaluate_arguments import add_evaluate
+from echoframe.apps.rate_arguments import add_rate
 from echoframe.apps.train_arguments import add_bundle, add_compare, add_sweep, add_train
 from echoframe.errors import EchoFrameError
 
@@ -28,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="echoframe", description="Gives a silent video its sound.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(
-        dest="command", metavar="generate | models | data | extract | train | compare | sweep | evaluate"
+        dest="command", metavar="generate | models | data | extract | train | compare | sweep | evaluate | rate"
     )
     _add_generate(commands.add_parser("generate", help="make the sound of films and stills"))
     _add_models(commands.add_parser("models", help="list, describe, fetch and check models"))
@@ -38,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_compare(commands.add_parser("compare", help="trained mappers side by side"))
     add_sweep(commands.add_parser("sweep", help="search for a mapper's settings"))
     add_evaluate(commands.add_parser("evaluate", help="judge folders of sounds beside the real ones"))
+    add_rate(commands.add_parser("rate", help="listening tests on a web page"))
     return parser
 
 

@@ -19,12 +19,12 @@ def evaluate(args: argparse.Namespace) -> int:
 
     config = EvaluateConfig(
         reference=Path(args.reference),
-        generated=_named(args.generated, "--generated", "NAME=FOLDER"),
+        generated=named(args.generated, "--generated", "NAME=FOLDER"),
         video=Path(args.video) if args.video else None,
         clips=Path(args.clips) if args.clips else None,
         paired=not args.unpaired,
         protocol=args.protocol,
-        weights=_named(args.weights, "--weights", "JUDGE=FILE"),
+        weights=named(args.weights, "--weights", "JUDGE=FILE"),
         draws=args.draws,
         seed=args.seed,
         device=args.device,
@@ -46,7 +46,8 @@ def _say(words: str) -> None:
     print("echoframe:", words, file=sys.stderr, flush=True)
 
 
-def _named(pairs: list[str], option: str, form: str) -> dict[str, Path]:
+def named(pairs: list[str], option: str, form: str) -> dict[str, Path]:
+    """NAME=PATH arguments, by name. Raises InputError for another form, or a name given twice."""
     found: dict[str, Path] = {}
     for pair in pairs:
         name, equals, path = pair.partition("=")

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,18 @@ def _values(found: Evaluation) -> dict[str, Any]:
 
 def html(found: Evaluation, out: Path) -> str:
     """The page, to be saved in `out`: sounds are linked to where they lie, seen from there."""
+    columns = [column for column in found.table.columns if any(column.key in some for some in found.clips.values())]
+    clips = [_clip(found, stem, columns, out) for stem in found.stems[:MOST_CLIPS]]
+    return table_page(found.table, names=list(found.pairing.files), clips=clips, n_clips=len(found.stems))
+
+
+def table_page(
+    table: Table, *, names: Sequence[str] = (), clips: Sequence[Mapping[str, Any]] = (), n_clips: int = 0
+) -> str:
+    """A table with its plots as a page of its own, and, if there are clips, the first of `n_clips` to listen to."""
     jinja2 = need("jinja2", "eval")
     template = files("echoframe.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
-    table = found.table
     rows = [
         {
             "name": line.name,
@@ -54,16 +63,14 @@ def html(found: Evaluation, out: Path) -> str:
         }
         for line in table.lines
     ]
-    per_clip = [column for column in table.columns if any(column.key in some for some in found.clips.values())]
     return page.render(
         table=table,
         rows=rows,
         arrows={"higher": "↑", "lower": "↓", "": ""},
         plots=[plot(table, column) for column in table.columns],
-        names=list(found.pairing.files),
-        columns=per_clip,
-        clips=[_clip(found, stem, per_clip, out) for stem in found.stems[:MOST_CLIPS]],
-        n_clips=len(found.stems),
+        names=names,
+        clips=clips,
+        n_clips=n_clips,
     )
 
 

@@ -1,0 +1,1 @@
+"""Listening tests: studies of sounds that people rate on a web page, and what their answers say. Extra `web`."""
