@@ -19,7 +19,9 @@ WEIGHTS = {"a": torch.arange(3.0), "b": torch.ones(2, 2)}
 
 
 def test_weights_are_read_from_each_form(tmp_path):
-    torch.save({"model": WEIGHTS, "statistics": {"mAP": np.float64(0.4), "epoch": 3}}, tmp_path / "dict.pth")
+    torch.save(
+        {"model": WEIGHTS, "statistics": {"mAP": np.float64(0.4), "AP": np.ones(3), "epoch": 3}}, tmp_path / "dict.pth"
+    )
     torch.save(WEIGHTS, tmp_path / "bare.pth")
     write_weights(tmp_path / "same.safetensors", WEIGHTS)
     for name, published in (("dict.pth", EAR), ("bare.pth", BARE), ("same.safetensors", EAR)):

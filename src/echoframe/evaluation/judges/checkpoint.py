@@ -12,11 +12,13 @@ from echoframe.errors import BundleError
 from echoframe.weights import read_weights
 
 _scalar = np.float64(0).__reduce__()[0]
-_NUMPY_NUMBERS = [  # validation figures beside the weights; numpy before 2 wrote the first name
-    (_scalar, "numpy.core.multiarray.scalar"),
-    (_scalar, "numpy._core.multiarray.scalar"),
+_reconstruct = np.zeros(0).__reduce__()[0]
+_NUMPY_NUMBERS = [  # validation figures beside the weights; numpy before 2 wrote the first name of each
+    *((_scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *((_reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+    np.ndarray,
     np.dtype,
-    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i8")),
+    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")),
 ]
 
 

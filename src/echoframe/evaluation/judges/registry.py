@@ -11,12 +11,14 @@ from echoframe.evaluation.judges import Judge
 from echoframe.evaluation.judges.aisfx import AisfxJudge
 from echoframe.evaluation.judges.melception import MelceptionJudge
 from echoframe.evaluation.judges.panns import PannsJudge
+from echoframe.evaluation.judges.passt import PasstJudge
 from echoframe.evaluation.judges.vggish import VggishJudge
 
 JUDGES: dict[str, tuple[str, Callable[..., Judge]]] = {
     "aisfx": ("", AisfxJudge),
     "vggish": (VggishJudge.source, VggishJudge),
     "panns-16k": (PannsJudge.source, PannsJudge),
+    "passt": (PasstJudge.source, PasstJudge),
     "melception": (MelceptionJudge.source, MelceptionJudge),
 }
 
