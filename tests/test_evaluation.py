@@ -13,6 +13,8 @@ from echoframe.apps.cli import main
 from echoframe.errors import InputError
 from echoframe.evaluation import evaluate as module
 from echoframe.evaluation.evaluate import EvaluateConfig, evaluate
+from echoframe.evaluation.features import SoundFeatures
+from echoframe.evaluation.figures import Side, measure
 from echoframe.evaluation.judges import Heard
 from echoframe.evaluation.protocols import PROTOCOLS, find_protocol
 from echoframe.evaluation.report import html, write_report
@@ -122,6 +124,68 @@ def test_each_change_moves_the_figures_it_should_and_no_other(sounds, judge):
     assert turned["fd"] < 0.1 * found["noise"]["fd"].value
     assert turned["cosine"] > 0.99
     assert turned["envelope"] < 0.5
+
+
+def test_sets_are_compared_without_pairs(sounds, judge):
+    found = table_of(sounds, "same", "noise", "shuffled", protocol="sets")
+    same = {key: cell.value for key, cell in found["same"].items()}
+    assert set(same) == {
+        "fd",
+        "kad",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+    }  # too few clips for a line to infinity
+    assert (same["precision"], same["recall"], same["coverage"]) == (1, 1, 1)
+    assert same["density"] == pytest.approx(6 / 5)
+    noise = {key: cell.value for key, cell in found["noise"].items()}
+    assert (noise["precision"], noise["recall"], noise["density"]) == (0, 0, 0)
+    assert {key: cell.value for key, cell in found["shuffled"].items()} == pytest.approx(same)
+    assert table_of(sounds, "noise", protocol="sets", paired=False)["noise"]["fd"].value == pytest.approx(noise["fd"])
+
+
+def test_a_distance_of_enough_clips_goes_to_infinity():
+    def side(seed: int) -> Side:
+        rows = torch.from_numpy(np.random.default_rng(seed).normal(size=(150, 1, 8)))
+        sounds = [
+            SoundFeatures(embeddings={"aisfx": row}, logits={}, timing=None, is_silent=False, is_cut=False)
+            for row in rows
+        ]
+        return Side(sounds=sounds)
+
+    figure = next(figure for figure in find_protocol("sets").figures if figure.kind == "frechet infinity")
+    plain = measure(next(f for f in find_protocol("sets").figures if f.kind == "frechet"), side(1), side(2))
+    found = measure(figure, side(1), side(2))
+    assert found is not None
+    assert plain is not None
+    assert abs(found.value) < 0.5 * plain.value  # two draws of one thing are 0 apart
+    assert measure(figure, Side(sounds=side(1).sounds[:99]), side(2)) is None
+
+
+def test_the_clap_score_is_the_cosine_with_the_label_s_words(sounds, monkeypatch):
+    class Reader(BandJudge):
+        def read(self, texts: list[str]) -> torch.Tensor:
+            self.texts = texts
+            return torch.eye(16)[[int(text.split()[1]) for text in texts]]
+
+    judge = Reader(name="clap")
+    monkeypatch.setattr(module, "load_judge", lambda name, **_: judge)
+    config = EvaluateConfig(
+        reference=sounds / "real",
+        generated={"same": sounds / "same"},
+        clips=sounds / "list.csv",
+        protocol="clap",
+        draws=20,
+        weights={"clap": sounds},
+    )
+    found = evaluate(config)
+    assert judge.texts == ["label 0", "label 1", "label 2"]
+    heard = [judge(torch.from_numpy(sound(n)[::2].copy()).float()[None]).embeddings.mean(1)[0] for n in range(2)]
+    for n, one in enumerate(heard):
+        expected = float(one[n % 3] / one.norm())
+        assert found.clips["same"]["score"][f"clip{n:02d}"] == pytest.approx(expected, abs=0.02)
+    assert "score" not in {column.key for column in evaluate(replace(config, clips=None)).table.columns}
 
 
 def test_a_shuffled_system_is_at_its_own_chance_and_the_floor_is_below_all(sounds, judge):
@@ -235,7 +299,7 @@ def test_bad_arguments_are_named(sounds, judge, tmp_path):
         EvaluateConfig(reference=sounds / "real", generated={})
     with pytest.raises(InputError, match='"reference" cannot be a system\'s name'):
         EvaluateConfig(reference=sounds / "real", generated={"reference": sounds / "same"})
-    with pytest.raises(InputError, match='"fid" is no protocol; expected one of echoframe, av-benchmark'):
+    with pytest.raises(InputError, match='"fid" is no protocol; expected one of echoframe, sets, clap, av-benchmark'):
         find_protocol("fid")
     (tmp_path / "clip00.wav").write_bytes(b"")
     with pytest.raises(

@@ -9,7 +9,7 @@ import scipy.stats
 from echoframe.errors import InputError
 from echoframe.evaluation.bootstrap import Interval, Method, bootstrap_interval, linear, paired_difference, per_clip
 from echoframe.evaluation.distances import kernel_distance, kernel_influences
-from echoframe.evaluation.frechet import frechet_distance, frechet_influences
+from echoframe.evaluation.frechet import frechet_distance, frechet_infinity, frechet_influences
 from echoframe.evaluation.metrics import coverage, inception_influences, inception_score
 
 Distance = Callable[[np.ndarray, np.ndarray], float]
@@ -90,6 +90,21 @@ def test_holds_the_mean_frechet_distance():
 )
 def test_holds_the_mean_of_distances(distance, influences, sets, n, dim, low, high):
     assert low <= of_distances(distance, influences, sets=sets, n=n, dim=dim) <= high
+
+
+def test_holds_the_frechet_distance_at_infinity():
+    """Which is known: no bias is left. One line alone, of parts drawn once, moves more than the interval says."""
+    n, dim, rng = 200, 16, np.random.default_rng(0)
+    steady, single = [], []
+    for i in range(100):
+        x, y = rng.normal(size=(n, dim)), 2 * rng.normal(size=(n, dim)) + 0.5
+        influences = sum(frechet_influences(x, y))
+        for lines, found in ((8, steady), (1, single)):
+            value = frechet_infinity(x, y, seed=i, steps=10, parts_of="both", lines=lines).value
+            found.append(bootstrap_interval(linear(value, influences), n, draws=300, seed=i))
+    truth = dim * (1.0 + 0.25)
+    assert 0.88 <= held(steady, truth) <= 0.99
+    assert held(single, truth) < held(steady, truth)
 
 
 def test_the_plain_bootstrap_misses_a_distance():

@@ -7,12 +7,12 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 import torch
-from golden.make_passt import FILE
 
 from echoframe.errors import AudioError, BundleError
 from echoframe.evaluation.judges import Judge
 from echoframe.evaluation.judges.passt import N_SAMPLES, SAMPLE_RATE, PasstJudge, PasstNetwork, mel_frames
 from echoframe.weights import write_weights
+from golden.make_passt import FILE
 from peers import module_from_file, package_folder
 
 SIZE = {"dim": 24, "depth": 2, "heads": 3}

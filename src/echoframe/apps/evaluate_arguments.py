@@ -21,8 +21,9 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     add("--video", metavar="DIR", help="films by the same names, for alignment with what moves")
     add("--clips", metavar="FILE", help="a list NAME[,label]: only these count, all are expected [every file]")
     add("--unpaired", action="store_true", help="compare sets of sounds, whatever their names")
-    add("--protocol", default="echoframe", metavar="P", help="av-benchmark, audioldm_eval, specvqgan, seed [echoframe]")
-    add("--weights", nargs="+", default=[], metavar="JUDGE=FILE", help="a judge's weights [looked for in the cache]")
+    others = "sets, clap, av-benchmark, audioldm_eval, specvqgan, seed"
+    add("--protocol", default="echoframe", metavar="P", help=f"{others} [echoframe]")
+    add("--weights", nargs="+", default=[], metavar="JUDGE=FILE", help="a judge's weights, or its folder")
     add("-o", "--out", default="evaluation", metavar="DIR", help="where evaluation.md, .json and .html go [evaluation]")
     add("--draws", type=int, default=1000, metavar="N", help="bootstrap draws for the intervals [1000]")
     add("--seed", type=int, default=0, metavar="N", help="of the draws and of the shuffled pairs [0]")

@@ -10,7 +10,7 @@ import numpy as np
 from echoframe.errors import AudioError, InputError, VideoError
 from echoframe.evaluation.features import Ear, SoundFeatures
 from echoframe.evaluation.figures import Side
-from echoframe.evaluation.judges import Judge
+from echoframe.evaluation.judges import Judge, ReadingJudge
 from echoframe.evaluation.judges.registry import load_judge
 from echoframe.evaluation.known_lists import name_of_list
 from echoframe.evaluation.motion import motion_envelope
@@ -85,11 +85,13 @@ def evaluate(config: EvaluateConfig, *, tell: Tell | None = None) -> Evaluation:
         reason = next(iter(next(iter(dropped.values())).values()))
         raise InputError(f"{config.reference}: no clip could be judged in every folder; the first: {reason}")
     labels = [clips.get(stem, "") for stem in stems]
+    words = _words(judges, labels) if labels and all(labels) else {}
     sides = {
         name: Side(
             sounds=[sounds[stem] for stem in stems] if config.paired else list(sounds.values()),
             labels=labels if all(labels) else (),
             motion=[motion[stem] for stem in stems] if motion else (),
+            words=words,
         )
         for name, sounds in heard.items()
     }
@@ -170,6 +172,17 @@ def _motion(config: EvaluateConfig, protocol: Protocol, pairing: Pairing, droppe
             found[stem] = motion_envelope(films[stem])
         except (VideoError, InputError) as error:
             dropped.setdefault("video", {})[stem] = str(error)
+    return found
+
+
+def _words(judges: Mapping[str, Judge], labels: Sequence[str]) -> dict[str, np.ndarray]:
+    """Each clip's label as the judges that read see it."""
+    names = sorted(set(labels))
+    found: dict[str, np.ndarray] = {}
+    for name, judge in judges.items():
+        if isinstance(judge, ReadingJudge):
+            read = judge.read(names).double().cpu().numpy()
+            found[name] = read[[names.index(label) for label in labels]]
     return found
 
 

@@ -1,7 +1,7 @@
 """A protocol's figures from what the judges heard: each as a value, and as a function of which clips are counted."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
 import numpy as np
@@ -20,15 +20,18 @@ Rows = Int[np.ndarray, " rows"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Side:
-    """The sounds of one folder, in the pairing's order. labels: one each, or empty. motion: of each film, or empty."""
+    """The sounds of one folder, in the pairing's order. labels: one each, or empty. motion: of each film, or empty. words:
+    by judge, the labels as it reads them, (n, D).
+    """
 
     sounds: Sequence[SoundFeatures]
     labels: Sequence[str] = ()
     motion: Sequence[Float[np.ndarray, " frames"]] = ()
+    words: Mapping[str, Float[np.ndarray, "n dim"]] = field(default_factory=dict)
 
     def take(self, rows: Rows) -> "Side":
         """Other sounds in their places; labels and films stay where they are: these belong to the reference."""
-        return Side(sounds=[self.sounds[i] for i in rows], labels=self.labels, motion=self.motion)
+        return replace(self, sounds=[self.sounds[i] for i in rows])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -53,7 +56,7 @@ def measure(figure: Figure, reference: Side, generated: Side, *, paired: bool = 
         found = values(figure, reference, generated) if paired else None
         return None if found is None else of_values(found)
     n = min(len(reference.sounds), len(generated.sounds))
-    if n < 2 or (figure.kind in NEIGHBOURLY and n <= NEAREST):
+    if n < max(2, _FEWEST.get(figure.kind, 0)):
         return None
     return _of_sets(figure, reference, generated, paired=paired)
 
@@ -110,15 +113,18 @@ def _neighbours(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
     return lambda x, y: getattr(metrics.coverage(x, y, k=NEAREST), name)
 
 
+def _infinity(x: np.ndarray, y: np.ndarray) -> float:
+    return metrics.frechet_infinity(x, y, seed=0, steps=10, parts_of="both", lines=8).value
+
+
 NEIGHBOURLY = ("precision", "recall", "density", "coverage")
+_FEWEST = {"frechet infinity": 100, **dict.fromkeys(NEIGHBOURLY, NEAREST + 1)}
 _SMOOTH = {
     "frechet": (metrics.frechet_distance, metrics.frechet_influences),
+    "frechet infinity": (_infinity, metrics.frechet_influences),
     "kernel": (metrics.kernel_distance, metrics.kernel_influences),
 }
-_OTHER: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "frechet infinity": lambda x, y: metrics.frechet_infinity(x, y, seed=0, parts_of="both").value,
-    **{name: _neighbours(name) for name in NEIGHBOURLY},
-}
+_OTHER: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {name: _neighbours(name) for name in NEIGHBOURLY}
 
 
 def _kl(figure: Figure, reference: Side, generated: Side) -> np.ndarray:
@@ -166,6 +172,11 @@ def _label_accuracy(figure: Figure, reference: Side, generated: Side) -> np.ndar
     return (near.argmax(axis=1) == own).astype(np.float64)
 
 
+def _clap(figure: Figure, reference: Side, generated: Side) -> np.ndarray | None:
+    words = reference.words.get(figure.judge)
+    return None if words is None else metrics.cosines(words, embeddings_of(generated, figure.judge))
+
+
 def _timings(side: Side) -> list[Timing]:
     return [sound.timing for sound in side.sounds if sound.timing is not None]
 
@@ -200,6 +211,7 @@ _PER_CLIP: dict[str, Callable[[Figure, Side, Side], np.ndarray | None]] = {
     "cosine": _cosine,
     "recall at": _recall_at,
     "label accuracy": _label_accuracy,
+    "clap": _clap,
     "onset f1": _onset_f1,
     "envelope correlation": _envelope_correlation,
     "lag": _lag,

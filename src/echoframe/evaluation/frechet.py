@@ -132,14 +132,16 @@ def frechet_infinity(
     least: int | None = None,
     parts_of: Literal["generated", "both"] = "generated",
     replace: bool = False,
+    lines: int = 1,
 ) -> Extrapolated:
     """`frechet_distance` at n = infinity: a straight line through the distances of `steps` random parts over 1 / n, n from
     `least` (500; of fewer than 1,000 rows, half of them) to all (Chong and Forsyth 2020, FID-infinity; Gui et al. 2024).
 
     parts_of: "generated" leaves the bias of the reference's own number in; "both" takes parts of both, of n rows and of as
     large a share, and removes it too. replace: True with "generated" is fadtk 1.1.0 `score_inf`, which draws rows more than
-    once: its line meets the distance of *these* m rows, so it does not remove the bias of m. Raises InputError for fewer
-    than 3 steps or a `least` outside 2 to m - 1.
+    once: its line meets the distance of *these* m rows, so it does not remove the bias of m. lines: the mean of so many, each
+    through parts of its own: which parts a single one meets moves it nearly as much as which rows there are. Raises
+    InputError for fewer than 3 steps or a `least` outside 2 to m - 1.
     """
     x, y = checked_pair(reference, generated, least=4)
     least = min(LEAST, len(y) // 2) if least is None else least
@@ -149,8 +151,8 @@ def frechet_infinity(
         )
     rng = np.random.default_rng(seed)
     whole = _root_of_rows(x)
-    sizes = np.linspace(least, len(y), steps).astype(np.int64)
-    values = np.empty(steps)
+    sizes = np.tile(np.linspace(least, len(y), steps).astype(np.int64), lines)
+    values = np.empty(len(sizes))
     for i, size in enumerate(sizes):
         part = y[rng.choice(len(y), size=size, replace=replace)]
         if parts_of == "both":
@@ -158,6 +160,7 @@ def frechet_infinity(
             values[i] = _frechet(_root_of_rows(x[rows]), _root_of_rows(part))
         else:
             values[i] = _frechet(whole, _root_of_rows(part))
+    # one line through the points of all of them is the mean of the lines: each has its points at the same sizes
     slope, value = np.polyfit(1 / sizes, values, 1)
     left = np.square(values - value - slope / sizes).sum()
     spread = np.square(values - values.mean()).sum()

@@ -259,7 +259,57 @@ SPECVQGAN = Protocol(
     ),
 )
 
-PROTOCOLS = {protocol.name: protocol for protocol in (ECHOFRAME, AV_BENCHMARK, AUDIOLDM_EVAL, SPECVQGAN, SEED)}
+
+def _near(judge: str, key: str, title: str, kind: Kind, about: str, *, at: float = 0.0) -> Figure:
+    return Figure(key=key, title=title, kind=kind, judge=judge, better="higher", at=at, about=about)
+
+
+CLAP = Protocol(
+    name="clap",
+    about="words: ten seconds at 48 kHz by the CLAP that is given",
+    listening=Listening(clip_s=10.0),
+    figures=(
+        _near("clap", "score", "CLAP score", "clap", "cosine of the sound with the words of its clip's label"),
+        _near("clap", "cosine", "cosine CLAP", "cosine", "of the sound's embedding with its own reference's"),
+        _near(
+            "clap",
+            "recall_10",
+            "R@10",
+            "recall at",
+            "share of sounds whose own reference is among the 10 nearest of all references",
+            at=10,
+        ),
+        _frechet("clap", "fd", "FD CLAP", "Frechet distance of the sounds' embeddings"),
+    ),
+)
+
+_BALLS = "by balls that reach to the 5th neighbour"
+SETS = Protocol(
+    name="sets",
+    about="two sets of sounds, paired or not (--unpaired): aiSFX, which ships with mini; ten seconds",
+    listening=Listening(clip_s=10.0),
+    figures=(
+        *(figure for figure in ECHOFRAME.figures if figure.key in ("fd", "kad")),
+        Figure(
+            key="fd_inf",
+            title="FD aiSFX, n = inf",
+            kind="frechet infinity",
+            judge="aisfx",
+            digits=2,
+            about="Frechet distance extrapolated over 1/n of both sets; mean of 8 lines of 10 parts",
+        ),
+        _near("aisfx", "precision", "precision", "precision", f"share of sounds in a reference's ball, {_BALLS}"),
+        _near("aisfx", "recall", "recall", "recall", f"share of references in a generated sound's ball, {_BALLS}"),
+        _near(
+            "aisfx", "density", "density", "density", f"in how many references' balls a sound lies, over 5, {_BALLS}"
+        ),
+        *(figure for figure in ECHOFRAME.figures if figure.key == "coverage"),
+    ),
+)
+
+PROTOCOLS = {
+    protocol.name: protocol for protocol in (ECHOFRAME, SETS, CLAP, AV_BENCHMARK, AUDIOLDM_EVAL, SPECVQGAN, SEED)
+}
 
 
 def find_protocol(name: str) -> Protocol:

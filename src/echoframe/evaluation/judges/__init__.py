@@ -35,3 +35,12 @@ class Judge(Protocol):
     def __call__(self, waveform: Float[Tensor, "batch samples"]) -> Heard:
         """Hears mono sounds of one length at `sample_rate`, (B, S) in [-1, 1]; pads, cuts and windows as its authors do."""
         ...
+
+
+@runtime_checkable
+class ReadingJudge(Judge, Protocol):
+    """A judge that has words in the same space."""
+
+    def read(self, texts: list[str]) -> Float[Tensor, "texts dim"]:
+        """One vector a text, comparable by cosine with those of sounds."""
+        ...

@@ -1,11 +1,12 @@
 """PaSST: AudioSet's 527 classes by a transformer, the judge of KL (MKL) and FD in MMAudio's table.
 
-*Conventions* (PyPI hear21passt 0.0.26, Apache-2.0: base.py, wrapper.py, models/preprocess.py, models/passt.py, the model
-passt_s_swa_p16_128_ap476; Koutini et al. 2022): 32 kHz, cut or filled with zeros at the end to 10 s; x[t] - 0.97 x[t-1]; power
-of a 1024-point STFT, symmetric Hann window of 800 samples, hop 320, centred; 128 of Kaldi's bands of 0-15,000 Hz, triangles
-straight in mel; (log(power + 1e-5) + 4.5) / 5. Patches of 16 x 16, 10 apart, with a place in frequency and one in time each.
-The embedding is the mean of what comes out at the class and the distillation token (768 numbers); the logits are those of the
-head on it, before the sigmoid. The distillation token's own head is read and not used, as there.
+*Conventions* (PyPI hear21passt 0.0.26, Apache-2.0: base.py, wrapper.py, models/preprocess.py, models/passt.py, the
+model passt_s_swa_p16_128_ap476; Koutini et al. 2022): 32 kHz, cut or filled with zeros at the end to 10 s; x[t] - 0.97
+x[t-1]; power of a 1024-point STFT, symmetric Hann window of 800 samples, hop 320, centred; 128 of Kaldi's bands of
+0-15,000 Hz, triangles straight in mel; (log(power + 1e-5) + 4.5) / 5. Patches of 16 x 16, 10 apart, with a place in
+frequency and one in time each. The embedding is the mean of what comes out at the class and the distillation token (768
+numbers); the logits are those of the head on it, before the sigmoid. The distillation token's own head is read and not
+used, as there.
 """
 
 from functools import lru_cache

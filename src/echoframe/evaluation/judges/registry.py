@@ -9,6 +9,7 @@ from echoframe.device import resolve_device
 from echoframe.errors import InputError
 from echoframe.evaluation.judges import Judge
 from echoframe.evaluation.judges.aisfx import AisfxJudge
+from echoframe.evaluation.judges.clap import ClapJudge
 from echoframe.evaluation.judges.melception import MelceptionJudge
 from echoframe.evaluation.judges.panns import PannsJudge
 from echoframe.evaluation.judges.passt import PasstJudge
@@ -20,6 +21,7 @@ JUDGES: dict[str, tuple[str, Callable[..., Judge]]] = {
     "panns-16k": (PannsJudge.source, PannsJudge),
     "passt": (PasstJudge.source, PasstJudge),
     "melception": (MelceptionJudge.source, MelceptionJudge),
+    "clap": (ClapJudge.source, ClapJudge),
 }
 
 
@@ -29,7 +31,7 @@ def load_judge(name: str, *, weights: Path | None = None, device: str | torch.de
     Raises InputError for a name that is not known, or weights that are needed and not given.
     """
     if name not in JUDGES:
-        raise InputError(f'"{name}": no such judge here yet; there are {", ".join(JUDGES)}')
+        raise InputError(f'"{name}": no such judge; there are {", ".join(JUDGES)}')
     source, make = JUDGES[name]
     if weights is None and source:
         raise InputError(
