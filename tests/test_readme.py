@@ -47,6 +47,7 @@ def test_every_command_runs(folder):
     assert made >= {"runs/first/mapper/model.safetensors", "table/compare.md", "my-model/bundle.json", "mine.wav"}
     assert made >= {"clips.png", "tars/all-000000.tar", "embeddings/shard-00000.parquet", "dataset/README.md"}
     assert made >= {"report/evaluation.md", "report/evaluation.json", "report/evaluation.html"}
+    assert made >= {"study/study.json", "study/answers.sqlite"}
 
 
 def test_the_python_example_runs(folder):
