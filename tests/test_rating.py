@@ -109,11 +109,12 @@ def test_a_long_sound_is_cut_and_that_is_said(tmp_path):
 
 def test_items_go_round_from_rater_to_rater(tmp_path):
     systems = write_sounds(tmp_path, clips=5)
-    study = make_study(StudyConfig(generated=systems, per_rater=4, checks=1), tmp_path / "study")
+    study = make_study(StudyConfig(generated=systems, per_rater=2, checks=1), tmp_path / "study")
     given = {number: study.items_for(number) for number in range(1, 6)}
     assert all(len(items) == 5 and sum(bool(item.beeps) for item in items) == 1 for items in given.values())
+    assert all(len({item.clip for item in items if not item.beeps}) == 2 for items in given.values())
     counts = [sum(item in items for items in given.values()) for item in study.items if not item.beeps]
-    assert counts == [2] * 10  # 5 raters x 4 items
+    assert counts == [2] * 10  # 5 raters x 2 clips x 2 systems
     assert study.items_for(3) == given[3]
     assert len({tuple(item.id for item in items) for items in given.values()}) == 5
 
@@ -142,7 +143,7 @@ def test_studies_that_cannot_be_made(tmp_path):
     refused('"beauty" is no question; expected some of quality', questions=("beauty",))
     refused("synchrony cannot be judged without films; give them with --video", questions=("synchrony",))
     refused("relevance to what\\? give films with --video, or labels", questions=("relevance",))
-    refused("-1 items and 2 checks a rater; expected 0 or more", per_rater=-1)
+    refused("-1 clips and 2 checks a rater; expected 0 or more", per_rater=-1)
     refused("no such folder", generated={"ours": tmp_path / "nowhere"})
     (tmp_path / "films").mkdir()
     for n in range(3):

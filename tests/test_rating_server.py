@@ -112,7 +112,7 @@ def test_an_endless_answer_is_not_read_to_its_end(site):
 
 
 def test_of_a_share_only_its_own_items_are_taken(tmp_path):
-    study, folder = small_study(tmp_path, checks=0, per_rater=2)
+    study, folder = small_study(tmp_path, checks=0, per_rater=1)
     with closing(Answers(folder / ANSWERS)) as answers:
         first, second = answers.invite(2)
         other = next(item for item in study.items_for(2) if item not in study.items_for(1))

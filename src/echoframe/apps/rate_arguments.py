@@ -36,7 +36,7 @@ def add_rate(parser: argparse.ArgumentParser) -> None:
     add("--title", default="Listening test", metavar="TEXT", help="what raters read at the top [Listening test]")
     add("--pairs", action="store_true", help="two sounds side by side: which is preferred? [one, rated from 1 to 5]")
     add("--questions", nargs="+", default=[], metavar="Q", help="quality, relevance, synchrony [all that make sense]")
-    add("--per-rater", type=int, default=0, metavar="N", help="items each rater is given, in turn [all]")
+    add("--per-rater", type=int, default=0, metavar="N", help="clips each rater is given, in turn [all]")
     add("--checks", type=int, default=2, metavar="N", help="checks of attention for each rater [2]")
     add("--raters", type=int, default=10, metavar="N", help="links to make at once [10]")
     add("--seed", type=int, default=0, metavar="N", help="of the order, the sides, and who is given what [0]")

@@ -45,8 +45,8 @@ class StudyConfig:
     """generated: folders of sounds by the system's name. reference: of the real sounds, rated as one more system, unnamed.
 
     video: folder of films by the same names. clips: a list NAME[,label]: only these, and the page shows the label. pairs:
-    two sounds side by side instead of one. questions: of single sounds. per_rater: how many items each is given, 0 for
-    all. checks: of attention, for each rater. seed: of the order, the sides, and who is given what.
+    two sounds side by side instead of one. questions: of single sounds. per_rater: how many clips each is given, with the
+    sounds of all systems, 0 for all. checks: of attention, for each rater. seed: of the order, the sides, and who is given what.
     """
 
     generated: Mapping[str, Path]
@@ -78,7 +78,7 @@ class StudyConfig:
         if "relevance" in self.questions and self.video is None and self.clips is None:
             raise InputError("relevance to what? give films with --video, or labels with --clips")
         if self.per_rater < 0 or self.checks < 0:
-            raise InputError(f"{self.per_rater} items and {self.checks} checks a rater; expected 0 or more of each")
+            raise InputError(f"{self.per_rater} clips and {self.checks} checks a rater; expected 0 or more of each")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,13 +111,13 @@ class Study:
     notes: tuple[str, ...] = ()
 
     def items_for(self, rater: int) -> list[Item]:
-        """The rater's items in their order: their share of all, which goes round from rater to rater, and the checks."""
-        real = [item for item in self.items if not item.beeps]
+        """The rater's items in their order: all of their clips, whose turn goes round from rater to rater, and the checks."""
+        clips = list(dict.fromkeys(item.clip for item in self.items if not item.beeps))
         beeps = [item for item in self.items if item.beeps]
-        random.Random(f"{self.seed} share").shuffle(real)  # noqa: S311
-        n = min(self.per_rater or len(real), len(real))
-        first = (rater - 1) * n % len(real)
-        given = [real[(first + k) % len(real)] for k in range(n)]
+        random.Random(f"{self.seed} share").shuffle(clips)  # noqa: S311
+        n = min(self.per_rater or len(clips), len(clips))
+        own = {clips[((rater - 1) * n + k) % len(clips)] for k in range(n)}
+        given = [item for item in self.items if item.clip in own and not item.beeps]
         order = random.Random(f"{self.seed} order {rater}")  # noqa: S311
         given += order.sample(beeps, min(self.checks, len(beeps)))
         order.shuffle(given)
