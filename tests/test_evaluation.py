@@ -145,6 +145,30 @@ def test_sets_are_compared_without_pairs(sounds, judge):
     assert table_of(sounds, "noise", protocol="sets", paired=False)["noise"]["fd"].value == pytest.approx(noise["fd"])
 
 
+def test_a_sound_is_right_if_it_is_nearest_to_its_label():
+    figure = next(figure for figure in find_protocol("echoframe").figures if figure.kind == "label accuracy")
+
+    def side(rows: list[list[float]], labels: str) -> Side:
+        heard = [torch.tensor(row, dtype=torch.float32)[None] for row in rows]
+        return Side(sounds=[SoundFeatures(embeddings={"aisfx": one}, logits={}, timing=None, is_silent=False, is_cut=False)
+                            for one in heard], labels=labels.split())  # fmt: skip
+
+    real = side([[1, 0, 0], [0.9, 0.1, 0], [0, 1, 0], [0, 0.9, 0.1], [0, 0, 1]], "dog dog cat cat rain")
+    made = side([[0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0.4, 0.6], [0, 0, 1]], "")
+    found = measure(figure, real, made)
+    assert found is not None
+    assert found.values is not None
+    assert found.values.tolist() == [0, 1, 1, 0, 1]
+    # a clip's own sound is no help: two of a label that are unlike each other are wrong
+    odd = side([[1, 0, 0], [0, 0.6, 0.4], [0, 1, 0], [0, 0.9, 0.1]], "dog dog cat cat")
+    found = measure(figure, odd, odd)
+    assert found is not None
+    assert found.values is not None
+    assert found.values.tolist() == [0, 0, 1, 1]
+    assert measure(figure, side([[1, 0], [0, 1]], "dog cat"), side([[1, 0], [0, 1]], "")) is None  # that is R@1
+    assert measure(figure, side([[1, 0], [0, 1]], "dog dog"), side([[1, 0], [0, 1]], "")) is None
+
+
 def test_a_distance_of_enough_clips_goes_to_infinity():
     def side(seed: int) -> Side:
         rows = torch.from_numpy(np.random.default_rng(seed).normal(size=(150, 1, 8)))

@@ -155,18 +155,20 @@ def _recall_at(figure: Figure, reference: Side, generated: Side) -> np.ndarray |
 
 
 def _label_accuracy(figure: Figure, reference: Side, generated: Side) -> np.ndarray | None:
-    """Right where the nearest mean of a label's references, the clip's own left out, is that of the clip's label."""
+    """Right where the nearest mean of a label's references is that of the clip's label. The clip's own is left out of it,
+    but for a label that has no other.
+    """
     labels = np.array(reference.labels)
     names, counts = np.unique(labels, return_counts=True)
-    if len(names) < 2 or counts.min() < 2:
-        return None  # some clip's label has no other reference
+    if len(names) < 2 or counts.max() < 2:
+        return None  # as many labels as clips: that is R@1
     one, other = _placed(figure, reference, generated)
     one = one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-12)
     sums = np.stack([one[labels == name].sum(axis=0) for name in names])
     sums /= np.linalg.norm(sums, axis=1, keepdims=True)
     own = np.searchsorted(names, labels)
     near = other @ sums.T  # (n, labels)
-    rest = np.stack([one[labels == label].sum(axis=0) for label in labels]) - one
+    rest = np.stack([one[labels == label].sum(axis=0) for label in labels]) - one * (counts[own] > 1)[:, None]
     rest /= np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-12)
     near[np.arange(len(own)), own] = (other * rest).sum(axis=1)
     return (near.argmax(axis=1) == own).astype(np.float64)

@@ -180,7 +180,7 @@ ECHOFRAME = Protocol(
             kind="label accuracy",
             judge="aisfx",
             better="higher",
-            about="share of sounds nearest to the mean of their own label's other references",
+            about="share of sounds nearest to the mean of their own label's references, the clip's own left out if there are others",
         ),
         *_TIME,
     ),
