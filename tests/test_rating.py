@@ -139,6 +139,7 @@ def test_studies_that_cannot_be_made(tmp_path):
     refused("no system to rate; give them as --generated", generated={})
     refused("pairs need two systems, the reference counts; give them", generated=one, pairs=True)
     refused('"reference" cannot be a system\'s name; choose another', generated={"reference": folders["ours"]})
+    refused('"video" cannot be a system\'s name; choose another', generated={"video": folders["ours"]})
     refused("pairs ask which sound is preferred, and nothing else", pairs=True, questions=("quality",))
     refused('"beauty" is no question; expected some of quality', questions=("beauty",))
     refused("synchrony cannot be judged without films; give them with --video", questions=("synchrony",))

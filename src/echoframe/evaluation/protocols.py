@@ -180,7 +180,7 @@ ECHOFRAME = Protocol(
             kind="label accuracy",
             judge="aisfx",
             better="higher",
-            about="share of sounds nearest to the mean of their own label's references, the clip's own left out if there are others",
+            about="share of sounds nearest to the mean of their label's references, the clip's own left out if it can be",
         ),
         *_TIME,
     ),

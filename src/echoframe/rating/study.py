@@ -29,7 +29,7 @@ from echoframe.mux import mux, mux_suffix
 from echoframe.output import check_folder, encode_sound
 from echoframe.video import probe
 
-REFERENCE = "reference"
+REFERENCE, FILMS, CHECK = RESERVED = ("reference", "video", "check")
 QUESTIONS = ("quality", "relevance", "synchrony")
 PREFERENCE = "preference"
 LOUDNESS = -23.0  # LUFS
@@ -46,7 +46,7 @@ class StudyConfig:
 
     video: folder of films by the same names. clips: a list NAME[,label]: only these, and the page shows the label. pairs:
     two sounds side by side instead of one. questions: of single sounds. per_rater: how many clips each is given, with the
-    sounds of all systems, 0 for all. checks: of attention, for each rater. seed: of the order, the sides, and who is given what.
+    sounds of all systems, 0 for all. checks: of attention, for each rater. seed: of the order, the sides, who is given what.
     """
 
     generated: Mapping[str, Path]
@@ -61,7 +61,7 @@ class StudyConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        strange = [name for name in self.generated if not name.strip() or name == REFERENCE]
+        strange = [name for name in self.generated if not name.strip() or name in RESERVED]
         if strange:
             raise InputError(f'"{strange[0]}" cannot be a system\'s name; choose another before the =')
         systems = len(self.generated) + (self.reference is not None)
@@ -135,9 +135,9 @@ def make_study(config: StudyConfig, folder: Path, *, tell: Tell | None = None) -
     check_folder(folder.parent)
     labels = read_clips(config.clips) if config.clips else {}
     folders = {**({REFERENCE: config.reference} if config.reference else {}), **config.generated}
-    everything = folders if config.video is None else {**folders, "video": config.video}
+    everything = folders if config.video is None else {**folders, FILMS: config.video}
     pairing = pair(everything, wanted=list(labels) or None)
-    films = pairing.files.get("video", {}) if config.video else {}
+    films = pairing.files.get(FILMS, {})
     for stem in pairing.stems:
         if stem in films:
             _check_film(films[stem])
@@ -215,9 +215,9 @@ def _checks(
         stem = stems[draw.randrange(len(stems))]
         beeps = tuple(draw.sample(range(1, 6), 2 if config.pairs else 1))
         media = tuple(made.sound(_beeps(count), films.get(stem)) for count in beeps)
-        systems = ("check",) * len(media)
+        systems = (CHECK,) * len(media)
         items.append(
-            _item(clip=f"check {n + 1}", systems=systems, media=media, label=labels.get(stem, ""), beeps=beeps)
+            _item(clip=f"{CHECK} {n + 1}", systems=systems, media=media, label=labels.get(stem, ""), beeps=beeps)
         )
     return items
 
