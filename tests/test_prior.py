@@ -60,7 +60,9 @@ def test_draws_every_right_answer_where_regression_returns_their_mean():
     optimizer = torch.optim.Adam(prior.parameters(), lr=3e-3)
     for _ in range(400):
         visual, mask, target, _ = two_answers(128, generator)
-        loss = prior.loss(visual, mask, target, generator=generator)
+        answer = prior.mapper.regress(visual, mask)
+        loss = prior.flow_loss(answer, target, generator=generator)
+        loss = loss + 1 - nn.functional.cosine_similarity(answer, target).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -119,7 +119,9 @@ def loss_of(
 ) -> Tensor:
     frames, mask, target, _ = batch
     if isinstance(mapper, FlowPrior):
-        return mapper.loss(frames, mask, target, generator=generator)
+        answer = mapper.mapper.regress(frames, mask)
+        own = 1 - functional.cosine_similarity(answer, target).mean()
+        return mapper.flow_loss(answer, target, generator=generator) + own
     if loss == "mse":
         return (mapper.regress(frames, mask) - target).square().sum(1).mean()
     cosines = mapper(frames, mask) @ target.T  # (B, B)

@@ -94,7 +94,8 @@ class Block(nn.Module):
 
 
 class FlowPrior(nn.Module):
-    """A mapper whose answer depends on a seed. `fit_space` before training; `loss` is what training brings down."""
+    """A mapper whose answer depends on a seed. `fit_space` before training; `flow_loss`
+    and a loss of the mapper's own answers are what training brings down."""
 
     centre: Tensor
     basis: Tensor
@@ -145,28 +146,26 @@ class FlowPrior(nn.Module):
         """What the clips say to the flow."""
         return self.embed_clip(self.mapper.regress(visual, mask))
 
-    def loss(
+    def flow_loss(
         self,
-        visual: Float[Tensor, "batch frames dim"],
-        mask: Bool[Tensor, "batch frames"],
-        target: Float[Tensor, "batch audio_dim"],
+        answer: Float[Tensor, "batch dim"],
+        target: Float[Tensor, "batch dim"],
         *,
         generator: torch.Generator,
         unconditional: float = 0.1,
     ) -> Float[Tensor, ""]:
-        """Mean squared error of the direction at random levels, and 1 - cosine of what the mapper itself answers.
+        """Mean squared error of the direction to `target` at random levels, given what the mapper answers (`regress`).
 
-        The second term teaches the mapper to read: through the flow alone it learns to do so very slowly.
+        The mapper needs a loss of its own beside this one: through the flow alone it learns to read very slowly.
         unconditional: share of clips that are not shown to the flow.
         """
         data = self.to_components(target)
-        answer = self.mapper.regress(visual, mask)
         level = torch.rand(len(data), generator=generator).to(data)
         noise = torch.randn(data.shape, generator=generator).to(data)
         shown = (torch.rand((len(data), 1), generator=generator) >= unconditional).to(data)
         noisy = torch.lerp(data, noise, level[:, None])
         found = self.direction(noisy, level, self.embed_clip(answer) * shown)
-        return (found - (noise - data)).square().mean() + 1 - functional.cosine_similarity(answer, target).mean()
+        return (found - (noise - data)).square().mean()
 
     @torch.no_grad()
     def forward(

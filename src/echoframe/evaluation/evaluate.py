@@ -106,6 +106,7 @@ def evaluate(config: EvaluateConfig, *, tell: Tell | None = None) -> Evaluation:
         lines=rows.lines,
         notes=[
             *_notes(config, pairing, stems, {REFERENCE: reference, **sides}, dropped),
+            *(f"Judge {name}: {one.source}; sha256 of its weights {one.sha256[:16]}." for name, one in judges.items()),
             *(f"Left out, for want of a judge: {why}." for why in lacking.values()),
         ],
     )

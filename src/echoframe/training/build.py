@@ -64,8 +64,7 @@ def _far_apart(rows: np.ndarray, n: int, sets: EmbeddingSets) -> np.ndarray:
 
 
 def spread_of(mapper: Mapper | FlowPrior, audio: Tensor) -> float:
-    """The mean squared distance of scaled targets from their mean; 1 for a prior, which does not need it."""
-    if not isinstance(mapper, Mapper):
-        return 1.0
-    points = mapper.audio_scaling(audio)
+    """The mean squared distance of scaled targets from their mean."""
+    scaling = (mapper.mapper if isinstance(mapper, FlowPrior) else mapper).audio_scaling
+    points = scaling(audio)
     return float((points - points.mean(dim=0)).square().sum(dim=1).mean().clamp(min=1e-12))

@@ -244,10 +244,9 @@ def name_of(config: TrainConfig) -> str:
     words += ["attention pooling"] if mapper.pooling == "attention" else []
     words += [f"{SCALED[mapper.visual_scaling]} visual"] if mapper.visual_scaling != "centre" else []
     words += [f"{SCALED[mapper.audio_scaling]} audio"] if mapper.audio_scaling != "none" else []
-    if config.prior is not None:
-        return ", ".join([*words, f"prior, guidance {config.prior.guidance:g}"])
     given = {name: weight for name, weight in asdict(config.loss).items() if weight}
-    return ", ".join([*words, " + ".join(name if w == 1 else f"{w:g} {name}" for name, w in given.items())])
+    words.append(" + ".join(name if w == 1 else f"{w:g} {name}" for name, w in given.items()))
+    return ", ".join(words if config.prior is None else [*words, f"prior, guidance {config.prior.guidance:g}"])
 
 
 def _time(mapper: torch.nn.Module, clip: Clips, device: torch.device) -> float:

@@ -94,7 +94,7 @@ class PriorChoice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossWeights:
-    """How much each loss weighs; see `echoframe.training.loss`. A prior has a loss of its own, and takes none of these."""
+    """How much each loss weighs; see `echoframe.training.loss`. With a prior they are of the mapper it reads with."""
 
     mse: float = 1.0
     cosine: float = 0.0

@@ -1,19 +1,22 @@
 """What a mapper learns by: a weighted sum of three losses between what it answers and the clip's own audio embedding.
 
+A prior learns by the same sum for the mapper it reads clips with, and by its flow's loss (`echoframe.prior`).
+
 *Conventions*: all are about 1 for a mapper that always answers the targets' mean, so that weights mean the same in every
 space.
 
 *Losses*: mse: the squared distance in the mapper's scaled audio space, divided by what the targets' mean would have.
 cosine: 1 - cosine of the embeddings. contrastive: InfoNCE (van den Oord et al. 2018) over the batch in both directions,
 as CLIP's, divided by log of the batch size; its temperature is learned (Radford et al. 2021: begins at 0.07, at least
-0.01). With several processes each contrasts its own share of the batch.
+0.01). Several processes contrast the whole batch, not each its share.
 """
 
 import math
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.distributed.nn import functional as across
 from torch.nn import functional
 
 from echoframe.mapper import Mapper
@@ -32,8 +35,7 @@ class MapperLoss(nn.Module):
     def __init__(self, mapper: Mapper | FlowPrior, weights: LossWeights, *, spread: float = 1.0) -> None:
         super().__init__()
         self.mapper, self.weights, self.spread = mapper, weights, spread
-        is_contrastive = weights.contrastive > 0 and isinstance(mapper, Mapper)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07))) if is_contrastive else None
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07))) if weights.contrastive else None
 
     def forward(
         self,
@@ -44,20 +46,40 @@ class MapperLoss(nn.Module):
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """The losses of a batch by name, "loss" the one to follow. generator: of a prior's noise."""
-        if isinstance(self.mapper, FlowPrior):
-            return {"loss": self.mapper.loss(visual, mask, target, generator=generator)}
         weights, found = self.weights, {}
-        answer = self.mapper.predict(visual, mask).float()
-        scaling = self.mapper.audio_scaling
+        prior = self.mapper if isinstance(self.mapper, FlowPrior) else None
+        mapper = self.mapper if prior is None else prior.mapper
+        answer, scaling = mapper.predict(visual, mask).float(), mapper.audio_scaling
         if weights.mse:
             found["mse"] = (answer - scaling(target)).square().sum(dim=1).mean() / self.spread
-        unit = functional.normalize(scaling.undo(answer), dim=1)
+        regressed = scaling.undo(answer)
+        unit = functional.normalize(regressed, dim=1)
         if weights.cosine:
             found["cosine"] = 1 - (unit * target).sum(dim=1).mean()
         if self.log_scale is not None:
-            found["contrastive"] = info_nce(unit, target, self.log_scale.clamp(max=MAX_SCALE).exp())
+            # only training is shared: validation is the first process's alone
+            ours, theirs = (whole_batch(unit), whole_batch(target)) if self.training else (unit, target)
+            found["contrastive"] = info_nce(ours, theirs, self.log_scale.clamp(max=MAX_SCALE).exp())
         total = sum(getattr(weights, name) * value for name, value in found.items())
+        if prior is not None:
+            found["flow"] = prior.flow_loss(regressed, target, generator=generator)
+            total = total + found["flow"]
         return {"loss": torch.as_tensor(total), **found}
+
+
+def whole_batch(rows: Float[Tensor, "share dim"]) -> Float[Tensor, "batch dim"]:
+    """The rows of all processes, by process, with their gradients; without other processes the rows themselves.
+
+    The loss of the whole batch, taken in every process, has after DDP's mean over processes the gradient one process
+    would give: `all_gather` adds up what all of them ask of a row.
+    """
+    if not distributed.is_initialized() or distributed.get_world_size() == 1:
+        return rows
+    sizes = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(sizes, torch.tensor([len(rows)], device=rows.device))
+    most = max(int(size) for size in sizes)  # the last batch of an epoch is not always shared out evenly
+    parts = across.all_gather(functional.pad(rows, (0, 0, 0, most - len(rows))))
+    return torch.cat([part[: int(size)] for part, size in zip(parts, sizes, strict=True)])
 
 
 def info_nce(
