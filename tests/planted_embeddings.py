@@ -27,16 +27,17 @@ def write_set(
     splits: Sequence[str] = ("train", "train", "train", "train", "val"),
     shard_clips: int = 100,
     spaces: tuple[str, str] = ("seen", "heard"),
+    first: int = 0,
 ) -> Path:
-    """A set of N clips: visual (N, T, Dv), audio (N, Da); labels and splits are dealt out in turn."""
+    """A set of N clips: visual (N, T, Dv), audio (N, Da); labels and splits are dealt out in turn. first: film's number."""
     n, n_frames = visual.shape[:2]
     items = [
         Item(
-            key=f"film{i:07d}_000010",
-            file=f"film{i}.mp4",
+            key=f"film{first + i:07d}_000010",
+            file=f"film{first + i}.mp4",
             label=labels[i % len(labels)],
             split=splits[i % len(splits)],
-            youtube_id=f"film{i:07d}",
+            youtube_id=f"film{first + i:07d}",
             start_s=10,
         )
         for i in range(n)

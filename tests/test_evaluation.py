@@ -376,6 +376,7 @@ def test_the_command_writes_a_table_its_values_and_a_page(sounds, judge, tmp_pat
     assert done == 0
     said = capsys.readouterr()
     assert "| late |" in said.out
+    assert f"- Judge aisfx: a test; sha256 of its weights {'0' * 16}." in said.out
     assert "sounds heard" in said.err
     values = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert values["clips"]["late"]["lag"]["clip00"] == pytest.approx(0.2, abs=0.02)

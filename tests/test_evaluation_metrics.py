@@ -78,6 +78,13 @@ def test_energy_distance():
         energy_distance(np.ones((1, 2)), np.ones((3, 2)))
 
 
+def test_numbers_that_are_none_have_no_rank():
+    points = np.eye(3)
+    for figure in (retrieval_ranks, cosines, squared_errors):
+        with pytest.raises(InputError, match="predicted embeddings: row 1 is not finite; leave that clip out of both sets"):
+            figure(points, np.array([[1.0, 0, 0], [0, np.nan, 0], [0, 0, 1]]))
+
+
 def test_what_is_no_pair():
     with pytest.raises(InputError, match=r"embeddings of shape \(2, 3\) and \(3, 3\); expected pairs"):
         cosines(np.ones((2, 3)), np.ones((3, 3)))

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from echoframe.errors import OutputError
-from echoframe.output import atomic_files, check_folder, encode_sound, write_sound
+from echoframe.output import atomic_files, check_folder, encode_sound, make_folder, write_sound
 
 TONE = (0.5 * np.sin(np.arange(16_000) * 0.3)).astype(np.float32)[None]
 
@@ -103,8 +103,21 @@ def test_folders_are_tried(tmp_path):
     with pytest.raises(OutputError, match="none: no such output folder; make it first"):
         check_folder(tmp_path / "none")
     (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file: is a file, expected an output folder; choose another with out"):
+        make_folder(tmp_path / "file" / "below", option="out")
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
     with pytest.raises(OutputError, match="file: is a file, expected an output folder"):
         check_folder(tmp_path / "file")
+
+
+def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EDQUOT, "Quota exceeded")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(OutputError, match=r"new: cannot be made a folder \(Quota exceeded\); choose another with -o"):
+        make_folder(tmp_path / "new")
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from echoframe.bundle import EMBEDDED
+from echoframe.evaluation.judges.aisfx import AisfxJudge
+from echoframe.evaluation.protocols import ECHOFRAME
 from echoframe.training.embeddings import share_of
 from planted_video import write_video
 
@@ -59,6 +61,16 @@ def test_the_python_example_runs(folder):
 def test_the_files_it_names_are_there():
     for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
         assert (ROOT / link).exists(), link
+
+
+def test_the_table_is_one_that_echoframe_evaluate_would_print_now():
+    _, table, _ = re.split(r"<!-- (?:echoframe evaluate|end of the table).*-->", README)
+    titles = {figure.title for figure in ECHOFRAME.figures}
+    (heads,) = re.findall(r"^\| \| (.*) \|$", table, re.MULTILINE)
+    assert {head.rstrip(" ↑↓") for head in heads.split(" | ")} <= titles | {"n"}
+    assert f"sha256 of its weights {AisfxJudge().sha256[:16]}" in table
+    for row in ("mini", "shuffled", "noise"):
+        assert len(re.findall(rf"^\| {row} \|.*\[.*\| 12 \|$", table, re.MULTILINE)) == 1
 
 
 def test_the_embedded_model_is_whole_and_small():

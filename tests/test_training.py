@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from echoframe.errors import ConfigError, InputError, OutputError
@@ -114,6 +116,14 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(data, tmp_path, more):
     assert steps == sorted(steps)
     assert len([step for step in steps if step == 20]) == 1
     assert train(again, resume=True) == read_result(tmp_path / "broken")  # over: nothing is left to do
+    shutil.rmtree(tmp_path / "broken" / "mapper")
+    with (tmp_path / "broken" / "log.jsonl").open("a") as log:
+        log.write('{"step": 4')  # as a machine leaves it that loses its power
+    train(again, resume=True)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
+    (tmp_path / "broken" / "run.json").unlink()
+    with pytest.raises(InputError, match="broken: holds a run already"):
+        train(again)
 
 
 def test_killed_and_resumed_from_the_command_line(data, tmp_path):
@@ -217,9 +227,10 @@ def test_runs_that_do_not_belong_together(data, tmp_path):
     (tmp_path / "run" / "run.json").write_text(json.dumps(about))
     with pytest.raises(InputError, match="begun on other data than .*other holds now; choose another out"):
         train(replace(again, data=(str(other),)), resume=True)
-    (tmp_path / "run" / "run.json").write_text("{}")
-    with pytest.raises(InputError, match="run.json: not a run's description"):
-        train(again, resume=True)
+    for text in ("{}", '{"config": [], "data_sha256": ""}'):
+        (tmp_path / "run" / "run.json").write_text(text)
+        with pytest.raises(InputError, match="run.json: not a run's description .*; begin the run anew elsewhere"):
+            train(again, resume=True)
 
 
 def test_checkpoints_that_are_none(data, tmp_path):
@@ -237,6 +248,13 @@ def test_checkpoints_that_are_none(data, tmp_path):
     save_file(tensors, path, metadata={"progress": json.dumps({"step": 40})})
     with pytest.raises(InputError, match="checkpoint.safetensors: of another mapper"):
         train(again, resume=True)
+    path.write_bytes(whole)
+    with safe_open(path, framework="pt") as file:
+        head, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    del tensors["optimizer/0/exp_avg"]
+    save_file(tensors, path, metadata=head)
+    with pytest.raises(InputError, match="of another mapper .its optimizer knows other weights.; begin the run anew"):
+        train(again, resume=True)
     (tmp_path / "run" / "result.json").write_text("[]")
     with pytest.raises(InputError, match="result.json: not a run's result"):
         read_result(tmp_path / "run")
@@ -252,6 +270,19 @@ def test_data_that_teaches_nothing(tmp_path):
     with pytest.raises(InputError, match=r"no clips of split train \(0 train, 0 val, 50 test\)"):
         train(config(none, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_numbers_below_0_are_no_probabilities(data, tmp_path):
+    read = replace(SMALL, input="log_probability")
+    with pytest.raises(InputError, match="visual embeddings below 0 are no probabilities, as mapper.input says"):
+        train(config(data, tmp_path / "run", mapper=read))
+
+
+def test_places_that_cannot_be_written_to(data, tmp_path):
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OutputError, match="file: is a file, expected an output folder; choose another with out"):
+            train(config(data, out))
 
 
 def test_a_loss_that_is_no_number_ends_the_run(data, tmp_path):

@@ -3,10 +3,14 @@
 import json
 import shutil
 import sqlite3
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from echoframe.apps import cli
 from echoframe.bundle import load_bundle
@@ -14,7 +18,7 @@ from echoframe.errors import BundleError, ConfigError, InputError
 from echoframe.mapper import ResidualMlpMapper
 from echoframe.training import sweep as sweeping
 from echoframe.training.bounds import bridge_bound
-from echoframe.training.compare import compare, find_runs, name_of
+from echoframe.training.compare import compare, find_runs, name_of, names_of
 from echoframe.training.config import LossWeights, MapperChoice, PriorChoice, TrainConfig
 from echoframe.training.embeddings import EmbeddingSets
 from echoframe.training.export import write_bundle
@@ -57,12 +61,12 @@ def test_the_table(runs, tmp_path, capsys):
     found = compare([runs / "runs"])
     assert [row.name for row in found.mappers] == [
         "residual_mlp 32 x 1, mse",
-        "residual_mlp 32 x 1, prior, guidance 2",
+        "residual_mlp 32 x 1, mse, prior, guidance 2",
     ]
     assert [len(row.figures["cosine"]) for row in found.mappers] == [3, 1]
     assert (found.n_clips, found.n_labels, found.spaces) == (120, 4, ("seen", "heard"))
     best = found.mappers[0]
-    for run, cosine in zip(find_runs([runs / "runs"])[:3], best.figures["cosine"], strict=True):
+    for run, cosine in zip(find_runs([runs / "runs"])[0][:3], best.figures["cosine"], strict=True):
         assert json.loads((run.folder / "result.json").read_text())["figures"]["cosine"] == pytest.approx(cosine)
     bounds = {row.name: row for row in found.bounds}
     assert list(bounds) == BOUNDS
@@ -106,6 +110,46 @@ def test_what_cannot_be_compared(runs, tmp_path):
         compare([tmp_path / "run"])
 
 
+def test_runs_that_are_not_over_are_named_and_those_given_twice_count_once(runs, tmp_path):
+    for name in ("mse-0", "mse-1"):
+        shutil.copytree(runs / "runs" / name, tmp_path / "runs" / name)
+    (tmp_path / "runs" / "mse-1" / "result.json").unlink()
+    found = compare([tmp_path / "runs", tmp_path / "runs" / ".." / "runs" / "mse-0"])
+    assert found.unfinished == (str(tmp_path / "runs" / "mse-1"),)
+    assert [len(row.figures["cosine"]) for row in found.mappers] == [1]
+    assert f"Not finished, and left out: {tmp_path / 'runs' / 'mse-1'}." in markdown(found)
+    shutil.copytree(tmp_path / "runs" / "mse-0", tmp_path / "runs" / "other")
+    with pytest.raises(InputError, match="other: the same run as .*mse-0, with the same seed 0; leave one of them out"):
+        compare([tmp_path / "runs"])
+
+
+def test_mappers_of_one_name_are_told_apart(runs, tmp_path):
+    plain = TrainConfig(data=("a",), out="b")
+    slow, other = replace(plain, learning_rate=1e-4), replace(plain, mapper=MapperChoice(kind="mlp"))
+    assert names_of([plain, slow, other]) == [
+        "residual_mlp base, mse, learning_rate 0.001",
+        "residual_mlp base, mse, learning_rate 0.0001",
+        "mlp base, mse",
+    ]
+
+
+def test_a_damaged_run_is_named(runs, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(runs / "runs" / "mse-0", run)
+    path = run / "mapper" / "model.safetensors"
+    save_file({name: torch.full_like(value, torch.nan) for name, value in load_file(path).items()}, path)
+    with pytest.raises(InputError, match="run: predicted embeddings: row 0 is not finite.*; train it again"):
+        compare([run])
+    (run / "mapper" / "config.json").write_text("{")
+    with pytest.raises(BundleError, match="config.json: not valid JSON"):
+        compare([run])
+    about = json.loads((run / "run.json").read_text())
+    about["config"]["data"] = [str(tmp_path / "nowhere")]
+    (run / "run.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match="run.json: its data, seen from this folder: .*nowhere.*: cannot be read"):
+        compare([run])
+
+
 def test_the_bridge_has_to_join_the_same_spaces(runs):
     with pytest.raises(InputError, match="mini: has a mapper of its own, no zero-shot bridge"):
         bridge_bound("mini", EmbeddingSets([runs / "data"]))
@@ -142,25 +186,27 @@ def sweep_config(runs: Path, out: Path, **more) -> SweepConfig:
     return SweepConfig(**{"out": str(out), "base": base, "space": space, "trials": 3} | more)
 
 
-def test_a_sweep_goes_on_where_it_was_stopped(runs, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("how", "n_asked"), [(SystemExit, 2), (KeyboardInterrupt, 3)])  # the second asks again at once
+def test_a_sweep_goes_on_where_it_was_stopped(runs, tmp_path, monkeypatch, capsys, how, n_asked):
     out, trained = tmp_path / "sweep", []
     whole = sweeping.train
 
     def until_the_second(config, **more):
         trained.append(config.out)
         if len(trained) == 2:
-            raise KeyboardInterrupt
+            raise how
         return whole(config, **more)
 
     monkeypatch.setattr(sweeping, "train", until_the_second)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(how):
         sweep(sweep_config(runs, out))
-    with sqlite3.connect(out / "study.sqlite") as study:  # as a kill leaves it
-        study.execute("UPDATE trials SET state = 'RUNNING' WHERE number = 1")
-        asked = study.execute("SELECT count(*) FROM trials").fetchone()
-    assert asked == (2,)
+    with sqlite3.connect(out / "study.sqlite") as study:
+        assert study.execute("SELECT count(*) FROM trials").fetchone() == (n_asked,)
     found = sweep(sweep_config(runs, out))
-    assert found.n_done + found.n_pruned == 3
+    assert (found.n_done + found.n_pruned, found.n_failed) == (3, 0)
+    with sqlite3.connect(out / "study.sqlite") as study:  # the second and the third have the same settings
+        settings = study.execute("SELECT trial_id, param_name, param_value FROM trial_params ORDER BY 1, 2").fetchall()
+    assert [row[1:] for row in settings if row[0] == 2] == [row[1:] for row in settings if row[0] == 3]
     assert set(found.best) == {"mapper.hidden_dim", "learning_rate"}
     with sqlite3.connect(out / "study.sqlite") as study:
         values = study.execute("SELECT value FROM trial_values").fetchall()
@@ -177,6 +223,35 @@ def test_a_sweep_goes_on_where_it_was_stopped(runs, tmp_path, monkeypatch, capsy
         sweep(sweep_config(runs, out, metric="recall_1"))
 
 
+def test_what_is_reported_is_what_validation_says(runs, tmp_path):
+    """Of losses and figures some have one name: a loss of training is not a measurement."""
+    base = sweep_config(runs, tmp_path).base | {"steps": 150, "eval_every": 50, "loss": {"mse": 0.0, "cosine": 1.0}}
+    sweep(sweep_config(runs, tmp_path / "sweep", base=base, space={"learning_rate": [2e-6]}, trials=1))
+    with sqlite3.connect(tmp_path / "sweep" / "study.sqlite") as study:
+        reported = study.execute(
+            "SELECT step, intermediate_value FROM trial_intermediate_values ORDER BY step"
+        ).fetchall()
+    log = (tmp_path / "sweep" / "trial-0000" / "log.jsonl").read_text().splitlines()
+    measured = [line["cosine"] for line in map(json.loads, log) if "val_loss" in line]
+    assert [step for step, _ in reported] == [0, 1, 2]
+    assert [value for _, value in reported] == [pytest.approx(max(measured[: n + 1])) for n in range(3)]
+
+
+def test_a_combination_that_cannot_be_ends_its_trial_and_no_other(runs, tmp_path):
+    base = sweep_config(runs, tmp_path).base | {"mapper": {"kind": "transformer", "depth": 1}}
+    said = []
+    space = {"mapper.hidden_dim": [16, 18]}
+    found = sweep(sweep_config(runs, tmp_path / "s", base=base, space=space, trials=4), told=said.append)
+    assert found.n_failed >= 1
+    assert found.n_done >= 1
+    assert any("hidden_dim 18 of a transformer has to be a multiple of 4" in line for line in said)
+
+
+def test_a_best_run_is_written_as_it_was():
+    values = {"out": "\N{HEADPHONE}", "prior": {}, "mapper": {"depth": 1}}
+    assert tomllib.loads(sweeping._toml(sweeping._flat(values), "\n")) == values
+
+
 def test_hopeless_trials_are_ended_early(runs, tmp_path):
     base = sweep_config(runs, tmp_path).base | {"steps": 60, "eval_every": 10, "mapper": {"hidden_dim": 16, "depth": 1}}
     found = sweep(sweep_config(runs, tmp_path / "sweep", base=base, space={"learning_rate": [3e-3, 1e-7]}, trials=12))
@@ -189,9 +264,23 @@ def test_sweeps_that_are_refused(runs, tmp_path):
         sweep_config(runs, tmp_path, metric="fad")
     with pytest.raises(ConfigError, match="0 trials over 2 settings"):
         sweep_config(runs, tmp_path, trials=0)
-    for values in ({"low": 1}, {"low": 1, "high": 2, "middle": 3}, 7, []):
+    ranges = ({"low": 1}, {"low": 1, "high": 2, "middle": 3}, {"low": 2, "high": 1}, {"low": 0, "high": 1, "log": True})
+    steps = (
+        {"low": 1, "high": 2, "step": 0},
+        {"low": 1.0, "high": 2.0, "step": 0.1, "log": True},
+        {"low": "a", "high": 1},
+    )
+    for values in (*ranges, *steps, {"low": 1, "high": 2, "log": "yes"}, 7, []):
         with pytest.raises(ConfigError, match="space: seed = .*; expected a list of choices, or {low, high}"):
             sweep_config(runs, tmp_path, space={"seed": values})
+    with pytest.raises(ConfigError, match=r'out ".*\?": expected a path without "\?"'):
+        sweep_config(runs, tmp_path / "a?")
+    with pytest.raises(ConfigError, match="sweep: unknown key mapper.nonsense|unknown key nonsense"):
+        sweep(sweep_config(runs, tmp_path / "a", space={"mapper.nonsense": [1]}))
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "study.sqlite").write_text("no database" * 100)
+    with pytest.raises(InputError, match="study.sqlite: not a study .*; remove it to begin the sweep anew"):
+        sweep(sweep_config(runs, tmp_path / "c"))
     base = sweep_config(runs, tmp_path).base
     with pytest.raises(ConfigError, match="sweep: unknown key nonsense; known keys are data, out"):
         sweep(sweep_config(runs, tmp_path / "a", base=base | {"nonsense": 1}))
@@ -236,8 +325,28 @@ def test_a_mapper_becomes_a_model(joined, tmp_path, capsys):
     assert (tmp_path / "mine" / "mapper" / "README.md").exists()
     assert cli.main(["models", "check", str(tmp_path / "mine")]) == 0
     capsys.readouterr()
+    assert cli.main([str(word) for word in [*command, *more]]) == 0  # the same again, as to push it after all
+    capsys.readouterr()
     assert cli.main([str(word) for word in command]) == 2
-    assert "mine: is there already; choose another folder, or remove it" in capsys.readouterr().err
+    assert "mine: is there already, another bundle; choose another folder, or remove it" in capsys.readouterr().err
+    (tmp_path / "folder").mkdir()
+    assert cli.main([str(word) for word in [*command[:-1], tmp_path / "folder"]]) == 2
+    assert "folder: is there already, and no bundle; choose another" in capsys.readouterr().err
+    assert cli.main([str(word) for word in [*command, "--push", "me/x y!", "--dry-run"]]) == 2
+    assert '"me/x y!": no name of a repository; expected one as me/my-model' in capsys.readouterr().err
+
+
+def test_a_run_without_its_mapper_is_no_model(joined, tmp_path):
+    shutil.copytree(joined / "run", tmp_path / "run")
+    (tmp_path / "run" / "mapper" / "README.md").unlink()
+    with pytest.raises(
+        InputError, match="mapper: not whole; go on with echoframe train --resume, which writes it again"
+    ):
+        write_bundle(tmp_path / "run", tmp_path / "a", generator=str(joined / "model"))
+    (tmp_path / "run" / "mapper" / "README.md").touch()
+    (tmp_path / "run" / "run.json").write_text('{"config": []}')
+    with pytest.raises(InputError, match="run.json: not a run's description .*config is .*; train it again"):
+        write_bundle(tmp_path / "run", tmp_path / "a", generator=str(joined / "model"))
 
 
 def test_parts_that_do_not_belong_together(joined, runs, tmp_path):

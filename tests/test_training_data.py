@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 import torch
+from pyarrow import parquet
 
 from echoframe.errors import InputError
 from echoframe.training import batches
@@ -43,7 +45,7 @@ def test_numbers_come_back_as_they_were_written(numbered):
 
 def test_two_sets_are_read_as_one(tmp_path):
     one = linear_set(tmp_path / "one", n=30)
-    other = linear_set(tmp_path / "other", n=20, seed=5)
+    other = linear_set(tmp_path / "other", n=20, seed=5, first=30)
     both = EmbeddingSets([one, other])
     assert len(both.keys) == 50
     torch.testing.assert_close(both.load(np.array([30])).audio, EmbeddingSets([other]).load(np.array([0])).audio)
@@ -161,6 +163,59 @@ def test_numbers_in_frames_that_are_padding_do_not_matter(tmp_path):
     assert len(EmbeddingSets([folder]).load(np.arange(20))) == 20
 
 
+def test_a_clip_is_given_once(tmp_path):
+    one = linear_set(tmp_path / "one", n=30)
+    with pytest.raises(
+        InputError, match="shard-00000.parquet: clip film0000000_000010 is in .* too; give each clip once"
+    ):
+        EmbeddingSets([one, one])
+
+
+def test_other_labels_splits_or_encoders_are_another_set(tmp_path):
+    def sha256(name: str, **more: object) -> str:
+        return EmbeddingSets([linear_set(tmp_path / name / "set", n=30, **more)]).sha256
+
+    same = sha256("a")
+    assert same == sha256("b")
+    others = [
+        sha256("c", labels=("rain", "wind")),
+        sha256("d", splits=("train", "val")),
+        sha256("e", spaces=("x", "heard")),
+    ]
+    assert len({same, *others}) == 4
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("audio", [[100.0] + [0.0] * 15] * 20, "film0000000_000010 has an audio embedding of length 100, expected 1"),
+        ("audio", [None, *[[1.0] + [0.0] * 15] * 19], "1 clips have no audio; extract it again"),
+    ],
+)
+def test_embeddings_that_are_none(tmp_path, column, values, words):
+    folder = linear_set(tmp_path / "set", n=20)
+    path = folder / "shard-00000.parquet"
+    table = parquet.read_table(path)
+    place = table.schema.get_field_index(column)
+    kind = table.schema.field(column).type
+    parquet.write_table(table.set_column(place, column, [pyarrow.array(values, type=kind)]), path)
+    with pytest.raises(InputError, match=words):
+        EmbeddingSets([folder]).load(np.arange(20))
+
+
+def test_numbers_of_another_type(tmp_path):
+    folder = linear_set(tmp_path / "set", n=20)
+    path = folder / "shard-00000.parquet"
+    table = parquet.read_table(path)
+    place = table.schema.get_field_index("audio")
+    kind = pyarrow.list_(pyarrow.float64(), 16)
+    parquet.write_table(table.set_column(place, "audio", [pyarrow.array(table["audio"].to_pylist(), type=kind)]), path)
+    with pytest.raises(
+        InputError, match="numbers of type double, halffloat, expected float or halffloat; extract it again"
+    ):
+        EmbeddingSets([folder]).load(np.arange(20))
+
+
 def test_sets_that_are_refused(tmp_path):
     folder = linear_set(tmp_path / "set", n=20, shard_clips=10)
     with pytest.raises(
@@ -196,6 +251,13 @@ def test_manifests_that_are_refused(tmp_path):
         ({"counts": {}}, "not a manifest of embeddings .KeyError"),
         ({"encoders": {"visual_encoder": good["encoders"]["visual_encoder"]}}, "no audio embeddings, the targets"),
         ({"source": good["source"] | {"clips": 0}}, "no clip has embeddings; see its failures.jsonl"),
+        ({"shard_clips": 0}, "not a manifest of embeddings .ValueError.*counts are too small"),
+        ({"source": 3}, "not a manifest of embeddings .TypeError"),
+        ({"clip": None}, "not a manifest of embeddings .Type"),
+        (
+            {"encoders": {name: {"space": "a", "dim": 2} for name in good["encoders"]}},
+            "encoder says no source or licence",
+        ),
     ):
         path.write_text(json.dumps(good | change))
         with pytest.raises(InputError, match=words):

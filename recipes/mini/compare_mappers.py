@@ -19,6 +19,7 @@ from embeddings import write_embeddings
 
 HERE = Path(__file__).parent
 COSINE = {"mse": 0.0, "cosine": 1.0}
+MIDDLE = {"guidance": 5.0, "guided_levels": [0.3, 0.7]}
 VARIANTS: dict[str, dict[str, Any]] = {
     **{f"{kind}-mse": {"mapper": {"kind": kind}} for kind in ("mlp", "residual_mlp", "bilstm", "transformer")},
     "mlp-cosine": {"mapper": {"kind": "mlp"}, "loss": COSINE},
@@ -30,8 +31,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "whitened-audio": {"mapper": {"audio_scaling": "whiten"}},
     "whitened-audio-cosine": {"mapper": {"audio_scaling": "whiten"}, "loss": COSINE},
     "whitened-audio-attention": {"mapper": {"audio_scaling": "whiten", "pooling": "attention"}},
-    "prior-1": {"prior": {"guidance": 1.0}},
-    "prior-5-middle": {"prior": {"guidance": 5.0, "guided_levels": [0.3, 0.7]}},
+    "prior-1": {"prior": {"guidance": 1.0}, "loss": COSINE},
+    "prior-5-middle": {"prior": MIDDLE, "loss": COSINE},
+    "prior-5-whitened": {"prior": MIDDLE, "mapper": {"audio_scaling": "whiten"}},
+    "prior-5-whitened-contrastive": {
+        "prior": MIDDLE,
+        "mapper": {"audio_scaling": "whiten"},
+        "loss": {"mse": 1.0, "contrastive": 1.0},
+    },
 }
 
 

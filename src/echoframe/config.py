@@ -1,45 +1,115 @@
 """TOML in, frozen dataclass out: defaults live in the dataclass, a file lists only differences."""
 
 import dataclasses
+import math
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from echoframe.errors import ConfigError
 
 T = TypeVar("T")
+_WORDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
 
 
-def from_dict(cls: type[T], values: dict[str, Any], *, name: str) -> T:
+def from_dict(cls: type[T], values: Any, *, name: str) -> T:
     """A `cls` dataclass from plain values; nested dataclasses from nested dicts, lists as tuples.
 
-    name: what the error messages call the source (a file name). Raises ConfigError for an unknown key.
+    values: a dict. name: what the error messages call the source (a file name). Raises ConfigError for anything else, an
+    unknown key, one that is missing, or a value of another type.
     """
-    hints = get_type_hints(cls)
-    known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    unknown = sorted(set(values) - set(known))
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{name}: {_shown(values)}; expected a table with some of {', '.join(f.name for f in fields)}"
+        )
+    unknown = sorted(set(values) - {field.name for field in fields})
     if unknown:
-        raise ConfigError(f"{name}: unknown key {', '.join(unknown)}; known keys are {', '.join(known)}")
-    resolved: dict[str, Any] = {}
-    for key, value in values.items():
-        kinds = get_args(hints[key]) if get_origin(hints[key]) in (Union, UnionType) else (hints[key],)
-        table = next((kind for kind in kinds if dataclasses.is_dataclass(kind)), None)
-        if table is not None and isinstance(value, dict):
-            value = from_dict(table, value, name=f"{name} [{key}]")  # type: ignore[arg-type]
-        resolved[key] = tuple(value) if isinstance(value, list) else value
+        known = ", ".join(field.name for field in fields)
+        raise ConfigError(f"{name}: unknown key {', '.join(unknown)}; known keys are {known}")
+    needed = [f.name for f in fields if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+    missing = [key for key in needed if key not in values]
+    if missing:
+        raise ConfigError(f"{name}: has no {', '.join(missing)}; add it, there is no default")
+    hints = get_type_hints(cls)
+    resolved = {key: _fit(value, hints[key], key=key, name=name) for key, value in values.items()}
     try:
         return cls(**resolved)
-    except TypeError as error:
+    except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from error
 
 
-def load_toml(cls: type[T], path: Path) -> T:
-    """A `cls` dataclass from the TOML file at `path`. Raises ConfigError if it cannot be read or has unknown keys."""
+def _fit(value: Any, hint: Any, *, key: str, name: str) -> Any:
+    """`value` as the type says; types that JSON and TOML do not have are left to the dataclass."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    for kind in kinds:
+        if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+            return from_dict(kind, value, name=f"{name} [{key}]")  # type: ignore[arg-type]
+        if _is_sequence(kind) and isinstance(value, list | tuple):
+            return _fit_all(value, kind, key=key, name=name)
+    if any(_is_of(value, kind) for kind in kinds):
+        return value
+    expected = " or ".join(dict.fromkeys(_called(kind) for kind in kinds))
+    raise ConfigError(f"{name}: {key} is {_shown(value)}; expected {expected}")
+
+
+def _fit_all(values: Sequence[Any], kind: Any, *, key: str, name: str) -> tuple[Any, ...]:
+    inner = get_args(kind) or (Any,)
+    is_fixed = get_origin(kind) is tuple and inner[-1] is not Ellipsis
+    if is_fixed and len(inner) != len(values):
+        raise ConfigError(f"{name}: {key} is {_shown(values)}; expected a list of {len(inner)}")
+    each = inner if is_fixed else (inner[0],) * len(values)
+    return tuple(_fit(value, one, key=key, name=name) for value, one in zip(values, each, strict=True))
+
+
+def _is_sequence(kind: Any) -> bool:
+    return (get_origin(kind) or kind) in (tuple, list, Sequence)
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if kind is float:  # whole numbers are numbers too; no setting is NaN or infinite
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind in (bool, str):
+        return isinstance(value, kind)
+    if kind in (None, type(None)):
+        return value is None
+    if (get_origin(kind) or kind) in (dict, Mapping):
+        return isinstance(value, Mapping)
+    if dataclasses.is_dataclass(kind):
+        return isinstance(value, kind)  # type: ignore[arg-type]
+    return not _is_sequence(kind)
+
+
+def _called(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, get_args(kind)))}"
+    if _is_sequence(kind):
+        return "a list"
+    if kind in (None, type(None)):
+        return "none"
+    return _WORDS.get(kind, "a table")
+
+
+def _shown(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What the TOML file at `path` holds. Raises ConfigError if it cannot be read."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML ({error}); see the example configs in recipes/") from error
-    return from_dict(cls, values, name=str(path))
+        raise ConfigError(f"{path}: not valid TOML ({error}); see the examples in docs/training.md") from error
+
+
+def load_toml(cls: type[T], path: Path) -> T:
+    """A `cls` dataclass from the TOML file at `path`. Raises ConfigError as `read_toml` and `from_dict`."""
+    return from_dict(cls, read_toml(path), name=str(path))

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from huggingface_hub import HfApi, constants, snapshot_download
-from huggingface_hub.errors import HTTPError
+from huggingface_hub.errors import HFValidationError, HTTPError
+from huggingface_hub.utils import validate_repo_id
 
 from echoframe.convert_hub import check_converted, convert_snapshot, converted_folder, is_converted, pickle_names
 from echoframe.errors import BundleError, InputError
@@ -253,8 +254,17 @@ def _first_line(error: Exception) -> str:
     return lines[0][:200] if lines else type(error).__name__
 
 
+def check_repo(repo: str) -> None:
+    """Raises InputError unless `repo` can be a repository's name. Asks nobody."""
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise InputError(f'"{repo}": no name of a repository; expected one as me/my-model') from error
+
+
 def upload(folder: Path, repo: str, *, repo_type: Literal["model", "dataset"], message: str) -> str:
     """Uploads a folder to a repository of the hub, made if need be; returns the address. Raises InputError if refused."""
+    check_repo(repo)
     api = HfApi()
     try:
         api.create_repo(repo, repo_type=repo_type, exist_ok=True)

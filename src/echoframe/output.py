@@ -53,12 +53,15 @@ def _describe(error: OSError, path: Path) -> str:
     return f"{path}: cannot be written ({error.strerror or error}); choose another folder with -o"
 
 
-def check_folder(folder: Path) -> None:
-    """Raises OutputError unless files can be made in `folder`. Tries it: what the mode bits say can be untrue."""
+def check_folder(folder: Path, *, option: str = "-o") -> None:
+    """Raises OutputError unless files can be made in `folder`. Tries it: what the mode bits say can be untrue.
+
+    option: with which another one is chosen.
+    """
     if not folder.exists():
-        raise OutputError(f"{folder}: no such output folder; make it first, or choose another with -o")
+        raise OutputError(f"{folder}: no such output folder; make it first, or choose another with {option}")
     if not folder.is_dir():
-        raise OutputError(f"{folder}: is a file, expected an output folder; choose another with -o")
+        raise OutputError(f"{folder}: is a file, expected an output folder; choose another with {option}")
     trial = folder / f".echoframe-{secrets.token_hex(4)}.tmp"
     try:
         if not os.access(folder, os.W_OK):
@@ -67,8 +70,28 @@ def check_folder(folder: Path) -> None:
         trial.unlink()
     except OSError as error:
         raise OutputError(
-            f"{folder}: cannot be written to ({error.strerror}); choose another folder with -o"
+            f"{folder}: cannot be written to ({error.strerror}); choose another folder with {option}"
         ) from error
+
+
+def check_place(folder: Path, *, option: str = "-o") -> None:
+    """Raises OutputError unless `folder` can be written to, or, where it is not there yet, be made. Makes nothing."""
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    check_folder(there, option=option)
+
+
+def make_folder(folder: Path, *, option: str = "-o") -> None:
+    """Makes `folder`, and those above it, where it is not there. Raises OutputError unless files can be made in it."""
+    check_place(folder, option=option)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be made a folder ({error.strerror}); choose another with {option}"
+        ) from error
+    check_folder(folder, option=option)
 
 
 def check_sound_suffix(path: Path) -> None:

@@ -8,6 +8,7 @@ flow). An ordinary mapper reads the clip; what it says conditions a small networ
 root of its deviation): fully, the weakest would count like those that tell a dog from a bell. Their mean variance is 1.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ class PriorConfig:
 
     def __post_init__(self) -> None:
         sizes = (self.components, self.hidden_dim, self.depth, self.steps)
-        if self.kind != PRIOR_KIND or min(sizes) < 1 or not self.guidance >= 0:
+        if self.kind != PRIOR_KIND or min(sizes) < 1 or not 0 <= self.guidance < math.inf:
             raise ConfigError(
                 f'prior: kind "{self.kind}", sizes {sizes}, guidance {self.guidance}; '
                 f'expected "{PRIOR_KIND}", positive sizes and a guidance of 0 at least'

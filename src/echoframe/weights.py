@@ -100,7 +100,10 @@ def _replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".tmp")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode  # as the umask says; safetensors makes files that others cannot read
         yield partial
+        partial.chmod(mode)
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)

@@ -187,8 +187,9 @@ def unpack(args: argparse.Namespace) -> int:
 
 def publish(args: argparse.Namespace) -> int:
     from echoframe.data.publish import write_dataset
-    from echoframe.hub import upload
+    from echoframe.hub import check_repo, upload
 
+    check_repo(args.repo)
     with _opened(args, args.folder) as (_, ledger):
         files = write_dataset(
             Path(args.out),

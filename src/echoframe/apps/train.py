@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from echoframe.config import from_dict, load_toml
+from echoframe.config import from_dict, load_toml, read_toml
 from echoframe.errors import ConfigError
+from echoframe.output import check_place
 
 OK = 0
 SHOWN = ("val_loss", "cosine", "recall_1", "recall_10")
@@ -27,7 +28,7 @@ def train(args: argparse.Namespace) -> int:
     from echoframe.training.train import train as run
 
     path = Path(args.config)
-    values = _with(_read_toml(path), args.set)
+    values = _with(read_toml(path), args.set)
     config = from_dict(TrainConfig, values, name=str(path))
     result = run(config, resume=args.resume, tell=None if args.quiet else _tell)
     figures = result.figures
@@ -38,25 +39,16 @@ def train(args: argparse.Namespace) -> int:
     return OK
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML ({error}); see docs/training.md") from error
-
-
 def _with(values: dict[str, Any], changes: list[str]) -> dict[str, Any]:
     """`values` with every "a.b=value" of `changes`; a value is TOML, or else a text."""
     for change in changes:
         name, equals, text = change.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {change}: expected KEY=VALUE, as seed=3 or mapper.kind=mlp")
         *tables, key = name.strip().split(".")
-        place = values
+        place: Any = values
         for table in tables:
-            place = place.setdefault(table, {})
+            place = place.setdefault(table, {}) if isinstance(place, dict) else None
+        if not equals or not key or not isinstance(place, dict):
+            raise ConfigError(f"--set {change}: expected KEY=VALUE, as seed=3 or mapper.kind=mlp")
         try:
             place[key] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
@@ -71,10 +63,10 @@ def _tell(values: dict[str, Any]) -> None:
     else:
         left = values["seconds_left"]
         _say(
-            f"{at} (epoch {values['epoch']:.1f}): loss {values['loss']:.4f}, {values['clips_per_s']:.0f} clips/s, "
+            f"{at} (epoch {values['epoch']:.1f}): loss {values['train_loss']:.4f}, {values['clips_per_s']:.0f} clips/s, "
             f"{left / 60:.0f} min left"
             if left >= 90
-            else f"{at}: loss {values['loss']:.4f}, {left:.0f} s left"
+            else f"{at}: loss {values['train_loss']:.4f}, {left:.0f} s left"
         )
 
 
@@ -83,9 +75,11 @@ def compare(args: argparse.Namespace) -> int:
     from echoframe.training.report import markdown, write_report
 
     paths = [Path(path) for path in args.runs]
+    out = Path(args.out) if args.out else paths[0]
+    check_place(out)
     found = run(paths, split=args.split, bridge=args.bridge, device=args.device, told=_told(args))
     print(markdown(found))
-    for path in write_report(found, Path(args.out) if args.out else paths[0]):
+    for path in write_report(found, out):
         print(path)
     return OK
 
@@ -104,9 +98,11 @@ def sweep(args: argparse.Namespace) -> int:
 
 
 def bundle(args: argparse.Namespace) -> int:
-    from echoframe.hub import upload
+    from echoframe.hub import check_repo, upload
     from echoframe.training.export import write_bundle
 
+    if args.push:
+        check_repo(args.push)
     made = write_bundle(
         Path(args.mapper),
         Path(args.out),

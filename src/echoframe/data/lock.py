@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from echoframe.errors import InputError
+from echoframe.output import make_folder
 
 LOCK = ".lock"
 
@@ -19,9 +20,9 @@ def hold(folder: Path, what: str) -> Iterator[None]:
     """Keeps every other `hold` of `folder` out until the block ends, or the process does, however it ends.
 
     what: the program, for the message others get. Raises InputError that names who holds it. On network file systems it
-    is as good as their flock.
+    is as good as their flock. Raises OutputError for a folder that cannot be made or written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with (folder / LOCK).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -273,3 +273,7 @@ def _check(reference: np.ndarray, predicted: np.ndarray, what: str = "embeddings
         raise InputError(
             f"{what} of shape {reference.shape} and {predicted.shape}; expected pairs, as many of both, of one size"
         )
+    for name, rows in (("reference", reference), ("predicted", predicted)):
+        if not np.isfinite(rows).all():  # a comparison with NaN is never true: its rank would be the best
+            row = int((~np.isfinite(rows)).reshape(len(rows), -1).any(axis=1).argmax())
+            raise InputError(f"{name} {what}: row {row} is not finite; leave that clip out of both sets")

@@ -13,15 +13,14 @@ from echoframe.data.extra import need
 from echoframe.evaluation.evaluate import REFERENCE, Evaluation
 from echoframe.evaluation.sounds import FILMS
 from echoframe.evaluation.table import Column, Table, as_json, counts, markdown, text
-from echoframe.output import atomic_files, check_folder
+from echoframe.output import atomic_files, make_folder
 
 MOST_CLIPS = 200  # on the page; all stand in the JSON
 
 
 def write_report(found: Evaluation, out: Path) -> list[Path]:
     """Writes evaluation.md, evaluation.json and evaluation.html into `out`, all or none; returns their paths."""
-    out.mkdir(parents=True, exist_ok=True)
-    check_folder(out)
+    make_folder(out)
     paths = [out / f"evaluation.{suffix}" for suffix in ("md", "json", "html")]
     with atomic_files(paths) as (words, values, page):
         words.write_text(markdown(found.table) + "\n", encoding="utf-8")

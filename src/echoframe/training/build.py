@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
+from echoframe.errors import InputError
 from echoframe.mapper import Mapper, build_mapper, save_mapper
 from echoframe.prior import FlowPrior, PriorConfig, build_prior, save_prior
 from echoframe.training.config import TrainConfig
@@ -37,6 +38,10 @@ def build(config: TrainConfig, sets: EmbeddingSets, sample: Clips) -> Mapper | F
     shape = config.mapper.config(
         visual_dim=visual.dim, audio_dim=audio.dim, n_frames=sets.n_frames, spaces=(visual.name, audio.name)
     )
+    if shape.input == "log_probability" and float(sample.visual.min()) < 0:
+        raise InputError(
+            f"{', '.join(config.data)}: visual embeddings below 0 are no probabilities, as mapper.input says; leave it out"
+        )
     if config.prior is None:
         mapper = build_mapper(shape, seed=config.seed)
         _fit(mapper, sample)

@@ -65,7 +65,13 @@ def load_checkpoint(
     try:
         for name, part in parts.items():
             part.load_state_dict(_under(tensors, name))
-        optimizer.load_state_dict({"state": _states(tensors), "param_groups": optimizer.state_dict()["param_groups"]})
+        groups, states = optimizer.state_dict()["param_groups"], _states(tensors)
+        if (
+            set(states) != {n for group in groups for n in group["params"]}
+            or len(set(map(frozenset, states.values()))) > 1
+        ):
+            raise ValueError("its optimizer knows other weights")
+        optimizer.load_state_dict({"state": states, "param_groups": groups})
     except (RuntimeError, ValueError) as error:
         raise InputError(f"{path}: of another mapper ({str(error).splitlines()[0]}); begin the run anew") from error
     return progress, _under(tensors, "best")

@@ -13,15 +13,16 @@ import torch
 
 from echoframe.config import from_dict
 from echoframe.device import resolve_device
-from echoframe.errors import EchoFrameError, InputError
+from echoframe.errors import ConfigError, InputError
 from echoframe.evaluation.metrics import cosines, energy_distance, retrieval_ranks
 from echoframe.mapper import Mapper, load_mapper
-from echoframe.prior import FlowPrior, load_prior
+from echoframe.prior import PRIOR_KIND, FlowPrior, load_prior
 from echoframe.training.bounds import Bound, Read, bounds, bridge_bound, look_at
 from echoframe.training.config import TrainConfig
 from echoframe.training.embeddings import Clips, EmbeddingSets
 from echoframe.training.measure import answers, measure, windows_of
-from echoframe.training.run_folder import MAPPER, RESULT, RUN, read_result
+from echoframe.training.run_folder import MAPPER, RUN, is_whole, read_about, read_result
+from echoframe.weights import read_json
 
 ENOUGH = 5  # clips of a label, for figures of its own
 TIMED = 20  # single clips
@@ -65,7 +66,8 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """mappers: the best cosine first. bounds: from the best informed to the least. n_clips: that were compared."""
+    """mappers: the best cosine first. bounds: from the best informed to the least. n_clips: that were compared. unfinished:
+    runs that were left out."""
 
     split: str
     n_clips: int
@@ -75,27 +77,30 @@ class Comparison:
     device: str
     mappers: list[Row]
     bounds: list[Row]
+    unfinished: tuple[str, ...] = ()
 
 
-def find_runs(paths: Sequence[Path]) -> list[RunInfo]:
-    """The finished runs that the paths are, or hold. Raises InputError if a path has none."""
-    found: list[RunInfo] = []
+def find_runs(paths: Sequence[Path]) -> tuple[list[RunInfo], list[Path]]:
+    """The finished runs that the paths are, or hold, each once, and the unfinished. Raises InputError if a path has none."""
+    found: dict[Path, RunInfo] = {}
+    unfinished: list[Path] = []
     for path in paths:
         folders = [path] if (path / RUN).exists() else sorted(run.parent for run in path.rglob(RUN))
-        finished = [folder for folder in folders if (folder / RESULT).exists()]
+        finished = [folder for folder in folders if is_whole(folder)]
+        unfinished += [folder for folder in folders if folder not in finished]
         if not finished:
             raise InputError(f"{path}: {len(folders)} runs, none of them finished; train to the end first")
-        found += [_read_run(folder) for folder in finished]
-    return found
+        for folder in finished:
+            found.setdefault(folder.resolve(), _read_run(folder))
+    return list(found.values()), unfinished
 
 
 def _read_run(folder: Path) -> RunInfo:
-    path = folder / RUN
+    about = read_about(folder)
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        config = from_dict(TrainConfig, about["config"], name=f"{path} [config]")
-    except (OSError, ValueError, KeyError, TypeError, EchoFrameError) as error:
-        raise InputError(f"{path}: not a run's description ({error}); train it again") from error
+        config = from_dict(TrainConfig, about["config"], name=f"{folder / RUN} [config]")
+    except ConfigError as error:
+        raise InputError(f"{error}; train it again") from error
     return RunInfo(folder=folder, config=config, about=about, seconds=read_result(folder).seconds)
 
 
@@ -111,20 +116,24 @@ def compare(
 
     bridge: a model whose zero-shot bridge joins the same spaces. Raises InputError for runs on different data.
     """
-    runs, on = find_runs(paths), resolve_device(device)
+    (runs, unfinished), on = find_runs(paths), resolve_device(device)
     _check_data(runs)
     config = runs[0].config
-    sets = EmbeddingSets([Path(one) for one in config.data])
+    try:
+        sets = EmbeddingSets([Path(one) for one in config.data])
+    except InputError as error:
+        raise InputError(f"{runs[0].folder / RUN}: its data, seen from this folder: {error}") from error
     if sets.sha256 != runs[0].about["data_sha256"]:
         raise InputError(f"{', '.join(config.data)}: changed since the runs were trained; train them again")
     rows = sets.rows(split, val_share=config.val_share)
+    joined = {} if bridge is None else {"zero-shot bridge": bridge_bound(bridge, sets, device=device)}
     clips = _Judged(sets, rows)
-    mappers = [_mapper_row(group, clips, on, told) for group in _groups(runs)]
+    groups = _groups(runs)
+    names = names_of([group[0].config for group in groups])
+    mappers = [_mapper_row(name, group, clips, on, told) for name, group in zip(names, groups, strict=True)]
     first = load(runs[0].folder)
     read = (first if isinstance(first, Mapper) else first.mapper).read
-    lines = _bounds(sets, config, read)
-    if bridge is not None:
-        lines["zero-shot bridge"] = bridge_bound(bridge, sets, device=device)
+    lines = _bounds(sets, config, read) | joined
     return Comparison(
         split=split,
         n_clips=len(rows),
@@ -134,12 +143,13 @@ def compare(
         device=str(on),
         mappers=sorted(mappers, key=lambda row: -row.mean("cosine")),
         bounds=[_bound_row(name, bound, clips) for name, bound in lines.items()],
+        unfinished=tuple(str(folder) for folder in unfinished),
     )
 
 
 def load(folder: Path) -> Mapper | FlowPrior:
-    """The mapper of a finished run."""
-    is_prior = "prior" in json.loads((folder / MAPPER / "config.json").read_text(encoding="utf-8"))["kind"]
+    """The mapper of a finished run. Raises BundleError if it is damaged."""
+    is_prior = read_json(folder / MAPPER / "config.json").get("kind") == PRIOR_KIND
     return (load_prior if is_prior else load_mapper)(folder / MAPPER)
 
 
@@ -196,15 +206,20 @@ def _check_data(runs: Sequence[RunInfo]) -> None:
 
 
 def _groups(runs: Sequence[RunInfo]) -> list[list[RunInfo]]:
-    """Runs that differ in nothing but their seed and their place."""
-    groups: dict[str, list[RunInfo]] = {}
+    """Runs that differ in nothing but their seed and their place. Raises InputError for two of one seed."""
+    groups: dict[str, dict[int, RunInfo]] = {}
     for run in runs:
         values = asdict(run.config) | {"seed": 0, "out": "", "memory_gb": 0}
-        groups.setdefault(json.dumps(values, sort_keys=True), []).append(run)
-    return list(groups.values())
+        group = groups.setdefault(json.dumps(values, sort_keys=True), {})
+        other = group.setdefault(run.config.seed, run)
+        if other is not run:
+            raise InputError(
+                f"{run.folder}: the same run as {other.folder}, with the same seed {run.config.seed}; leave one of them out"
+            )
+    return [list(group.values()) for group in groups.values()]
 
 
-def _mapper_row(group: Sequence[RunInfo], clips: _Judged, device: torch.device, told: Told | None) -> Row:
+def _mapper_row(name: str, group: Sequence[RunInfo], clips: _Judged, device: torch.device, told: Told | None) -> Row:
     figures: dict[str, list[float]] = {}
     labels: dict[str, dict[str, float]] = {}
     clip_ms = 0.0
@@ -214,15 +229,18 @@ def _mapper_row(group: Sequence[RunInfo], clips: _Judged, device: torch.device, 
         def answer(some: Clips, _: np.ndarray, mapper: torch.nn.Module = mapper, run: RunInfo = run) -> np.ndarray:
             return answers(mapper, some, device=device, seed=run.config.seed).numpy()
 
-        found, by_label = clips.judge(answer)
-        for name, value in found.items():
-            figures.setdefault(name, []).append(value)
+        try:
+            found, by_label = clips.judge(answer)
+        except InputError as error:
+            raise InputError(f"{run.folder}: {error}; train it again") from error
+        for key, value in found.items():
+            figures.setdefault(key, []).append(value)
         if run is group[0]:
             labels, clip_ms = by_label, _time(mapper, clips.first(), device)
         if told is not None:
             told(f"{run.folder}: cosine {found['cosine']:.3f}, R@10 {found['recall_10']:.3f}")
     return Row(
-        name=name_of(group[0].config),
+        name=name,
         figures=figures,
         labels=labels,
         parameters=group[0].about["parameters"],
@@ -247,6 +265,27 @@ def name_of(config: TrainConfig) -> str:
     given = {name: weight for name, weight in asdict(config.loss).items() if weight}
     words.append(" + ".join(name if w == 1 else f"{w:g} {name}" for name, w in given.items()))
     return ", ".join(words if config.prior is None else [*words, f"prior, guidance {config.prior.guidance:g}"])
+
+
+def names_of(configs: Sequence[TrainConfig]) -> list[str]:
+    """Each one's name, and where two would be the same, the settings by which they differ."""
+    names = [name_of(config) for config in configs]
+    found = []
+    for name, config in zip(names, configs, strict=True):
+        alike = [_flat(asdict(other)) for other, called in zip(configs, names, strict=True) if called == name]
+        own = _flat(asdict(config))
+        differ = [
+            key for key in own if len({str(other.get(key)) for other in alike}) > 1 and key not in ("seed", "out")
+        ]
+        found.append(", ".join([name, *(f"{key} {own[key]}" for key in differ)]))
+    return found
+
+
+def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
+    return found
 
 
 def _time(mapper: torch.nn.Module, clip: Clips, device: torch.device) -> float:

@@ -1,5 +1,6 @@
 """All that decides a training run, in one frozen dataclass; its defaults are the only defaults."""
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal, get_args
@@ -142,20 +143,20 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not self.data:
             raise ConfigError("data: no folder; give one or more that echoframe extract wrote")
-        numbers = (self.epochs, self.learning_rate, self.clip_norm, self.batch_size)
-        if (
-            min(numbers) <= 0
-            or min(self.steps, self.weight_decay, self.warmup_steps, self.eval_every, self.patience) < 0
-        ):
+        above = (self.epochs, self.learning_rate, self.clip_norm, self.batch_size)
+        least_0 = (self.steps, self.weight_decay, self.warmup_steps, self.eval_every, self.patience)
+        if not (all(0 < one < math.inf for one in above) and all(0 <= one < math.inf for one in least_0)):
             raise ConfigError(
                 f"epochs {self.epochs}, learning_rate {self.learning_rate}, clip_norm {self.clip_norm}, batch_size "
                 f"{self.batch_size}; expected all above 0, and steps, weight_decay, warmup_steps, eval_every and "
                 "patience 0 or more"
             )
-        if not (0 <= self.ema < 1 and 0 < self.val_share < 1 and self.memory_gb >= 0):
+        if not (0 <= self.ema < 1 and 0 < self.val_share < 1 and 0 <= self.memory_gb < math.inf):
             raise ConfigError(
                 f"ema {self.ema}, val_share {self.val_share}, memory_gb {self.memory_gb}; expected ema from 0 to below "
                 "1, a share between 0 and 1, memory 0 or more"
             )
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed {self.seed}; expected 0 to 2^63 - 1")
         if self.dtype not in get_args(Numbers):
             raise ConfigError(f'dtype "{self.dtype}"; expected auto, float32 or bfloat16')

@@ -21,6 +21,7 @@ from echoframe.errors import InputError
 from echoframe.manifest import Space
 
 SPLITS = ("train", "val", "test")
+UNIT_WITHIN = 0.02  # half precision rounds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,8 +69,9 @@ class _Shard:
 class EmbeddingSets:
     """One or more folders of embeddings by the same encoders, read as one. keys, labels, splits, films: (N,) of text.
 
-    sha256: of the manifests, and of every shard's clips and size: another set has another. Raises InputError for a folder
-    that is none, sets of different encoders, a set without sound, or a shard that cannot be read or is not there.
+    sha256: of what the manifests say of clips and encoders, and of every shard's size, keys, labels, splits and films.
+    Raises InputError for a folder that is none, sets of different encoders, a set without sound, a shard that cannot be read
+    or is not there, or a clip that is there twice.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
@@ -82,19 +84,30 @@ class EmbeddingSets:
         columns: dict[str, list[str]] = {"key": [], "label": [], "split": [], "youtube_id": []}
         digest = hashlib.sha256()
         for folder, manifest in zip(folders, manifests, strict=True):
-            digest.update(json.dumps(manifest["source"], sort_keys=True).encode())
+            told = {name: manifest.get(name) for name in ("source", "encoders", "clip", "numbers")}
+            digest.update(json.dumps(told, sort_keys=True).encode())
             for path in _shard_paths(folder, manifest):
                 table = _read(path, list(columns))
                 self._shards.append(_Shard(path=path, first=len(columns["key"]), n_clips=table.num_rows))
                 for name, values in columns.items():
-                    values += table[name].to_pylist()
-                digest.update(f"{path.name} {path.stat().st_size} {table['key'].to_pylist()}".encode())
+                    found = [value or "" for value in table[name].to_pylist()]
+                    values += found
+                    digest.update(f"{path.name} {path.stat().st_size} {name} {found}".encode())
         self.sha256 = digest.hexdigest()
+        self._check_keys(columns["key"])
         names = [np.array(values, dtype=str) for values in columns.values()]
         self.keys, self.labels, self.splits, self.films = names
         if not len(self.keys):
             raise InputError(f"{folders[0]}: no clip has embeddings; see its failures.jsonl")
         self.n_frames = int(self.encoders.clip["n_frames"])
+
+    def _check_keys(self, keys: list[str]) -> None:
+        """Raises InputError for a clip that is there twice: its own sound would be among the wrong answers."""
+        first: dict[str, int] = {}
+        for row, key in enumerate(keys):
+            if first.setdefault(key, row) != row:
+                one, other = (self._shards[int(self.shard_of(np.array([r]))[0])].path for r in (first[key], row))
+                raise InputError(f"{other}: clip {key} is in {one} too; give each clip once")
 
     @property
     def clip_bytes(self) -> int:
@@ -129,13 +142,15 @@ class EmbeddingSets:
             low, high = np.searchsorted(wanted, (shard.first, shard.first + shard.n_clips))
             if high == low:
                 continue
-            parts = self._read_shard(shard, wanted[low:high] - shard.first)
+            taken = wanted[low:high] - shard.first
+            parts = self._read_shard(shard, taken)
             if not found:
                 found = [np.empty((len(rows), *part.shape[1:]), dtype=part.dtype) for part in parts]
             elif parts[0].dtype.itemsize > found[0].dtype.itemsize:  # sets of half and of single precision
                 found[0] = found[0].astype(parts[0].dtype)
             for whole, part in zip(found, parts, strict=True):
-                whole[order[low:high]] = part
+                for place, row in zip(order[low:high], taken, strict=True):  # each clip is copied once, not twice
+                    whole[place] = part[row]
             del parts
         visual, mask, audio = (torch.from_numpy(whole) for whole in found)
         return Clips(visual=visual, mask=mask, audio=audio)
@@ -148,31 +163,36 @@ class EmbeddingSets:
         visual, audio = schema.field("visual").type, schema.field("audio").type
         try:
             found = (visual.list_size, visual.value_type.list_size, audio.list_size)
+            kinds = {str(visual.value_type.value_type), str(audio.value_type)}
         except AttributeError:  # lists of any length
-            found = "lists of no fixed size"
+            found, kinds = "lists of no fixed size", set()
         wanted = (self.n_frames, self.encoders.visual.dim, self.encoders.audio.dim)
         if found != wanted:
             raise InputError(
                 f"{path}: frames, visual and audio numbers are {found}, its manifest says {wanted}; extract it again"
             )
+        if not kinds <= {"halffloat", "float"}:
+            raise InputError(
+                f"{path}: numbers of type {', '.join(sorted(kinds))}, expected float or halffloat; extract it again"
+            )
 
     def _read_shard(self, shard: _Shard, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        """visual, mask and audio of some rows of a shard, not to be written to."""
+        """visual, mask and audio of all of a shard, not to be written to; those of `rows` are checked."""
         table = _read(shard.path, ["key", "visual", "mask", "audio"]).combine_chunks()
         n, frames = table.num_rows, self.n_frames
         self._check_sizes(shard.path, table.schema)
 
         def numbers(name: str, *shape: int) -> np.ndarray:
             column = table[name].chunk(0)
+            if column.null_count:
+                raise InputError(f"{shard.path}: {column.null_count} clips have no {name}; extract it again")
             while hasattr(column, "flatten") and column.type.num_fields:
                 column = column.flatten()
-            found = column.to_numpy(zero_copy_only=False).reshape(n, *shape)
-            return found if len(rows) == n else found[rows]  # Arrow's own take is ten times slower here
+            return column.to_numpy(zero_copy_only=False).reshape(n, *shape)
 
         visual = numbers("visual", frames, self.encoders.visual.dim)
         mask, audio = numbers("mask", frames), numbers("audio", self.encoders.audio.dim)
-        keys = table["key"].to_pylist()
-        _check_numbers(shard.path, [keys[row] for row in rows], visual, mask, audio)
+        _check_numbers(shard.path, table["key"].to_pylist(), rows, visual, mask, audio)
         return visual, mask, audio
 
 
@@ -187,12 +207,15 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found["format"] != FORMAT:
             raise InputError(f"{path}: embeddings of format {found['format']}, expected {FORMAT}; extract them again")
-        left = found["counts"]["left"]
+        left = int(found["counts"]["left"])
+        _encoders(folder, found)  # whether they are said at all
+        if int(found["source"]["clips"]) < 0 or int(found["shard_clips"]) < 1 or int(found["clip"]["n_frames"]) < 1:
+            raise ValueError("counts are too small")
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); give a folder that echoframe extract wrote"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a manifest of embeddings ({error!r}); extract them again") from error
     if left:
         raise InputError(f"{folder}: {left} clips are not embedded yet; run echoframe extract again to its end")
@@ -203,10 +226,13 @@ def _encoders(folder: Path, manifest: dict[str, Any]) -> Encoders:
     about = manifest["encoders"]
     if "audio_encoder" not in about:
         raise InputError(f"{folder}: no audio embeddings, the targets; extract with a model that has an audio encoder")
-    visual, audio = (
-        Space(name=about[part]["space"], dim=about[part]["dim"]) for part in ("visual_encoder", "audio_encoder")
-    )
-    return Encoders(visual=visual, audio=audio, about=about, clip=manifest["clip"])
+    spaces = []
+    for part in ("visual_encoder", "audio_encoder"):
+        found = about[part]
+        spaces.append(Space(name=str(found["space"]), dim=int(found["dim"])))
+        if not {"source", "licence"} <= set(found):  # the mapper's card says them
+            raise ValueError(f"{part} says no source or licence")
+    return Encoders(visual=spaces[0], audio=spaces[1], about=about, clip=manifest["clip"])
 
 
 def _check_same(one: Path, ours: Encoders, other: Path, theirs: Encoders) -> None:
@@ -245,12 +271,25 @@ def _not_finite(numbers: np.ndarray) -> np.ndarray:
     return found
 
 
-def _check_numbers(path: Path, keys: list[str], visual: np.ndarray, mask: np.ndarray, audio: np.ndarray) -> None:
+def _check_numbers(
+    path: Path, keys: list[str], rows: np.ndarray, visual: np.ndarray, mask: np.ndarray, audio: np.ndarray
+) -> None:
+    taken = np.zeros(len(keys), dtype=bool)
+    taken[rows] = True
     bad = {"visual": (_not_finite(visual) & mask).any(axis=1), "audio": _not_finite(audio)}
     for what, is_bad in bad.items():
-        if is_bad.any():
+        if (is_bad & taken).any():
             raise InputError(
-                f"{path}: clip {keys[int(is_bad.argmax())]} has NaN or infinite {what} embeddings; extract it again"
+                f"{path}: clip {keys[int((is_bad & taken).argmax())]} has NaN or infinite {what} embeddings; extract it "
+                "again"
             )
-    if not mask.any(axis=1).all():
-        raise InputError(f"{path}: clip {keys[int((~mask.any(axis=1)).argmax())]} has no real frame; extract it again")
+    lengths = np.linalg.norm(audio.astype(np.float32), axis=1)
+    odd = (np.abs(lengths - 1) > UNIT_WITHIN) & taken
+    if odd.any():
+        clip = int(odd.argmax())
+        raise InputError(
+            f"{path}: clip {keys[clip]} has an audio embedding of length {lengths[clip]:.3g}, expected 1; extract it again"
+        )
+    empty = ~mask.any(axis=1) & taken
+    if empty.any():
+        raise InputError(f"{path}: clip {keys[int(empty.argmax())]} has no real frame; extract it again")

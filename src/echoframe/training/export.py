@@ -1,6 +1,5 @@
 """A trained mapper joined with encoders and a generator into a bundle that `echoframe generate --model` takes."""
 
-import json
 import os
 import shutil
 from dataclasses import replace
@@ -10,12 +9,13 @@ from typing import Any
 from echoframe.bundle import Located, find_bundle, save_bundle
 from echoframe.config import from_dict
 from echoframe.errors import BundleError, InputError
-from echoframe.manifest import Manifest, Part, Space, check_files, check_fit
+from echoframe.manifest import MANIFEST, Manifest, Part, Space, check_files, check_fit
+from echoframe.output import make_folder
 from echoframe.spec import ClipSpec
 from echoframe.training.build import save
 from echoframe.training.card import CARD
 from echoframe.training.compare import load
-from echoframe.training.run_folder import MAPPER, RUN, read_result
+from echoframe.training.run_folder import MAPPER, RUN, is_whole, read_about, read_result
 
 MODEL_CARD = "MODEL_CARD.md"
 UNSTATED = "LicenseRef-unstated"
@@ -49,12 +49,16 @@ def write_bundle(
     """Writes the bundle `out` of the mapper of a finished run, and the parts of two models, whole or not at all.
 
     generator: whose generator and labels. encoders: whose encoders, the same model's unless given. name: of the folder
-    unless given. licence: SPDX name of the mapper's. Raises InputError if `out` is there, BundleError if spaces differ.
+    unless given. licence: SPDX name of the mapper's. An `out` that is the same bundle stays as it is. Raises InputError if
+    `out` is anything else, BundleError if spaces differ.
     """
-    if out.exists():
-        raise InputError(f"{out}: is there already; choose another folder, or remove it")
+    if out.exists() and not (out / MANIFEST).is_file():
+        raise InputError(f"{out}: is there already, and no bundle; choose another folder, or remove it")
+    make_folder(out.parent)
     result = read_result(run)
-    about = json.loads((run / RUN).read_text(encoding="utf-8"))
+    if not is_whole(run):
+        raise InputError(f"{run / MAPPER}: not whole; go on with echoframe train --resume, which writes it again")
+    about = read_about(run)
     sounding, seeing = find_bundle(generator), find_bundle(encoders or generator)
     found = _chosen(seeing, ("visual_encoder", "audio_encoder")) | _chosen(sounding, ("generator", "labels"))
     mapper = load(run)
@@ -86,7 +90,12 @@ def write_bundle(
         shutil.copy(run / MAPPER / CARD, partial / MAPPER / CARD)
         (partial / MODEL_CARD).write_text(_card(manifest), encoding="utf-8")
         complete = save_bundle(partial, manifest)
-        os.replace(partial, out)
+        if not out.exists():
+            os.replace(partial, out)
+        elif (out / MANIFEST).read_bytes() == (partial / MANIFEST).read_bytes():  # made before, to be pushed now
+            check_files(out, complete, hashes=True)
+        else:
+            raise InputError(f"{out}: is there already, another bundle; choose another folder, or remove it")
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return complete

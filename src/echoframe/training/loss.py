@@ -2,8 +2,8 @@
 
 A prior learns by the same sum for the mapper it reads clips with, and by its flow's loss (`echoframe.prior`).
 
-*Conventions*: all are about 1 for a mapper that always answers the targets' mean, so that weights mean the same in every
-space.
+*Conventions*: of centred targets all are about 1 for a mapper that always answers their mean, so that weights mean the same
+in every space. Where targets have a common part, cosine is 1 less its length.
 
 *Losses*: mse: the squared distance in the mapper's scaled audio space, divided by what the targets' mean would have.
 cosine: 1 - cosine of the embeddings. contrastive: InfoNCE (van den Oord et al. 2018) over the batch in both directions,
@@ -48,7 +48,7 @@ class MapperLoss(nn.Module):
         """The losses of a batch by name, "loss" the one to follow. generator: of a prior's noise."""
         weights, found = self.weights, {}
         prior = self.mapper if isinstance(self.mapper, FlowPrior) else None
-        mapper = self.mapper if prior is None else prior.mapper
+        mapper = self.mapper.mapper if isinstance(self.mapper, FlowPrior) else self.mapper
         answer, scaling = mapper.predict(visual, mask).float(), mapper.audio_scaling
         if weights.mse:
             found["mse"] = (answer - scaling(target)).square().sum(dim=1).mean() / self.spread

@@ -61,7 +61,7 @@ def answers(mapper: torch.nn.Module, clips: Clips, *, device: torch.device, seed
 
 
 def measure(predicted: np.ndarray, audio: np.ndarray) -> Figures:
-    """The figures of answers (N, Da) of any length beside the true unit vectors."""
+    """The figures of answers (N, Da) of any length beside the true unit vectors. Raises InputError for one that is NaN."""
     lengths = np.linalg.norm(predicted, axis=1)
     unit = predicted / np.maximum(lengths, 1e-12)[:, None]
     ranks = retrieval_ranks(audio, unit)

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from echoframe.data.extra import need
+from echoframe.output import atomic_files
 from echoframe.training.checkpoint import Progress
 
 LOG = "log.jsonl"
@@ -24,7 +25,7 @@ class Record:
         self._before_s, self._began = progress.seconds, time.monotonic()
         self._sums: dict[str, Tensor] = {}
         self._count = 0
-        self._told_s, self._told_step = self._began, progress.step
+        self._told_s, self._told_step, self._told_clips = self._began, progress.step, 0
         self._board: Any = None
 
     @property
@@ -36,9 +37,10 @@ class Record:
             board = need("torch.utils.tensorboard", "train")
             log = self._folder / LOG
             if log.exists():  # lines after the last checkpoint are trained again
-                lines = log.read_text(encoding="utf-8").splitlines()
-                kept = [line for line in lines if json.loads(line)["step"] <= self._progress.step]
-                log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+                lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+                kept = [line for line in lines if _step_of(line) <= self._progress.step]
+                with atomic_files([log]) as (partial,):
+                    partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
             self._board = board.SummaryWriter(str(self._folder / "tensorboard"), purge_step=self._progress.step + 1)
         return self
 
@@ -49,22 +51,24 @@ class Record:
             self._board.close()
 
     def step(self, losses: dict[str, Tensor], *, clips: int, epoch: float) -> None:
-        """One step's losses, on whatever device they are: they are only looked at now and then."""
+        """One step's losses, on whatever device they are: they are only looked at now and then. clips: it learned from."""
+        self._told_clips += clips
         for name, value in losses.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._count += 1
         step = self._progress.step
         if step % EVERY and step != self._steps:
             return
-        means = {name: float(value) / self._count for name, value in self._sums.items()}
+        means = {f"train_{name}": float(value) / self._count for name, value in self._sums.items()}
         self._sums, self._count = {}, 0
         self._write(means)
         now = time.monotonic()
         if now - self._told_s >= TELL_S or step == self._steps:
-            rate = (step - self._told_step) / max(now - self._told_s, 1e-9)
-            about = {"step": step, "steps": self._steps, "epoch": epoch, "clips_per_s": rate * clips}
-            self._say(about | {"seconds_left": (self._steps - step) / max(rate, 1e-9)} | means)
-            self._told_s, self._told_step = now, step
+            took = max(now - self._told_s, 1e-9)
+            about = {"step": step, "steps": self._steps, "epoch": epoch, "clips_per_s": self._told_clips / took}
+            left = (self._steps - step) * took / max(step - self._told_step, 1)
+            self._say(about | {"seconds_left": left} | means)
+            self._told_s, self._told_step, self._told_clips = now, step, 0
 
     def measured(self, figures: dict[str, float]) -> None:
         """What validation says now."""
@@ -84,3 +88,11 @@ class Record:
     def _say(self, values: dict[str, Any]) -> None:
         if self._tell is not None and self._is_main:
             self._tell(values)
+
+
+def _step_of(line: str) -> float:
+    """Of a line of the log; beyond every step if it is damaged: a machine that stops may leave half a line."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return float("inf")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from echoframe.data.extra import need
-from echoframe.output import atomic_files
+from echoframe.output import atomic_files, make_folder
 from echoframe.training.compare import Comparison, Row
 
 COLUMNS = {
@@ -24,7 +24,7 @@ N_LABELS = 8  # best and worst, in the Markdown; all stand in the JSON
 
 def write_report(found: Comparison, out: Path) -> list[Path]:
     """Writes compare.md, compare.json and compare.png into `out`, all or none; returns their paths."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     paths = [out / f"compare.{suffix}" for suffix in ("md", "json", "png")]
     with atomic_files(paths) as (text, values, picture):
         text.write_text(markdown(found), encoding="utf-8")
@@ -47,6 +47,7 @@ def markdown(found: Comparison) -> str:
         *(_line(row, list(columns)) for row in found.mappers),
         *(_line(row, list(columns)) for row in found.bounds),
         "",
+        *([f"Not finished, and left out: {', '.join(found.unfinished)}.", ""] if found.unfinished else []),
         *_labels(found),
     ]
     return "\n".join(lines)
@@ -90,15 +91,16 @@ def draw(found: Comparison, path: Path) -> None:
     """Cosine and R@10 of every mapper as bars, the bounds as lines."""
     need("matplotlib", "train").use("Agg")
     pyplot: Any = need("matplotlib.pyplot", "train")
-    names = [row.name for row in found.mappers]
-    figure, axes = pyplot.subplots(1, 2, figsize=(12, 1.5 + 0.35 * len(names)), sharey=True, layout="constrained")
+    places = range(len(found.mappers))
+    figure, axes = pyplot.subplots(1, 2, figsize=(12, 1.5 + 0.35 * len(places)), sharey=True, layout="constrained")
     try:
         for ax, key in zip(axes, ("cosine", "recall_10"), strict=True):
             errors = [row.deviation(key) or 0.0 for row in found.mappers]
-            ax.barh(names, [row.mean(key) for row in found.mappers], xerr=errors, color="#4c78a8")
+            ax.barh(places, [row.mean(key) for row in found.mappers], xerr=errors, color="#4c78a8")
             for i, row in enumerate(found.bounds):
                 ax.axvline(row.mean(key), color=f"C{i + 1}", linestyle="--", label=row.name)
             ax.set_xlabel(COLUMNS[key])
+        axes[0].set_yticks(places, [row.name for row in found.mappers])
         axes[0].invert_yaxis()
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
         figure.savefig(path, dpi=120, format="png")

@@ -3,8 +3,10 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from echoframe.errors import InputError
+from echoframe.training.card import CARD
 from echoframe.training.config import TrainConfig
 from echoframe.training.embeddings import EmbeddingSets
 from echoframe.training.measure import Figures
@@ -28,7 +30,7 @@ def read_result(folder: Path) -> TrainResult:
     """What the run in `folder` came to. Raises InputError if it is not over, or no run."""
     path = folder / RESULT
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
         figures = Figures(**found.pop("figures"))
         return TrainResult(folder=folder / MAPPER, figures=figures, **found)
     except OSError as error:
@@ -39,6 +41,25 @@ def read_result(folder: Path) -> TrainResult:
         raise InputError(f"{path}: not a run's result ({error}); train it again") from error
 
 
+def is_whole(folder: Path) -> bool:
+    """Whether the run in `folder` came to its end, and its mapper is still there."""
+    kept = (folder / RESULT, *(folder / MAPPER / name for name in ("config.json", "model.safetensors", CARD)))
+    return all(path.is_file() for path in kept)
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """The description of the run in `folder`. Raises InputError if it is damaged."""
+    path = folder / RUN
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for key in ("config", "encoders", "clip"):
+            if not isinstance(found[key], dict):
+                raise TypeError(f"{key} is {found[key]!r}")
+        return found | {"data_sha256": str(found["data_sha256"]), "parameters": int(found["parameters"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a run's description ({error!r}); train it again") from error
+
+
 def check_run(folder: Path, config: TrainConfig, sets: EmbeddingSets | None = None) -> None:
     """Raises InputError if the run in `folder` is of another config or other data."""
     path = folder / RUN
@@ -47,6 +68,8 @@ def check_run(folder: Path, config: TrainConfig, sets: EmbeddingSets | None = No
         theirs, data = found["config"], found["data_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a run's description ({error}); begin the run anew elsewhere") from error
+    if not isinstance(theirs, dict):
+        raise InputError(f"{path}: not a run's description ({theirs}); begin the run anew elsewhere")
     ours = json.loads(json.dumps(asdict(config)))
     for name in sorted(ours.keys() | theirs.keys()):
         if name != "out" and ours.get(name) != theirs.get(name):

@@ -5,6 +5,7 @@ goes on: a trial that was under way is begun again.
 """
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,13 +15,14 @@ from echoframe.config import from_dict
 from echoframe.data.extra import need
 from echoframe.data.lock import hold
 from echoframe.errors import ConfigError, InputError
-from echoframe.output import atomic_files
+from echoframe.output import atomic_files, check_place
 from echoframe.training.checkpoint import hash_of
 from echoframe.training.config import TrainConfig
 from echoframe.training.embeddings import EmbeddingSets
 from echoframe.training.train import train
 
 STUDY, BEST = "study.sqlite", "best.toml"
+STOPPED = "stopped"  # of a trial that was interrupted and is asked for again
 DIRECTIONS = {
     "val_loss": "minimize",
     "mse": "minimize",
@@ -52,17 +54,13 @@ class SweepConfig:
             raise ConfigError(f'metric "{self.metric}"; expected one of {", ".join(DIRECTIONS)}')
         if self.trials < 1 or not self.space:
             raise ConfigError(f"{self.trials} trials over {len(self.space)} settings; expected one or more of both")
+        if "?" in self.out:  # it would end the database's name
+            raise ConfigError(f'out "{self.out}": expected a path without "?"')
         for name, values in self.space.items():
-            keys = (
-                set(values)
-                if isinstance(values, dict)
-                else {"low", "high"}
-                if isinstance(values, (list, tuple)) and values
-                else set()
-            )
-            if not {"low", "high"} <= keys <= {"low", "high", "log", "step"}:
+            if not (_is_range(values) if isinstance(values, dict) else isinstance(values, list | tuple) and values):
                 raise ConfigError(
-                    f"space: {name} = {values}; expected a list of choices, or {{low, high}} and maybe log or step"
+                    f"space: {name} = {values}; expected a list of choices, or {{low, high}}, numbers of which low is not "
+                    "the larger, and maybe either log = true, with low above 0, or step, above 0"
                 )
 
 
@@ -83,27 +81,34 @@ def sweep(config: SweepConfig, *, told: Told | None = None) -> SweepResult:
     """Runs what is missing of the trials. Raises InputError for data that cannot be read, or if every trial fails."""
     optuna = need("optuna", "train")
     out = Path(config.out)
+    check_place(out, option="out")
     first = _run_config(config, {}, out / "none")
+    for name, values in config.space.items():  # a setting that is none is none in every trial
+        _run_config(config, {name: values["low"] if isinstance(values, dict) else values[0]}, out / "none")
     EmbeddingSets([Path(one) for one in first.data])  # what is wrong with the data is wrong with every trial
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # each trial is told of here
     with hold(out, "echoframe sweep"):
         study = _open(optuna, config, out)
         lost = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "RUNNING"]
         for trial in lost:
+            study._storage.set_trial_user_attr(trial._trial_id, STOPPED, True)
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             study.enqueue_trial(trial.params)
         finished = [t for t in study.get_trials(deepcopy=False) if t.state.name in ("COMPLETE", "PRUNED")]
         study.optimize(
             lambda trial: _one(optuna, trial, config, out, told),
             n_trials=max(config.trials - len(finished), 0),
-            catch=(InputError,),
+            catch=(InputError, ConfigError),
         )
         return _result(study, config, out)
 
 
 def _open(optuna: Any, config: SweepConfig, out: Path) -> Any:
     storage = f"sqlite:///{(out / STUDY).resolve()}"
-    known = optuna.get_all_study_names(storage)
+    try:
+        known = optuna.get_all_study_names(storage)
+    except need("sqlalchemy.exc", "train").DatabaseError as error:
+        raise InputError(f"{out / STUDY}: not a study ({error.orig}); remove it to begin the sweep anew") from error
     n_before = len(optuna.load_study(study_name="sweep", storage=storage).trials) if known else 0
     study = optuna.create_study(
         study_name="sweep",
@@ -126,30 +131,36 @@ def _open(optuna: Any, config: SweepConfig, out: Path) -> Any:
 
 def _one(optuna: Any, trial: Any, config: SweepConfig, out: Path, told: Told | None) -> float:
     asked = {name: _suggest(trial, name, values) for name, values in config.space.items()}
-    run = _run_config(config, asked, out / f"trial-{trial.number:04d}")
     best: list[float] = []
     better = min if DIRECTIONS[config.metric] == "minimize" else max
 
     def tell(values: dict[str, Any]) -> None:
-        if config.metric not in values:
-            return
-        best[:] = [better([*best, values[config.metric]])]
-        trial.report(best[0], len(trial.storage.get_trial(trial._trial_id).intermediate_values))
-        if trial.should_prune():
-            raise optuna.TrialPruned
+        if config.metric in values:  # a measurement: what is told between them has other names
+            best.append(better([*best[-1:], values[config.metric]]))
+            trial.report(best[-1], len(best) - 1)
+            if trial.should_prune():
+                raise optuna.TrialPruned
 
-    how = "pruned"
-    try:
-        result = train(run, tell=tell)
-        value = result.loss if config.metric == "val_loss" else result.figures.values()[config.metric]
-        how = f"{config.metric} {value:.4f}"
-        return value
-    except InputError as error:
-        how = str(error)
-        raise
-    finally:
+    def say(how: str) -> None:
         if told is not None:
             told(f"trial {trial.number}: {_toml(asked, ', ')}: {how}")
+
+    try:
+        run = _run_config(config, asked, out / f"trial-{trial.number:04d}")
+        result = train(run, tell=tell)
+        value = result.loss if config.metric == "val_loss" else result.figures.values()[config.metric]
+    except optuna.TrialPruned:
+        say("pruned")
+        raise
+    except (InputError, ConfigError) as error:
+        say(str(error))
+        raise
+    except KeyboardInterrupt:
+        trial.set_user_attr(STOPPED, True)
+        trial.study.enqueue_trial(trial.params)
+        raise
+    say(f"{config.metric} {value:.4f}")
+    return value
 
 
 def _suggest(trial: Any, name: str, values: Any) -> Any:
@@ -188,7 +199,7 @@ def _result(study: Any, config: SweepConfig, out: Path) -> SweepResult:
     return SweepResult(
         n_done=states.count("COMPLETE"),
         n_pruned=states.count("PRUNED"),
-        n_failed=states.count("FAIL"),
+        n_failed=sum(trial.state.name == "FAIL" and STOPPED not in trial.user_attrs for trial in trials),
         best_value=best.value,
         best=best.params,
         best_run=out / f"trial-{best.number:04d}",
@@ -199,10 +210,23 @@ def _result(study: Any, config: SweepConfig, out: Path) -> SweepResult:
 def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in values.items():
-        found |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
+        # an empty table is not nothing: of "prior" it means a prior with all its defaults
+        found |= _flat(value, f"{before}{key}.") if isinstance(value, dict) and value else {f"{before}{key}": value}
     return found
 
 
 def _toml(values: dict[str, Any], between: str) -> str:
-    # numbers, texts, truths and lists of them are written alike in JSON and TOML
-    return between.join(f"{name} = {json.dumps(value)}" for name, value in values.items())
+    # numbers, texts, truths, lists of them and empty tables are written alike in JSON and TOML
+    return between.join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
+
+
+def _is_range(values: dict[str, Any]) -> bool:
+    if not {"low", "high"} <= set(values) <= {"low", "high", "log", "step"}:
+        return False
+    numbers = [values[key] for key in ("low", "high", "step") if key in values]
+    if any(isinstance(x, bool) or not isinstance(x, int | float) or not math.isfinite(x) for x in numbers):
+        return False
+    log = values.get("log", False)
+    if not isinstance(log, bool) or (log and (values["low"] <= 0 or "step" in values)):
+        return False
+    return values["low"] <= values["high"] and values.get("step", 1) > 0

@@ -23,6 +23,7 @@ from echoframe.data.extra import need
 from echoframe.data.lock import hold
 from echoframe.device import resolve_device
 from echoframe.errors import InputError
+from echoframe.output import check_place
 from echoframe.training.batches import FREE_SHARE, Batches, free_bytes
 from echoframe.training.build import new_loss, save
 from echoframe.training.card import CARD, mapper_card
@@ -40,7 +41,7 @@ from echoframe.training.loss import MapperLoss
 from echoframe.training.measure import BATCH, answers, measure, predict_all
 from echoframe.training.rate import learning_rate
 from echoframe.training.record import Record
-from echoframe.training.run_folder import MAPPER, RESULT, RUN, TrainResult, check_run, read_result
+from echoframe.training.run_folder import MAPPER, RESULT, RUN, TrainResult, check_run, is_whole, read_result
 from echoframe.weights import write_json
 
 MEASURED = 10_000  # validation clips, at most, that are looked at during training
@@ -57,11 +58,13 @@ def train(config: TrainConfig, *, resume: bool = False, tell: Tell | None = None
     InputError for data that cannot be trained on, a folder that holds another run, or one that was not asked to go on.
     """
     folder = Path(config.out)
-    if resume and (folder / RESULT).exists():
+    if resume and (folder / RUN).exists():
         check_run(folder, config)
-        return read_result(folder)
-    if not resume and (folder / RUN).exists():
+        if is_whole(folder):
+            return read_result(folder)
+    if not resume and any((folder / name).exists() for name in (RUN, RESULT, CHECKPOINT)):
         raise InputError(f"{folder}: holds a run already; go on with --resume, or choose another out")
+    check_place(folder, option="out")
     sets = EmbeddingSets([Path(one) for one in config.data])
     _check_labels(sets)
     with _deterministic():
@@ -91,7 +94,8 @@ class _Run:
         self.config, self.sets, self.folder, self._tell = config, sets, Path(config.out), tell
         device = resolve_device(config.device)
         self.accelerator = need("accelerate", "train").Accelerator(cpu=device.type == "cpu")
-        self.device = device if device.type != "cuda" else self.accelerator.device
+        is_chosen = device.index is not None and self.accelerator.num_processes == 1  # as cuda:1
+        self.device = device if device.type != "cuda" or is_chosen else self.accelerator.device
         self.is_main = self.accelerator.is_main_process
         halved = config.dtype == "bfloat16" or (config.dtype == "auto" and device.type == "cuda")
         self._autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=halved)
@@ -158,7 +162,8 @@ class _Run:
                 if progress.step >= self.steps or self._is_over():
                     break
                 losses = self._step(stepped, batch)
-                record.step(losses, clips=self.config.batch_size, epoch=progress.step / self.batches.per_epoch)
+                clips = len(batch) * self.accelerator.num_processes
+                record.step(losses, clips=clips, epoch=progress.step / self.batches.per_epoch)
                 if progress.step % self.eval_every == 0 or progress.step == self.steps:
                     measured = self._measure(val) if val is not None else {}
                     self._together(progress)
