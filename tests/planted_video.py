@@ -4,13 +4,16 @@ The left half of frame i has grey level 8 + 15 (i % 16), the right half 8 + 15 (
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from echoframe.spec import ClipSpec
@@ -120,6 +123,49 @@ def write_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def write_film(
+    path: Path,
+    sounds: Mapping[Fraction, np.ndarray],
+    *,
+    codec: str = "pcm_s16le",
+    rate: int = 16_000,
+    n_frames: int = 50,
+    start: Fraction = Fraction(0),
+) -> Path:
+    """Numbered frames, 25 a second from `start`, and each of `sounds`, (C, S), at its second."""
+    with av.open(str(path), "w", format="ipod" if path.suffix == ".m4a" else None) as container:
+        packets = _pictures(container, n_frames, start) if n_frames else []
+        sound = container.add_stream(codec, rate=rate)
+        assert isinstance(sound, AudioStream)
+        sound.layout = "stereo" if len(next(iter(sounds.values()))) == 2 else "mono"
+        for begin, samples in sounds.items():
+            for at in range(0, samples.shape[1], 1024):
+                packets += sound.encode(_piece(samples[:, at : at + 1024], sound, round(begin * rate) + at))
+        packets += sound.encode(None)
+        for packet in sorted(packets, key=lambda packet: (packet.dts or 0) * packet.time_base):
+            container.mux(packet)
+    return path
+
+
+def _pictures(container: OutputContainer, n_frames: int, start: Fraction) -> list[Packet]:
+    stream = container.add_stream("libx264", rate=25, options=FAST["libx264"])
+    assert isinstance(stream, VideoStream)
+    stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+    packets = []
+    for i in range(n_frames):
+        frame = av.VideoFrame.from_ndarray(numbered(i), format="rgb24")
+        frame.pts, frame.time_base = i + round(start * 25), Fraction(1, 25)
+        packets += stream.encode(frame)
+    return packets + stream.encode(None)
+
+
+def _piece(samples: np.ndarray, stream: AudioStream, pts: int) -> av.AudioFrame:
+    layout, rate = stream.layout.name, stream.codec_context.sample_rate
+    frame = av.AudioFrame.from_ndarray(samples.astype(np.float32), format="fltp", layout=layout)
+    frame.sample_rate, frame.pts, frame.time_base = rate, pts, Fraction(1, rate)
+    return av.AudioResampler(format=stream.codec_context.format, layout=layout, rate=rate).resample(frame)[0]
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from echoframe.rating.study import Study, StudyConfig, make_study
+from echoframe.rating.make import StudyConfig, make_study
+from echoframe.rating.study import Study
 from planted_video import write_video
 
 RATE = 8_000

@@ -18,6 +18,7 @@ from echoframe.evaluation.figures import Side, measure
 from echoframe.evaluation.judges import Heard
 from echoframe.evaluation.protocols import PROTOCOLS, find_protocol
 from echoframe.evaluation.report import html, write_report
+from echoframe.evaluation.rows import make_rows
 from echoframe.evaluation.table import Cell, Column, Line, Table
 from planted_video import write_video
 
@@ -149,9 +150,7 @@ def test_a_sound_is_right_if_it_is_nearest_to_its_label():
     figure = next(figure for figure in find_protocol("echoframe").figures if figure.kind == "label accuracy")
 
     def side(rows: list[list[float]], labels: str) -> Side:
-        heard = [torch.tensor(row, dtype=torch.float32)[None] for row in rows]
-        return Side(sounds=[SoundFeatures(embeddings={"aisfx": one}, logits={}, timing=None, is_silent=False, is_cut=False)
-                            for one in heard], labels=labels.split())  # fmt: skip
+        return replace(side_of(np.array(rows, dtype=np.float32)), labels=labels.split())
 
     real = side([[1, 0, 0], [0.9, 0.1, 0], [0, 1, 0], [0, 0.9, 0.1], [0, 0, 1]], "dog dog cat cat rain")
     made = side([[0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0.4, 0.6], [0, 0, 1]], "")
@@ -171,12 +170,7 @@ def test_a_sound_is_right_if_it_is_nearest_to_its_label():
 
 def test_a_distance_of_enough_clips_goes_to_infinity():
     def side(seed: int) -> Side:
-        rows = torch.from_numpy(np.random.default_rng(seed).normal(size=(150, 1, 8)))
-        sounds = [
-            SoundFeatures(embeddings={"aisfx": row}, logits={}, timing=None, is_silent=False, is_cut=False)
-            for row in rows
-        ]
-        return Side(sounds=sounds)
+        return side_of(np.random.default_rng(seed).normal(size=(150, 8)))
 
     figure = next(figure for figure in find_protocol("sets").figures if figure.kind == "frechet infinity")
     plain = measure(next(f for f in find_protocol("sets").figures if f.kind == "frechet"), side(1), side(2))
@@ -265,12 +259,95 @@ def test_what_is_missing_extra_broken_silent_or_long_is_listed(sounds, judge, tm
     assert "Missing in ours: 1 (f)" in notes
     assert "as ours could not be judged: 2 (b, c)" in notes
     assert "Silent in ours, and judged so: 1 (d)" in notes
-    assert "Longer than what is heard, in ours: 1" in notes
+    assert "Longer than what is heard, in ours: 1 (d)" in notes
+    assert found.judged["ours"] == ("a", "d", "e")
+    assert found.remarks == {"silent": {"ours": ("d",)}, "cut": {"ours": ("d",)}}
     assert "not a sound that can be read" in found.dropped["ours"]["b"]
     listed = tmp_path / "list.csv"
     listed.write_text("a\ne\n")
     notes = evaluate(EvaluateConfig(reference=real, generated={"ours": ours}, clips=listed, draws=20)).table.notes
     assert any(note.startswith("Not counted, as not in the list, in ours: 4 (b, c, d, g)") for note in notes)
+
+
+def test_a_sound_that_ends_early_is_silent_from_there_and_is_named(sounds, judge, tmp_path):
+    (tmp_path / "tiny").mkdir()
+    for n in range(N):
+        soundfile.write(tmp_path / "tiny" / f"clip{n:02d}.wav", sound(n)[:5], RATE, subtype="FLOAT")
+    found = evaluate(EvaluateConfig(reference=sounds / "real", generated={"tiny": tmp_path / "tiny"}, draws=20))
+    cells = found.table.lines[0].cells
+    assert cells["envelope"].value < 0.5
+    assert cells["lag"].value > 0.1
+    assert len(found.remarks["short"]["tiny"]) == N
+    assert any(note.startswith(f"Ends before its reference, and is silent from there, in tiny: {N} (clip00")
+               for note in found.table.notes)  # fmt: skip
+
+
+def test_what_has_no_column_is_said_with_the_reason(sounds, judge, tmp_path):
+    def notes(rows: str, **more) -> str:
+        (tmp_path / "list.csv").write_text(rows)
+        config = EvaluateConfig(
+            reference=sounds / "real",
+            generated={"same": sounds / "same"},
+            clips=tmp_path / "list.csv",
+            draws=20,
+            **more,
+        )
+        return " ".join(evaluate(config).table.notes)
+
+    said = notes("clip00,a\nclip01,a\nclip02,b\nclip03,\n")
+    assert "No coverage: it needs 6 clips." in said
+    assert "No R@10: it needs 11 clips." in said
+    assert "No label accuracy: 1 of the clips have no label in the list." in said
+    assert "No motion" not in said  # nobody gave films
+    assert "No label accuracy: it needs a list of clips with labels, some of them with two" in notes(
+        "clip00,a\nclip01,b\n"
+    )
+    assert "No IS: it needs 100 clips." in notes("clip00,a\nclip01,a\n", protocol="audioldm_eval")
+
+
+def test_an_interval_of_a_share_ends_at_1_and_that_of_density_where_it_does():
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=(14, 4))
+    sides = {"one": side_of(reference + 0.01 * rng.normal(size=(14, 4)))}
+    figures = [figure for figure in find_protocol("sets").figures if figure.kind in ("density", "coverage")]
+    line = make_rows(figures, side_of(reference), sides, draws=20, seed=0).lines[0]
+    assert line.cells["coverage"].high == 1
+    assert line.cells["density"].high is not None
+    assert line.cells["density"].high > line.cells["density"].value > 1
+
+
+def side_of(points: np.ndarray) -> Side:
+    return Side(
+        sounds=[
+            SoundFeatures(
+                embeddings={"aisfx": torch.from_numpy(point)[None]},
+                logits={},
+                timing=None,
+                is_silent=False,
+                is_cut=False,
+                duration_s=1.0,
+            )
+            for point in points
+        ]
+    )
+
+
+def test_names_are_words_and_no_markup(sounds, judge, tmp_path, capsys):
+    options = ["--draws", "20", "--cache", str(tmp_path / "kept"), "-o", str(tmp_path / "out"), "--quiet"]
+    systems = ["--generated", f"x$^$|<b>={sounds / 'same'}", "--generated", f"late={sounds / 'late'}"]  # both count
+    assert main(["evaluate", "--reference", str(sounds / "real"), *systems, *options]) == 0
+    said = capsys.readouterr().out
+    assert "| x$^$\\|&lt;b> |" in said
+    assert "| late |" in said
+    with pytest.raises(InputError, match=r'"a\\nb" cannot be a system\'s name; choose another before the ='):
+        EvaluateConfig(reference=sounds / "real", generated={"a\nb": sounds / "same"})
+    with pytest.raises(InputError, match='"video" cannot be a system\'s name'):
+        EvaluateConfig(reference=sounds / "real", generated={"video": sounds / "same"})
+    for draws, seed in ((3, 0), (20, -1)):
+        with pytest.raises(
+            InputError, match="--draws .*, --seed .*; expected 20 draws or more, and a seed of 0 or more"
+        ):
+            EvaluateConfig(reference=sounds / "real", generated={"a": sounds / "same"}, draws=draws, seed=seed)
 
 
 def test_one_clip_has_means_without_intervals_and_no_distances(sounds, judge, tmp_path):
@@ -313,7 +390,9 @@ def test_sets_are_compared_whatever_their_names(sounds, judge, tmp_path):
     assert fd.n == 15
     assert fd.low is not None
     assert fd.low < fd.value < lines["noise"].cells["fd"].value / 3
-    assert "sets of sounds that do not belong together" in found.table.notes[0]
+    assert f"do not belong together in pairs ({N} of reference, 15 of other, {N} of noise)" in found.table.notes[0]
+    assert (found.stems, len(found.judged["other"])) == ((), 15)
+    assert "No cosine aiSFX: it needs pairs." in found.table.notes
     with pytest.raises(InputError, match="a list of clips, and films, are of use for pairs only"):
         EvaluateConfig(reference=tmp_path, generated={"a": tmp_path}, paired=False, clips=tmp_path)
 

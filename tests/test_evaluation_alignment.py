@@ -98,6 +98,27 @@ def test_envelopes_that_never_change():
     assert best_lag(other[:20], other[:20]).lag_s == 0  # too short to look a second far
 
 
+def test_what_happens_is_not_shifted_out_of_sight():
+    """Two clicks too far apart for the largest shift: at some shifts both are gone, and two silences are left."""
+    one, other = np.full(1000, -40.0), np.full(1000, -40.0)
+    one[30], other[980] = 0.0, 0.0
+    found = best_lag(one, other)
+    assert found.lag_s == pytest.approx(1.0)
+    assert found.correlation <= 0
+    assert best_lag(np.full(9, -40.0), np.full(5, -40.0)).lag_s == 0
+
+
+def test_a_sound_that_ends_is_silent_from_there():
+    rng = np.random.default_rng(0)
+    reference = rng.uniform(-40, 0, size=400)
+    half = reference[:200]
+    padded = np.concatenate([half, np.full(200, -40.0)])
+    assert envelope_correlation(reference, half) == pytest.approx(envelope_correlation(reference, padded))
+    assert envelope_correlation(reference, half) < 0.9
+    assert envelope_correlation(reference, np.concatenate([reference, half])) == pytest.approx(1)
+    assert abs(envelope_correlation(reference, half[:1])) < 0.1
+
+
 def test_turned_round_in_time_the_envelope_is_another():
     turned = envelope(struck()[::-1], RATE)
     assert envelope_correlation(envelope(struck(), RATE), turned) < 0.5

@@ -81,7 +81,9 @@ def test_energy_distance():
 def test_numbers_that_are_none_have_no_rank():
     points = np.eye(3)
     for figure in (retrieval_ranks, cosines, squared_errors):
-        with pytest.raises(InputError, match="predicted embeddings: row 1 is not finite; leave that clip out of both sets"):
+        with pytest.raises(
+            InputError, match="predicted embeddings: row 1 is not finite; leave that clip out of both sets"
+        ):
             figure(points, np.array([[1.0, 0, 0], [0, np.nan, 0], [0, 0, 1]]))
 
 

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -53,6 +54,31 @@ def test_a_rater_gets_the_page_and_sounds_without_a_word_on_whose_they_are(site)
     part = client.get(f"/r/{token}/media/{name}", headers={"Range": "bytes=100-199"})  # a phone's player asks so
     assert part.status_code == 206
     assert part.content == whole.content[100:200]
+    more = {"Range": "bytes=100-199", "If-Range": whole.headers["ETag"]}
+    assert client.get(f"/r/{token}/media/{name}", headers=more).status_code == 206
+    assert client.get(f"/r/{token}/media/{name}", headers={**more, "If-Range": '"other"'}).content == whole.content
+
+
+def test_headers_do_not_say_in_which_order_sounds_were_written(site):
+    study, folder, answers, client = site
+    token = answers.raters()[0].token
+    names = [item.media[0] for item in study.items]
+    for n, name in enumerate(names):
+        os.utime(folder / MEDIA / name, (n, n))  # as a copy of the study would be
+    found = {name: dict(client.get(f"/r/{token}/media/{name}").headers) for name in names}
+    assert {headers.pop("etag") for headers in found.values()} == {f'"{name}"' for name in names}
+    beeps = found.pop(next(item.media[0] for item in study.items if item.beeps))
+    assert len({tuple(headers.items()) for headers in found.values()}) == 1
+    assert {name for name in beeps if beeps[name] != next(iter(found.values()))[name]} == {"content-length"}
+
+
+def test_a_sound_that_was_deleted_is_not_found(site):
+    study, folder, answers, client = site
+    name = study.items[0].media[0]
+    (folder / MEDIA / name).unlink()
+    gone = client.get(f"/r/{answers.raters()[0].token}/media/{name}")
+    assert gone.status_code == 404
+    assert gone.text == "This sound is missing. Tell those who sent you the link."
 
 
 def test_without_a_link_there_is_nothing(site):

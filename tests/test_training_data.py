@@ -172,7 +172,7 @@ def test_a_clip_is_given_once(tmp_path):
 
 
 def test_other_labels_splits_or_encoders_are_another_set(tmp_path):
-    def sha256(name: str, **more: object) -> str:
+    def sha256(name: str, **more: Any) -> str:
         return EmbeddingSets([linear_set(tmp_path / name / "set", n=30, **more)]).sha256
 
     same = sha256("a")

@@ -4,27 +4,26 @@ A clip's visual embedding is EfficientNet's probabilities per frame. Training cl
 the ImageNet classes that show it (imagenet_sounds.csv), and around that class the probabilities the classifier's own
 weights would give: logits of the class's weight vector plus noise, so that a rooster is taken for a hen as often as the
 network would. The target is the embedding of a stretch of one of the label's recordings. What ships is a prior, which
-draws one of these embeddings; compare_mappers.py says why.
+draws one of these embeddings; the mapper it reads pictures with learns by MSE in the whitened space and by contrast
+(compare_mappers.py, and docs/LOG.md, say why).
 """
 
 import csv
 from pathlib import Path
-from typing import Literal
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from echoframe.mapper import Mapper, MapperConfig, build_mapper
+from echoframe.mapper import MapperConfig
 from echoframe.prior import FlowPrior, PriorConfig, build_prior, save_prior
+from echoframe.training.build import spread_of
+from echoframe.training.loss import MapperLoss
 from flow import N_BLOCKS, Scenes
 from stage import Ema, MapperStageConfig, Run, arguments, cosine_rate
 
 HERE = Path(__file__).parent
-# "mse" before the length is brought to 1; "contrastive": InfoNCE over the batch; "flow" is a prior's
-Loss = Literal["mse", "cosine", "contrastive", "flow"]
-TEMPERATURE = 0.07  # of InfoNCE, where CLIP's learned one begins
 SHORTEST = 4  # aiSFX blocks of a target: 5.8 s
 
 
@@ -86,8 +85,8 @@ def load_clips(work: Path, scenes: Scenes) -> DrawnClips:
     return DrawnClips(scenes, classifier, bias, n_frames=4)
 
 
-def build(config: MapperStageConfig, loss: Loss, scenes: Scenes, clips: DrawnClips) -> Mapper | FlowPrior:
-    """A new mapper, or for the flow's loss a prior whose space is that of the train scenes."""
+def build(config: MapperStageConfig, scenes: Scenes, clips: DrawnClips) -> MapperLoss:
+    """A new prior, its spaces learned from the train scenes, and what it learns by."""
     reader = MapperConfig(
         kind=config.kind,  # type: ignore[arg-type]
         visual_dim=1000,
@@ -98,9 +97,8 @@ def build(config: MapperStageConfig, loss: Loss, scenes: Scenes, clips: DrawnCli
         input="log_probability",
         visual_space="efficientnet_lite0/probabilities",
         audio_space="aisfx/centred",
+        audio_scaling="whiten",
     )
-    if loss != "flow":
-        return build_mapper(reader, seed=config.seed)
     shape = PriorConfig(
         mapper=reader,
         components=config.components,
@@ -110,55 +108,46 @@ def build(config: MapperStageConfig, loss: Loss, scenes: Scenes, clips: DrawnCli
         guided_levels=config.guided_levels,
     )
     prior = build_prior(shape, seed=config.seed)
-    prior.fit_space(clips.embeddings(torch.tensor(sorted(n for rows in scenes.by_label.values() for n in rows))))
-    return prior
-
-
-def loss_of(
-    mapper: Mapper | FlowPrior, batch: tuple[Tensor, Tensor, Tensor, Tensor], loss: Loss, generator: torch.Generator
-) -> Tensor:
-    frames, mask, target, _ = batch
-    if isinstance(mapper, FlowPrior):
-        answer = mapper.mapper.regress(frames, mask)
-        own = 1 - functional.cosine_similarity(answer, target).mean()
-        return mapper.flow_loss(answer, target, generator=generator) + own
-    if loss == "mse":
-        return (mapper.regress(frames, mask) - target).square().sum(1).mean()
-    cosines = mapper(frames, mask) @ target.T  # (B, B)
-    if loss == "cosine":
-        return 1 - cosines.diagonal().mean()
-    own = torch.arange(len(cosines))
-    return (
-        functional.cross_entropy(cosines / TEMPERATURE, own) / 2
-        + functional.cross_entropy(cosines.T / TEMPERATURE, own) / 2
-    )
+    targets = clips.embeddings(torch.tensor(sorted(n for rows in scenes.by_label.values() for n in rows)))
+    prior.fit_space(targets)
+    prior.mapper.audio_scaling.fit(targets)
+    return MapperLoss(prior, config.loss, spread=spread_of(prior, targets))
 
 
 def train(
-    name: str, work: Path, config: MapperStageConfig, loss: Loss, scenes: Scenes, clips: DrawnClips
-) -> tuple[Mapper | FlowPrior, torch.Generator]:
+    name: str, work: Path, config: MapperStageConfig, scenes: Scenes, clips: DrawnClips
+) -> tuple[FlowPrior, torch.Generator]:
     """The averaged weights of a run kept in WORK/name, in eval mode, and its generator."""
-    mapper = build(config, loss, scenes, clips)
+    learner = build(config, scenes, clips)
+    prior = learner.mapper
+    assert isinstance(prior, FlowPrior)
     torch.manual_seed(config.seed)  # dropout
-    optimizer = torch.optim.AdamW(mapper.parameters(), lr=config.learning_rate, weight_decay=0.02, fused=True)
-    ema = Ema(mapper, config.ema)
-    parts = {"mapper": mapper, "optimizer": optimizer, "ema": ema}
-    run = Run(name, work, config, parts, steps=config.steps, seed=config.seed)
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=config.learning_rate, weight_decay=0.02, fused=True)
+    ema = Ema(prior, config.ema)
+    run = Run(
+        name,
+        work,
+        config,
+        {"mapper": learner, "optimizer": optimizer, "ema": ema},
+        steps=config.steps,
+        seed=config.seed,
+    )
 
     def one_step(step: int) -> dict[str, float]:
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * cosine_rate(step, config.steps)
-        value = loss_of(mapper, clips.batch(config.batch_size, run.generator), loss, run.generator)
+        frames, mask, target, _ = clips.batch(config.batch_size, run.generator)
+        losses = learner(frames, mask, target, generator=run.generator)
         optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        nn.utils.clip_grad_norm_(mapper.parameters(), 1.0)
+        losses["loss"].backward()
+        nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         optimizer.step()
-        ema.update(mapper, step)
-        return {"loss": value.item()}
+        ema.update(prior, step)
+        return {key: value.item() for key, value in losses.items()}
 
     run.loop(one_step, log_every=100)
-    mapper.load_state_dict(ema.weights)
-    return mapper.eval(), run.generator
+    prior.load_state_dict(ema.weights)
+    return prior.eval(), run.generator
 
 
 @torch.no_grad()
@@ -183,12 +172,11 @@ def main() -> None:
     torch.set_num_threads(config.threads)
     scenes = Scenes(work)
     clips = load_clips(work, scenes)
-    mapper, generator = train("mapper", work, config, "flow", scenes, clips)
+    mapper, generator = train("mapper", work, config, scenes, clips)
     top1, top5 = right_labels(mapper, scenes, clips, generator)
     print(f"mapper: ImageNet classes that lead to a sound of theirs: top-1 {top1:.3f}, top-5 {top5:.3f}", flush=True)
     if top5 < config.min_top5:
         raise SystemExit("mapper: too few classes lead to a sound of theirs; train longer")
-    assert isinstance(mapper, FlowPrior)
     save_prior(mapper, work / "mapper" / "final")
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from echoframe.config import load_toml
+from echoframe.training.config import LossWeights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +59,7 @@ class FlowConfig:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MapperStageConfig:
     """kind, hidden_dim, depth: of the mapper that reads a clip. components, prior_dim, prior_depth, guidance,
-    guided_levels: of the prior that draws an embedding from what it says."""
+    guided_levels: of the prior that draws an embedding from what it says. loss: of the mapper, beside the prior's."""
 
     kind: str = "residual_mlp"
     hidden_dim: int = 384
@@ -68,6 +69,7 @@ class MapperStageConfig:
     prior_depth: int = 3
     guidance: float = 5.0
     guided_levels: tuple[float, float] = (0.3, 0.7)
+    loss: LossWeights = field(default_factory=lambda: LossWeights(mse=1.0, contrastive=1.0))
     batch_size: int = 256
     steps: int = 4000
     learning_rate: float = 1e-3

@@ -5,6 +5,8 @@ neither typing nor pathlib, because --help may take four times as long as an emp
 """
 
 import argparse
+import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -166,8 +168,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     # a cluster's way to say stop: unwound like Ctrl-C, so that half-written files go
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without arrows still gets its table
     try:
-        return run(args)
+        code = run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever reads has heard enough, as `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SOME_FAILED
     except EchoFrameError as error:
         if args.debug:
             raise

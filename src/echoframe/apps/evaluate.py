@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from echoframe.errors import InputError
+from echoframe.output import make_folder
 
 OK = 0
 SOME_FAILED = 1
@@ -30,6 +31,7 @@ def evaluate(args: argparse.Namespace) -> int:
         device=args.device,
         cache=Path(args.cache) if args.cache else default_cache(),
     )
+    make_folder(Path(args.out))
     found = run(config, tell=None if args.quiet else _say)
     paths = write_report(found, Path(args.out))
     print(markdown(found.table))

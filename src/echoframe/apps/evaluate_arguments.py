@@ -17,13 +17,27 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     )
     add = parser.add_argument
     add("--reference", required=True, metavar="DIR", help="the real sounds, or films for their sound")
-    add("--generated", required=True, nargs="+", metavar="NAME=DIR", help="a system's name and its sounds")
+    add(
+        "--generated",
+        required=True,
+        nargs="+",
+        action="extend",
+        metavar="NAME=DIR",
+        help="a system's name and its sounds",
+    )
     add("--video", metavar="DIR", help="films by the same names, for alignment with what moves")
     add("--clips", metavar="FILE", help="a list NAME[,label]: only these count, all are expected [every file]")
     add("--unpaired", action="store_true", help="compare sets of sounds, whatever their names")
     others = "sets, clap, av-benchmark, audioldm_eval, specvqgan, seed"
     add("--protocol", default="echoframe", metavar="P", help=f"{others} [echoframe]")
-    add("--weights", nargs="+", default=[], metavar="JUDGE=FILE", help="a judge's weights, or its folder")
+    add(
+        "--weights",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="JUDGE=FILE",
+        help="a judge's weights, or its folder",
+    )
     add("-o", "--out", default="evaluation", metavar="DIR", help="where evaluation.md, .json and .html go [evaluation]")
     add("--draws", type=int, default=1000, metavar="N", help="bootstrap draws for the intervals [1000]")
     add("--seed", type=int, default=0, metavar="N", help="of the draws and of the shuffled pairs [0]")

@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 from echoframe.apps.evaluate import named
 from echoframe.errors import InputError
 from echoframe.rating.answers import Answers
+from echoframe.rating.make import StudyConfig, make_study
 from echoframe.rating.report import make_report, write_report
 from echoframe.rating.server import open_socket
 from echoframe.rating.server import serve as serve_study
-from echoframe.rating.study import ANSWERS, Study, StudyConfig, load_study, make_study
+from echoframe.rating.study import ANSWERS, Study, load_study
 
 OK = 0
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -48,6 +49,7 @@ def make(args: argparse.Namespace) -> int:
 def serve(args: argparse.Namespace) -> int:
     folder = Path(args.study)
     study = load_study(folder)
+    _check_url(args.url)
     with closing(Answers(folder / ANSWERS)) as answers, open_socket(args.host, args.port) as listening:
         _print_links(study, answers, args, listening.getsockname()[1])
         if args.host not in LOOPBACK:
@@ -61,6 +63,7 @@ def links(args: argparse.Namespace) -> int:
     study = load_study(folder)
     if args.add < 0:
         raise InputError(f"--add {args.add}; expected 0 or more")
+    _check_url(args.url)
     with closing(Answers(folder / ANSWERS)) as answers:
         answers.invite(args.add)
         _print_links(study, answers, args, args.port)
@@ -82,14 +85,24 @@ def report(args: argparse.Namespace) -> int:
 def _print_links(study: Study, answers: Answers, args: argparse.Namespace, port: int) -> None:
     host = f"[{args.host}]" if ":" in args.host else args.host
     base = (args.url or f"http://{host}:{port}").rstrip("/")
-    if not urlsplit(base).scheme.startswith("http"):
-        raise InputError(f'--url "{args.url}": expected an address such as https://example.org')
-    for rater in answers.raters():
+    raters = answers.raters()
+    if not raters:
+        _say(f"{args.study}: no rater is invited yet; echoframe rate links {args.study} --add 10 invites ten")
+    for rater in raters:
         done, given = answers.of(rater), study.items_for(rater.number)
         print(
             f"rater {rater.number:<3} {sum(item.id in done for item in given):>4} of {len(given):<4} {base}/r/{rater.token}"
         )
     sys.stdout.flush()
+
+
+def _check_url(url: str | None) -> None:
+    try:
+        is_web = url is None or (urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname))
+    except ValueError:
+        is_web = False
+    if not is_web:
+        raise InputError(f'--url "{url}": expected an address such as https://example.org')
 
 
 def _say(words: str) -> None:

@@ -29,13 +29,15 @@ def add_rate(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--debug", action="store_true", help="show where a failure came from")
         command.set_defaults(run=_run(name))
     add = made["make"].add_argument
-    add("--generated", required=True, nargs="+", metavar="NAME=DIR", help="a system's name and its sounds")
+    about_systems = "a system's name and its sounds"
+    add("--generated", required=True, nargs="+", action="extend", metavar="NAME=DIR", help=about_systems)
     add("--reference", metavar="DIR", help="the real sounds, rated like a system, unnamed")
     add("--video", metavar="DIR", help="films by the same names: sounds are heard under them")
     add("--clips", metavar="FILE", help="a list NAME[,label]: only these clips, and the page shows the label")
     add("--title", default="Listening test", metavar="TEXT", help="what raters read at the top [Listening test]")
     add("--pairs", action="store_true", help="two sounds side by side: which is preferred? [one, rated from 1 to 5]")
-    add("--questions", nargs="+", default=[], metavar="Q", help="quality, relevance, synchrony [all that make sense]")
+    about_questions = "quality, relevance, synchrony [all that make sense]"
+    add("--questions", nargs="+", action="extend", default=[], metavar="Q", help=about_questions)
     add("--per-rater", type=int, default=0, metavar="N", help="clips each rater is given, in turn [all]")
     add("--checks", type=int, default=2, metavar="N", help="checks of attention for each rater [2]")
     add("--raters", type=int, default=10, metavar="N", help="links to make at once [10]")

@@ -7,17 +7,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import av.error
 import numpy as np
 import soxr
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from jaxtyping import Bool, Float, UInt8
 
 from echoframe.audio import n_samples
+from echoframe.data.verify import moving_pictures
 from echoframe.decoder import VideoReader
 from echoframe.errors import AudioError
 from echoframe.spec import ClipSpec
@@ -25,13 +28,17 @@ from echoframe.video import collect_frames
 
 logger = logging.getLogger(__name__)
 
+GAP_S = 0.04  # clocks of milliseconds jitter by less, and mending that would click; onsets are compared to 0.05 s
+MISSING_S = 0.3  # what ends so much before its file says was cut off, as in `verify`
+Channels = Literal["mean", "first"]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clip:
     """What the encoders take of one clip.
 
     images: (T, H, W, 3) uint8 RGB, and mask: (T,), as `video.Frames`. sound: (S,), mono in [-1, 1] at `sample_rate` Hz,
-    from its first sample, as long as the clip spec or shorter; empty, at 0 Hz, where it was not asked for.
+    from the first frame on, as long as the clip spec or shorter; empty, at 0 Hz, where it was not asked for.
     duration_s: of the whole file as its container says it; 0 if it says none.
     """
 
@@ -45,7 +52,7 @@ class Clip:
 def read_clip(path: Path, spec: ClipSpec, *, short_side: int, with_sound: bool = True, threads: int = 0) -> Clip:
     """The frames that `video.read_frames` gives for `path`, and its sound, from one decode. threads: 0 is one per core.
 
-    Sound is mixed to mono by the mean of its channels; broken packets are left out. Raises InputError or VideoError as
+    Sound is mixed to mono by the mean of its channels; broken packets are silent. Raises InputError or VideoError as
     `read_frames`, AudioError if sound was asked for and none can be decoded.
     """
     times_s = tuple(spec.times_s())
@@ -60,6 +67,9 @@ def read_clip(path: Path, spec: ClipSpec, *, short_side: int, with_sound: bool =
     sound = track.samples() if track else np.zeros(0, dtype=np.float32)
     if track is not None and not sound.size:
         raise AudioError(f"{path}: no sound that can be decoded (streams: {streams}); leave this clip out")
+    if track is not None and track.broken:
+        at_s, why = track.broken[0]
+        logger.warning("%s: %d broken packets of sound, the first at %.1f s (%s)", path, len(track.broken), at_s, why)
     return Clip(
         images=frames.images,
         mask=frames.mask,
@@ -70,35 +80,67 @@ def read_clip(path: Path, spec: ClipSpec, *, short_side: int, with_sound: bool =
 
 
 class SoundTrack:
-    """The first `duration_s` seconds of an audio stream, packet by packet. rate: Hz, 0 before the first frame."""
+    """The first `duration_s` seconds of an audio stream, packet by packet: each frame at the time it says, silence where
+    there is none.
 
-    def __init__(self, duration_s: float) -> None:
+    begin_s: second 0 on the container's clock; None is the first sample. rate: Hz, 0 before the first frame. broken: of each
+    packet from second 0 on that could not be decoded, or only in part, its time in seconds and its fault.
+    """
+
+    def __init__(self, duration_s: float, *, channels: Channels = "mean") -> None:
+        self.begin_s: float | None = None
         self.rate, self._n_samples, self._duration_s = 0, 0, duration_s
+        self._channels: Channels = channels
         self._pieces: list[np.ndarray] = []
+        self.broken: list[tuple[float, str]] = []
 
     @property
     def is_full(self) -> bool:
         """Whether no more is wanted."""
         return self.rate > 0 and self._n_samples >= n_samples(self._duration_s, self.rate)
 
+    @property
+    def lasts_s(self) -> float:
+        """Where the last sample ends."""
+        return self._n_samples / self.rate if self.rate else 0.0
+
     def decode(self, stream: AudioStream, packet: Packet | None) -> None:
-        """Takes one packet, or with None what the decoder still holds. What cannot be decoded is left out."""
+        """Takes one packet, or with None what the decoder still holds. What cannot be decoded is in `broken`."""
         if self.is_full or (packet is not None and not packet.size):
             return
+        at_s = self.lasts_s
+        if packet is not None and packet.pts is not None and self.begin_s is not None:
+            at_s = float(packet.pts * packet.time_base) - self.begin_s
+        fault = "a packet is cut" if packet is not None and packet.is_corrupt else ""
         try:
             for frame in stream.codec_context.decode(packet):
+                fault = fault or ("a frame is damaged" if frame.is_corrupt else "")
                 self.add(frame)
         except av.error.FFmpegError as error:
-            logger.warning("%s: broken sound left out (%s)", stream.container.name, error.strerror)
+            fault = (error.strerror or type(error).__name__).lower()
+        if fault and at_s >= 0:
+            self.broken.append((at_s, fault))
 
     def add(self, frame: AudioFrame) -> None:
         """Takes a frame; one of another sample rate than the first is brought to that."""
         self.rate = self.rate or frame.sample_rate
-        samples = mono(frame)
+        samples = mono(frame, channels=self._channels)
         if frame.sample_rate != self.rate:
             samples = soxr.resample(samples, frame.sample_rate, self.rate)
-        self._pieces.append(samples)
-        self._n_samples += len(samples)
+        late = self._late(frame)
+        # no more than is wanted: a broken clock can say days
+        silence = max(0, min(late, n_samples(self._duration_s, self.rate) - self._n_samples))
+        self._pieces += [np.zeros(silence, dtype=np.float32), samples[max(0, -late) :]]
+        self._n_samples += silence + len(self._pieces[-1])
+
+    def _late(self, frame: AudioFrame) -> int:
+        """How many samples lie between what was taken and `frame`, less than 0 where it is there already; 0 for jitter."""
+        if frame.time is None:
+            return 0
+        if self.begin_s is None:
+            self.begin_s = frame.time - self.lasts_s
+        late = round((frame.time - self.begin_s) * self.rate) - self._n_samples
+        return late if not self._n_samples or abs(late) > GAP_S * self.rate else 0
 
     def samples(self) -> Float[np.ndarray, " samples"]:
         """All that was taken, cut to the duration."""
@@ -106,12 +148,45 @@ class SoundTrack:
         return pieces[: n_samples(self._duration_s, self.rate)]
 
 
-def mono(frame: AudioFrame) -> Float[np.ndarray, " samples"]:
-    """The mean of a frame's channels, in [-1, 1], float32."""
+def fill_track(track: SoundTrack, container: InputContainer, stream: AudioStream, *, heard_s: float) -> str:
+    """Reads the sound into the track, with second 0 at the first picture, if there is one. What is wrong with its first
+    `heard_s` seconds: "is broken at 3.2 s (...)", "breaks off at 3.2 s of 10.0 s", "" if nothing is.
+    """
+    track.begin_s, reached_s = picture_begin_s(container), 0.0
+    for packet in container.demux():
+        time = packet.dts if packet.pts is None else packet.pts
+        if time is not None:
+            reached_s = max(reached_s, float((time + (packet.duration or 0)) * packet.time_base))
+        if packet.stream_index == stream.index:
+            track.decode(stream, packet)
+        if track.is_full or track.broken:
+            break
+    track.decode(stream, None)
+    if track.broken and track.broken[0][0] < heard_s:
+        return "is broken at {:.1f} s ({})".format(*track.broken[0])
+    if track.is_full or container.format.name == "mp3":  # how long an MP3 lasts is guessed from its size
+        return ""
+    ends_s = float(((stream.start_time or 0) + (stream.duration or 0)) * (stream.time_base or 0)) - (track.begin_s or 0)
+    for found_s, whole_s in ((track.lasts_s, ends_s), (reached_s, (container.duration or 0) / 1e6)):
+        if found_s < min(whole_s, heard_s) - MISSING_S:
+            return f"breaks off at {found_s:.1f} s of {whole_s:.1f} s"
+    return ""
+
+
+def picture_begin_s(container: InputContainer) -> float | None:
+    """When the first picture is shown, on the container's clock; `VideoReader` counts from there. None without pictures."""
+    pictures = moving_pictures(container)
+    if not pictures or pictures[0].start_time is None:
+        return None
+    return float(pictures[0].start_time * (pictures[0].time_base or 0))
+
+
+def mono(frame: AudioFrame, *, channels: Channels = "mean") -> Float[np.ndarray, " samples"]:
+    """The mean of a frame's channels, or the first of them, in [-1, 1], float32."""
     data = frame.to_ndarray()
     if not frame.format.is_planar:
         data = data.reshape(-1, frame.layout.nb_channels).T  # (C, S)
-    samples = data.mean(axis=0, dtype=np.float64)
+    samples = (data[:1] if channels == "first" else data).mean(axis=0, dtype=np.float64)
     if data.dtype == np.uint8:
         samples = (samples - 128) / 128
     elif data.dtype.kind == "i":
@@ -156,6 +231,8 @@ class _ClipReader(VideoReader):
 
     def _demux(self) -> Iterator[Packet | None]:
         sounds = [stream for stream in self.container.streams.audio[:1] if self._track and stream.codec_context]
+        if self._track is not None:
+            self._track.begin_s = picture_begin_s(self.container)
         try:
             for packet in self.container.demux([self.stream, *sounds]):
                 if packet.stream_index != self.stream.index:

@@ -1,7 +1,8 @@
 """How well two sounds go together in time, without a learned model: onsets, loudness, and what moves, in float64.
 
 *Conventions*: a waveform is mono, (S,), in [-1, 1], at `sample_rate` Hz; only its course counts, not its level. Times are in
-seconds, (reference, generated) in this order; where lengths differ, what both have is compared.
+seconds, (reference, generated) in this order. All of the reference counts, and no more: a generated sound that ends before it
+is silent from there.
 
 *Metrics*: F1 of onsets within a tolerance; correlation of the loudness envelopes, and the lag at which it is highest;
 correlation of a sound's onset strength with the motion in a film.
@@ -112,12 +113,26 @@ def envelope(waveform: Float[np.ndarray, " samples"], sample_rate: int) -> Float
 
 def envelope_correlation(reference: Float[np.ndarray, " t"], generated: Float[np.ndarray, " u"]) -> float:
     """Pearson correlation of two envelopes, -1 to 1; 1 is best. One that never changes has 0, two that never change 1."""
-    n = min(len(reference), len(generated))
-    x, y = reference[:n] - reference[:n].mean(), generated[:n] - generated[:n].mean()
-    lengths = np.sqrt(np.square(x).sum()), np.sqrt(np.square(y).sum())
-    if min(lengths) < 1e-6:
-        return float(max(lengths) < 1e-6)
-    return float(np.clip(x @ y / (lengths[0] * lengths[1]), -1.0, 1.0))
+    generated = _as_long(generated, len(reference), -ENVELOPE_RANGE_DB)
+    if _is_flat(reference) and _is_flat(generated):
+        return 1.0
+    return _pearson(reference, generated)
+
+
+def _as_long(values: np.ndarray, n: int, filling: float) -> np.ndarray:
+    return np.pad(values[:n], (0, max(n - len(values), 0)), constant_values=filling)
+
+
+def _is_flat(values: np.ndarray) -> bool:
+    return bool(np.square(values - values.mean()).sum() < 1e-12)
+
+
+def _pearson(one: np.ndarray, other: np.ndarray) -> float:
+    """0 where one of them never changes."""
+    if _is_flat(one) or _is_flat(other):
+        return 0.0
+    x, y = one - one.mean(), other - other.mean()
+    return float(np.clip(x @ y / np.sqrt(np.square(x).sum() * np.square(y).sum()), -1.0, 1.0))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,16 +145,16 @@ class Lag:
 
 def best_lag(reference: Float[np.ndarray, " t"], generated: Float[np.ndarray, " u"], *, most_s: float = 1.0) -> Lag:
     """The shift of up to `most_s` seconds, and half the length, at which two envelopes correlate best, each time over what
-    both have; the smallest of equals. Where no shift correlates, the longest: nothing is won
-    by silence.
+    both have; the smallest of equals. Two that never change agree without a shift. Where else no shift correlates, the
+    longest: nothing is won by silence, nor by shifting until what happens is out of sight.
     """
-    n = min(len(reference), len(generated))
+    n = len(reference)
+    generated = _as_long(generated, n, -ENVELOPE_RANGE_DB)
+    if _is_flat(reference) and _is_flat(generated):
+        return Lag(lag_s=0.0, correlation=1.0)
     most = min(round(most_s / HOP_S), n // 2)
     found = [
-        (
-            envelope_correlation(reference[max(-lag, 0) : n - max(lag, 0)], generated[max(lag, 0) : n - max(-lag, 0)]),
-            lag,
-        )
+        (_pearson(reference[max(-lag, 0) : n - max(lag, 0)], generated[max(lag, 0) : n - max(-lag, 0)]), lag)
         for lag in range(-most, most + 1)
     ]
     best = max(value for value, _ in found)
@@ -152,14 +167,15 @@ def motion_correlation(
 ) -> float:
     """Pearson correlation of a sound's onset strength (every 10 ms) with what moves in each frame, -1 to 1; 1 is best.
 
-    Both are smoothed over 100 ms: sound and picture of one event are seldom nearer.
+    Both are smoothed over 100 ms: sound and picture of one event are seldom nearer. All of the film counts.
     """
-    times = np.arange(min(len(strength) * HOP_S, len(motion) / frame_rate) * 25 // 1) / 25
+    strength = _as_long(strength, max(round(len(motion) / frame_rate / HOP_S), 1), 0.0)
+    times = np.arange(len(motion) / frame_rate * 25 // 1) / 25
     if len(times) < 3:
         return 0.0
     heard = np.interp(times, np.arange(len(strength)) * HOP_S, _smooth(strength, round(0.1 / HOP_S)))
     seen = np.interp(times, np.arange(len(motion)) / frame_rate, _smooth(motion, max(round(0.1 * frame_rate), 1)))
-    return envelope_correlation(heard, seen)
+    return _pearson(heard, seen)
 
 
 def _smooth(values: np.ndarray, width: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Folders of generated sounds beside the real ones: one table, with chance, floor, bounds and differences."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,18 +9,25 @@ from typing import Any
 import numpy as np
 
 from echoframe.errors import AudioError, InputError, VideoError
+from echoframe.evaluation.bootstrap import FEWEST_DRAWS
 from echoframe.evaluation.features import Ear, SoundFeatures
-from echoframe.evaluation.figures import Side
+from echoframe.evaluation.figures import Side, fewest
 from echoframe.evaluation.judges import Judge, ReadingJudge
 from echoframe.evaluation.judges.registry import load_judge
 from echoframe.evaluation.known_lists import name_of_list
 from echoframe.evaluation.motion import motion_envelope
 from echoframe.evaluation.protocols import NEEDS_FILMS, NEEDS_LABELS, TIMED, Figure, Protocol, find_protocol
 from echoframe.evaluation.rows import make_rows
-from echoframe.evaluation.sounds import Pairing, find_sounds, pair, read_clips, unpaired
+from echoframe.evaluation.sounds import Pairing, find_films, pair, read_clips, unpaired
 from echoframe.evaluation.table import Column, Table
 
-REFERENCE = "reference"
+REFERENCE, FILMS = RESERVED = ("reference", "video")
+REMARKS = {
+    "silent": "Silent in {}, and judged so: {}.",
+    "cut": "Longer than what is heard, in {}: {}.",
+    "short": "Ends before its reference, and is silent from there, in {}: {}.",
+}
+LENGTHS_WITHIN_S = 0.1  # codecs pad
 LISTED = 5  # names in a note; all stand in the JSON
 Tell = Callable[[str], None]
 Motion = dict[str, np.ndarray]
@@ -50,17 +58,23 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         if not self.generated:
             raise InputError("no system to judge; give one or more as --generated NAME=FOLDER")
-        strange = [name for name in self.generated if not name.strip() or name == REFERENCE]
+        strange = [name for name in self.generated if not name.strip() or name in RESERVED or not name.isprintable()]
         if strange:
-            raise InputError(f'"{strange[0]}" cannot be a system\'s name; choose another before the =')
+            name = json.dumps(strange[0], ensure_ascii=False)
+            raise InputError(f"{name} cannot be a system's name; choose another before the =")
+        if self.draws < FEWEST_DRAWS or self.seed < 0:
+            raise InputError(
+                f"--draws {self.draws}, --seed {self.seed}; expected {FEWEST_DRAWS} draws or more, and a seed of 0 or more"
+            )
         if not self.paired and (self.clips or self.video):
             raise InputError("a list of clips, and films, are of use for pairs only; leave them out")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """table: what is read. stems: the clips counted. clips: by system, column and clip, the figures that are means over
-    clips. dropped: by folder and clip, why it could not be judged. pairing: which files belong together.
+    """table: what is read. stems: the clips counted; without pairs none. clips: by system, column and clip, the figures that
+    are means over clips. dropped: by folder and clip, why it could not be judged. pairing: which files belong together.
+    judged: by folder, the names of the sounds that were. remarks: by remark and folder, the names of sounds it is true of.
     """
 
     table: Table
@@ -68,6 +82,8 @@ class Evaluation:
     stems: tuple[str, ...]
     dropped: Mapping[str, Mapping[str, str]]
     pairing: Pairing
+    judged: Mapping[str, tuple[str, ...]]
+    remarks: Mapping[str, Mapping[str, tuple[str, ...]]]
     config: dict[str, Any]
 
 
@@ -96,16 +112,20 @@ def evaluate(config: EvaluateConfig, *, tell: Tell | None = None) -> Evaluation:
         for name, sounds in heard.items()
     }
     reference = sides.pop(REFERENCE)
-    figures = [figure for figure in protocol.figures if figure.judge not in lacking and _is_possible(figure, reference)]
+    figures = [figure for figure in protocol.figures if figure.judge not in lacking and _is_asked(figure, config)]
     rows = make_rows(figures, reference, sides, draws=config.draws, seed=config.seed, paired=config.paired, tell=tell)
     shown = {key for line in rows.lines for key in line.cells}
+    judged = {name: tuple(stems if config.paired else sounds) for name, sounds in heard.items()}
+    remarks = _remarks(judged, {REFERENCE: reference, **sides}, paired=config.paired)
     hashes = {name: judge.sha256 for name, judge in judges.items()}
     table = Table(
         title=f"Protocol {protocol.name}: {protocol.about}.",
         columns=[_column(figure, protocol, hashes) for figure in figures if figure.key in shown],
         lines=rows.lines,
         notes=[
-            *_notes(config, pairing, stems, {REFERENCE: reference, **sides}, dropped),
+            *_notes(config, pairing, judged, dropped),
+            *(REMARKS[of].format(name, _some(some)) for of, found in remarks.items() for name, some in found.items()),
+            *_left_out([figure for figure in figures if figure.key not in shown], len(reference.sounds), clips, labels),
             *(f"Judge {name}: {one.source}; sha256 of its weights {one.sha256[:16]}." for name, one in judges.items()),
             *(f"Left out, for want of a judge: {why}." for why in lacking.values()),
         ],
@@ -115,7 +135,14 @@ def evaluate(config: EvaluateConfig, *, tell: Tell | None = None) -> Evaluation:
         for name, found in rows.per_clip.items()
     }
     return Evaluation(
-        table=table, clips=per_clip, stems=tuple(stems), dropped=dropped, pairing=pairing, config=_plain(config)
+        table=table,
+        clips=per_clip,
+        stems=tuple(stems) if config.paired else (),
+        dropped=dropped,
+        pairing=pairing,
+        judged=judged,
+        remarks=remarks,
+        config=_plain(config),
     )
 
 
@@ -165,14 +192,14 @@ def _motion(config: EvaluateConfig, protocol: Protocol, pairing: Pairing, droppe
     """What moves in each film, by stem; adds to `dropped` those that cannot be seen."""
     if config.video is None or not any(figure.kind in NEEDS_FILMS for figure in protocol.figures):
         return {}
-    films, found = find_sounds(config.video), Motion()
+    films, found = find_films(config.video), Motion()
     for stem in pairing.stems:
         try:
             if stem not in films:
                 raise VideoError(f"{config.video}: has no film {stem}")
             found[stem] = motion_envelope(films[stem])
         except (VideoError, InputError) as error:
-            dropped.setdefault("video", {})[stem] = str(error)
+            dropped.setdefault(FILMS, {})[stem] = str(error)
     return found
 
 
@@ -187,10 +214,8 @@ def _words(judges: Mapping[str, Judge], labels: Sequence[str]) -> dict[str, np.n
     return found
 
 
-def _is_possible(figure: Figure, reference: Side) -> bool:
-    if figure.kind in NEEDS_LABELS:
-        return bool(reference.labels)
-    return bool(reference.motion) if figure.kind in NEEDS_FILMS else True
+def _is_asked(figure: Figure, config: EvaluateConfig) -> bool:
+    return config.video is not None if figure.kind in NEEDS_FILMS else True
 
 
 def _column(figure: Figure, protocol: Protocol, judges: Mapping[str, str]) -> Column:
@@ -207,22 +232,60 @@ def _column(figure: Figure, protocol: Protocol, judges: Mapping[str, str]) -> Co
 
 
 def _notes(
-    config: EvaluateConfig, pairing: Pairing, stems: Sequence[str], sides: Mapping[str, Side], dropped: Dropped
+    config: EvaluateConfig, pairing: Pairing, judged: Mapping[str, Sequence[str]], dropped: Dropped
 ) -> list[str]:
     """What a reader has to know of the clips: which, how many, and which not."""
-    on = name_of_list(stems) if config.paired else "sets of sounds that do not belong together in pairs"
+    on = name_of_list(judged[REFERENCE])
+    if not config.paired:
+        counts = ", ".join(f"{len(some)} of {name}" for name, some in judged.items())
+        on = f"sets of sounds that do not belong together in pairs ({counts})"
     notes = [f"On {on}; intervals are 95 %, {config.draws} bootstrap draws of clips, seed {config.seed}."]
     notes += [f"Missing in {name}: {_some(names)}." for name, names in pairing.missing.items()]
     notes += [f"Not counted, as not in the list, in {name}: {_some(names)}." for name, names in pairing.extra.items()]
-    notes += [
-        f"Dropped everywhere, as {name} could not be judged: {_some(list(some))}." for name, some in dropped.items()
-    ]
+    notes += [f"Passed over in {name}, as no sound: {_some(names)}." for name, names in pairing.unused.items()]
+    where = (
+        "Dropped everywhere, as {} could not be judged"
+        if config.paired
+        else "Dropped from {}, as they could not be judged"
+    )
+    return notes + [f"{where.format(name)}: {_some(list(some))}." for name, some in dropped.items()]
+
+
+def _remarks(
+    judged: Mapping[str, Sequence[str]], sides: Mapping[str, Side], *, paired: bool
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Which sounds each of `REMARKS` is true of, by remark and folder."""
+    remarks: dict[str, dict[str, tuple[str, ...]]] = {}
     for name, side in sides.items():
-        silent = [n for n, sound in enumerate(side.sounds) if sound.is_silent]
-        cut = sum(sound.is_cut for sound in side.sounds)
-        named = _some([stems[n] for n in silent]) if stems else str(len(silent))
-        notes += [f"Silent in {name}, and judged so: {named}."] if silent else []
-        notes += [f"Longer than what is heard, in {name}: {cut}."] if cut else []
+        lengths = [sound.duration_s + LENGTHS_WITHIN_S for sound in side.sounds]
+        true_of = {
+            "silent": [sound.is_silent for sound in side.sounds],
+            "cut": [sound.is_cut for sound in side.sounds],
+        }
+        if paired:
+            whole = [sound.duration_s for sound in sides[REFERENCE].sounds]
+            true_of["short"] = [have < asked for have, asked in zip(lengths, whole, strict=True)]
+        for of, truths in true_of.items():
+            found = tuple(stem for stem, true in zip(judged[name], truths, strict=True) if true)
+            if found:
+                remarks.setdefault(of, {})[name] = found
+    return remarks
+
+
+def _left_out(figures: Sequence[Figure], n: int, clips: Mapping[str, str], labels: Sequence[str]) -> list[str]:
+    """Why figures of the protocol have no column."""
+    notes = []
+    for figure in figures:
+        nameless = labels.count("")
+        if figure.kind in NEEDS_LABELS and clips and nameless:
+            why = f"{nameless} of the clips have no label in the list"
+        elif figure.kind in NEEDS_LABELS:
+            why = "it needs a list of clips with labels, some of them with two clips or more"
+        elif n < fewest(figure):
+            why = f"it needs {fewest(figure)} clips"
+        else:
+            why = "it needs pairs"
+        notes.append(f"No {figure.title}: {why}.")
     return notes
 
 

@@ -14,14 +14,15 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from echoframe.audio import resample
+from echoframe.errors import AudioError, InputError, OutputError
 from echoframe.evaluation.alignment import envelope, onset_strength, onsets
 from echoframe.evaluation.judges import Judge
 from echoframe.evaluation.sounds import Excerpt, Listening, listen
-from echoframe.output import atomic_files
+from echoframe.output import atomic_files, make_folder
 
 TIMING = "timing"
 TIMING_RATE = 16_000  # Hz
-VERSION = 1  # of what is kept; another number, and everything is heard again
+VERSION = 2  # of what is kept; another number, and everything is heard again
 Tensors = dict[str, Tensor]
 
 
@@ -41,36 +42,41 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SoundFeatures:
-    """One file. embeddings: by judge, (N, D); logits: by judge, (C,), for those that have classes."""
+    """One file. embeddings: by judge, (N, D); logits: by judge, (C,), for those that have classes. duration_s: of what was
+    heard.
+    """
 
     embeddings: Mapping[str, Float[Tensor, "windows dim"]]
     logits: Mapping[str, Float[Tensor, " classes"]]
     timing: Timing | None
     is_silent: bool
     is_cut: bool
+    duration_s: float
 
 
 class Ear:
     """Files to features. judges: by name, each with the way its protocol listens. listening: of the alignment in time.
 
-    cache: the folder to keep features in, or None for none.
+    cache: the folder to keep features in, or None for none. Raises OutputError if nothing can be kept there.
     """
 
     def __init__(self, judges: Mapping[str, tuple[Judge, Listening]], listening: Listening, cache: Path | None) -> None:
         self._judges, self._listening, self._cache = judges, listening, cache
+        if cache is not None:
+            _make_cache(cache)
 
     def __call__(self, path: Path, *, timed: bool) -> SoundFeatures:
-        """Raises AudioError if the file is no sound."""
-        digest = hashlib.sha256(path.read_bytes()).hexdigest() if self._cache else ""
+        """Raises AudioError if the file is no sound, or none that can be judged."""
+        digest = _digest(path) if self._cache else ""
         excerpts: dict[Listening, Excerpt] = {}
 
         def part(name: str, judge: Judge | None, listening: Listening) -> Tensors:
             kept = self._file(digest, name, judge.sha256 if judge else "", listening)
-            found = _read(kept)
+            found = _read(kept, judge)
             if found is None:
                 if listening not in excerpts:
                     excerpts[listening] = listen(path, listening)
-                found = _hear(excerpts[listening], judge)
+                found = _heard_at(path, excerpts[listening], name, judge)
                 _write(kept, found)
             return found
 
@@ -85,8 +91,44 @@ class Ear:
         return self._cache / f"{name}-{made}" / digest[:2] / f"{digest}.safetensors"
 
 
+def _make_cache(folder: Path) -> None:
+    try:
+        make_folder(folder)
+    except OutputError as error:
+        reason = str(error).removeprefix(f"{folder}: ").partition(";")[0]
+        raise OutputError(f"{folder}: {reason}; choose another folder for features with --cache") from error
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise AudioError(
+            f"{path}: cannot be read ({error.strerror}); check that it is there, and its permissions"
+        ) from error
+
+
+def _heard_at(path: Path, excerpt: Excerpt, name: str, judge: Judge | None) -> Tensors:
+    try:
+        found = _hear(excerpt, judge)
+        if not _is_finite(found):
+            raise AudioError("what it hears is not finite")
+    except (AudioError, InputError) as error:
+        peak = float(excerpt.waveform.abs().max())
+        raise AudioError(
+            f"{path}: cannot be judged by {name} ({error}); it lasts {excerpt.duration_s:.3g} s with samples up to "
+            f"{peak:.3g}, expected up to 1; write it again from its source"
+        ) from error
+    return found
+
+
 def _hear(excerpt: Excerpt, judge: Judge | None) -> Tensors:
-    facts = {"is_silent": torch.tensor(excerpt.is_silent), "is_cut": torch.tensor(excerpt.is_cut)}
+    facts = {
+        "is_silent": torch.tensor(excerpt.is_silent),
+        "is_cut": torch.tensor(excerpt.is_cut),
+        "duration_s": torch.tensor(excerpt.duration_s, dtype=torch.float64),
+    }
     if judge is not None:
         said = judge(resample(excerpt.waveform, excerpt.sample_rate, judge.sample_rate))
         tensors = {"embeddings": said.embeddings[0].float().cpu()}
@@ -100,21 +142,51 @@ def _hear(excerpt: Excerpt, judge: Judge | None) -> Tensors:
     return facts | {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def _read(path: Path | None) -> Tensors | None:
-    if path is None or not path.is_file():
+def _is_finite(tensors: Tensors) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
+
+
+def _is_whole(tensors: Tensors, judge: Judge | None) -> bool:
+    """Whether it is what `_hear` gives: the names, kinds of number and shapes, and all finite."""
+    kinds = {"is_silent": (torch.bool, 0), "is_cut": (torch.bool, 0), "duration_s": (torch.float64, 0)}
+    if judge is None:
+        kinds |= dict.fromkeys(("onsets", "envelope", "strength"), (torch.float64, 1))
+    else:
+        kinds |= {"embeddings": (torch.float32, 2)} | ({"logits": (torch.float32, 1)} if judge.classes else {})
+    if {name: (tensor.dtype, tensor.ndim) for name, tensor in tensors.items()} != kinds or not _is_finite(tensors):
+        return False
+    if judge is None:
+        return True
+    windows, dim = tensors["embeddings"].shape
+    return windows > 0 and dim == judge.dim and (not judge.classes or len(tensors["logits"]) == judge.classes)
+
+
+def _read(path: Path | None, judge: Judge | None) -> Tensors | None:
+    """What is kept at `path`; None if nothing is, or if it is damaged: then it is heard again and written anew."""
+    if path is None:
         return None
     try:
-        return load(path.read_bytes())
+        found = load(path.read_bytes())
     except (SafetensorError, OSError):
-        return None  # a damaged file is heard again and written anew
+        return None
+    return found if _is_whole(found, judge) else None
 
 
 def _write(path: Path | None, tensors: Tensors) -> None:
     if path is None:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_files([path]) as (partial,):
-        partial.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_files([path]) as (partial,):
+            partial.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+    except (OSError, OutputError) as error:
+        reason = (
+            error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{path}: ").partition(";")[0]
+        )
+        raise OutputError(
+            f"{path}: features cannot be kept there ({reason}); delete what is there, free some space, or choose another "
+            "folder with --cache"
+        ) from error
 
 
 def _features(judged: Mapping[str, Tensors], timing: Tensors | None) -> SoundFeatures:
@@ -125,4 +197,5 @@ def _features(judged: Mapping[str, Tensors], timing: Tensors | None) -> SoundFea
         timing=Timing(**{key: timing[key] for key in ("onsets", "envelope", "strength")}) if timing else None,
         is_silent=bool(some["is_silent"]),
         is_cut=bool(some["is_cut"]),
+        duration_s=float(some["duration_s"]),
     )

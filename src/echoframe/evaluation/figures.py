@@ -15,6 +15,7 @@ from echoframe.evaluation.motion import FRAME_RATE
 from echoframe.evaluation.protocols import Figure
 
 NEAREST = 5  # neighbours of precision, recall, density and coverage
+IS_PARTS = 10  # of the inception score, in every protocol
 Rows = Int[np.ndarray, " rows"]
 
 
@@ -37,7 +38,7 @@ class Side:
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Measured:
     """value: of n clips. statistic: what an interval is drawn from, by `method` (see bootstrap). values: (n,), one a clip,
-    where the figure is their mean; None where it belongs to the whole set.
+    where the figure is their mean; None where it belongs to the whole set. most: the largest it can be.
     """
 
     n: int
@@ -45,19 +46,24 @@ class Measured:
     statistic: Statistic
     method: Literal["bca", "halves"] = "bca"
     values: Float[np.ndarray, " n"] | None = None
+    most: float = np.inf
+
+
+def fewest(figure: Figure) -> int:
+    """Clips without which there is no such figure."""
+    return int(figure.at) + 1 if figure.kind == "recall at" else _FEWEST.get(figure.kind, 1)
 
 
 def measure(figure: Figure, reference: Side, generated: Side, *, paired: bool = True) -> Measured | None:
     """The figure of `generated`, whose n-th sound belongs to the n-th of `reference`; None where it cannot be had: too few
     clips, no labels, no films. Not `paired`: figures of sets only; then the generated sounds are drawn, the reference stays.
     """
+    if min(len(reference.sounds), len(generated.sounds)) < fewest(figure):
+        return None
     values = _PER_CLIP.get(figure.kind)
     if values is not None:
         found = values(figure, reference, generated) if paired else None
         return None if found is None else of_values(found)
-    n = min(len(reference.sounds), len(generated.sounds))
-    if n < max(2, _FEWEST.get(figure.kind, 0)):
-        return None
     return _of_sets(figure, reference, generated, paired=paired)
 
 
@@ -92,7 +98,7 @@ def _logits(side: Side, figure: Figure) -> np.ndarray:
 def _of_sets(figure: Figure, reference: Side, generated: Side, *, paired: bool) -> Measured:
     n = len(generated.sounds)
     if figure.kind == "inception":
-        logits, how = _logits(generated, figure), {"splits": min(10, n), "seed": int(figure.variant)}
+        logits, how = _logits(generated, figure), {"splits": IS_PARTS, "seed": int(figure.variant)}
         value = metrics.inception_score(logits, **how).mean
         return Measured(n=n, value=value, statistic=linear(value, metrics.inception_influences(logits, **how)))
     (x, clips_of_x), (y, clips_of_y) = _windows(reference, figure), _windows(generated, figure)
@@ -106,7 +112,8 @@ def _of_sets(figure: Figure, reference: Side, generated: Side, *, paired: bool) 
     def statistic(rows: Rows) -> float:
         return compare(x[rows] if paired else x, y[rows])
 
-    return Measured(n=n, value=compare(x, y), statistic=statistic, method="halves")
+    most = np.inf if figure.kind == "density" else 1.0
+    return Measured(n=n, value=compare(x, y), statistic=statistic, method="halves", most=most)
 
 
 def _neighbours(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
@@ -118,7 +125,8 @@ def _infinity(x: np.ndarray, y: np.ndarray) -> float:
 
 
 NEIGHBOURLY = ("precision", "recall", "density", "coverage")
-_FEWEST = {"frechet infinity": 100, **dict.fromkeys(NEIGHBOURLY, NEAREST + 1)}
+_FEWEST = {"frechet": 2, "kernel": 2, "frechet infinity": 100, **dict.fromkeys(NEIGHBOURLY, NEAREST + 1)}
+_FEWEST["inception"] = 10 * IS_PARTS  # of parts of one clip it is 1, whatever the clips
 _SMOOTH = {
     "frechet": (metrics.frechet_distance, metrics.frechet_influences),
     "frechet infinity": (_infinity, metrics.frechet_influences),
@@ -147,9 +155,7 @@ def _cosine(figure: Figure, reference: Side, generated: Side) -> np.ndarray:
     return metrics.cosines(*_placed(figure, reference, generated))
 
 
-def _recall_at(figure: Figure, reference: Side, generated: Side) -> np.ndarray | None:
-    if len(reference.sounds) <= figure.at:
-        return None
+def _recall_at(figure: Figure, reference: Side, generated: Side) -> np.ndarray:
     ranks = metrics.retrieval_ranks(*_placed(figure, reference, generated))
     return (ranks <= figure.at).astype(np.float64)
 

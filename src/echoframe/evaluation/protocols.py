@@ -34,6 +34,7 @@ Kind = Literal[
 ]
 NEEDS_LABELS = ("label accuracy", "clap")
 NEEDS_FILMS = ("motion correlation",)
+WHOLE_S = 60.0  # where a protocol cuts nothing, and longer sounds would not be clips any more
 TIMED = ("onset f1", "envelope correlation", "lag", "motion correlation")
 
 
@@ -188,7 +189,7 @@ ECHOFRAME = Protocol(
 
 AV_BENCHMARK = Protocol(
     name="av-benchmark",
-    about="MMAudio's table: first 8 s, mean of channels, mean taken away",
+    about="MMAudio's table: first 8 s, mean of channels, their mean taken away",
     listening=Listening(clip_s=8.0, centred=True),
     figures=(
         _frechet(
@@ -209,9 +210,9 @@ AV_BENCHMARK = Protocol(
 
 AUDIOLDM_EVAL = Protocol(
     name="audioldm_eval",
-    about="AudioLDM's: ten seconds, 16 kHz; FAD hears the mean of the channels, the others the first without its mean",
-    listening=Listening(clip_s=10.0, channels="first", centred=True),
-    listening_for={"vggish": Listening(clip_s=10.0)},  # its FAD reads files by other code than the rest
+    about="AudioLDM's: the whole sound, 16 kHz; FAD hears the mean of the channels, the others the first without its mean",
+    listening=Listening(clip_s=WHOLE_S, channels="first", centred=True),
+    listening_for={"vggish": Listening(clip_s=WHOLE_S)},  # its FAD reads files by other code than the rest
     figures=(
         _frechet(
             "vggish",

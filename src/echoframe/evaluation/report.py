@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -30,11 +31,15 @@ def write_report(found: Evaluation, out: Path) -> list[Path]:
 
 
 def _values(found: Evaluation) -> dict[str, Any]:
-    pairs = {"stems": found.stems, "missing": dict(found.pairing.missing), "extra": dict(found.pairing.extra)}
+    pairs = {"stems": found.stems} | {
+        name: dict(getattr(found.pairing, name)) for name in ("missing", "extra", "unused")
+    }
     return {
         "config": found.config,
         "table": as_json(found.table),
         "pairs": pairs,
+        "judged": found.judged,
+        "remarks": found.remarks,
         "dropped": found.dropped,
         "clips": found.clips,
     }
@@ -99,6 +104,7 @@ def plot(table: Table, column: Column) -> str:
     need("matplotlib", "eval").use("Agg")
     pyplot: Any = need("matplotlib.pyplot", "eval")
     lines = [line for line in table.lines if column.key in line.cells and line.kind != "difference"]
+    names = [line.name.replace("$", r"\$") for line in lines]  # else what stands between two of them is mathematics
     figure, ax = pyplot.subplots(figsize=(6, 0.6 + 0.32 * len(lines)), layout="constrained")
     try:
         for row, line in enumerate(lines):
@@ -106,11 +112,13 @@ def plot(table: Table, column: Column) -> str:
             low, high = (cell.value, cell.value) if cell.low is None or cell.high is None else (cell.low, cell.high)
             ax.plot([low, high], [row, row], color="#4c78a8", linewidth=2)
             ax.plot(cell.value, row, "o" if is_system else "|", color="#4c78a8" if is_system else "#888888")
-        ax.set_yticks(range(len(lines)), [line.name for line in lines])
+        ax.set_yticks(range(len(lines)), names)
         ax.set_ylim(len(lines) - 0.5, -0.5)
         ax.set_title(f"{column.title}, {column.better} is better" if column.better else column.title, fontsize=10)
         image = io.StringIO()
-        figure.savefig(image, format="svg")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")  # a name in letters the font has not
+            figure.savefig(image, format="svg")
     finally:
         pyplot.close(figure)
     return image.getvalue()[image.getvalue().index("<svg") :]

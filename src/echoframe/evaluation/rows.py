@@ -86,8 +86,8 @@ def _measured(
 def _with_interval(found: Measured, draws: int, seed: int) -> Cell:
     interval = bootstrap_interval(found.statistic, found.n, seed=seed, **_how(found, draws))
     low, high = interval.low, interval.high
-    if found.method == "halves" and low is not None and high is not None:  # shares of sounds
-        low, high = max(low, 0.0), min(high, max(found.value, 1.0))
+    if found.method == "halves" and low is not None and high is not None:  # of sounds: none are fewer than 0
+        low, high = max(low, 0.0), min(high, found.most)
     return Cell(value=found.value, low=low, high=high, n=interval.n)
 
 

@@ -1,33 +1,40 @@
 """Folders of sounds: what is in them, which belong together, and how a protocol listens to one.
 
 *Conventions*: two files belong together if their names are the same but for the suffix. A sound is mono in the end; where
-it is longer than the protocol hears, the rest is not read, and is counted.
+it is longer than the protocol hears, the rest is not read, and is counted. Second 0 of a film is its first picture: its sound
+is silent before it begins, and where it has a gap.
 """
 
 import csv
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import av
 import av.error
 import numpy as np
 import soundfile
 import torch
+from av.audio.stream import AudioStream
+from av.container import InputContainer
 from jaxtyping import Float
 from torch import Tensor
 
 from echoframe.audio import n_samples
-from echoframe.data.decode import SoundTrack
+from echoframe.data.decode import MISSING_S, Channels, SoundTrack, fill_track
+from echoframe.demux import CONTAINERS
 from echoframe.errors import AudioError, InputError
 
-SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff")
-FILMS = (".mp4", ".m4a", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a")
+FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+BY_LIBAV = (*FILMS, ".m4a", ".mp3")  # libsndfile knows no AAC, and of a damaged MP3 it tells the screen, not us
+WRITTEN = (".json", ".md", ".txt", ".csv", ".png", ".html")  # by `echoframe`, beside sounds
 HEADS = ("id", "name", "file", "stem", "clip", "video")
+LABEL_HEADS = ("label", "class", "category", "text")
 SILENT = 1e-4  # a peak of -80 dBFS
+MORE_S = 0.1  # containers round: only what goes on for longer than this is more
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,17 +44,21 @@ class Listening:
     """
 
     clip_s: float = 10.0
-    channels: Literal["mean", "first"] = "mean"
+    channels: Channels = "mean"
     centred: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Excerpt:
-    """waveform: (1, S) float32, as `Listening` says. duration_s: of what was kept. is_cut: whether there was more."""
+    """waveform: (1, S) float32, as `Listening` says. duration_s: of what was kept. is_cut: whether there was more sound."""
 
     waveform: Float[Tensor, "1 samples"]
     sample_rate: int
     is_cut: bool
+
+    @property
+    def duration_s(self) -> float:
+        return self.waveform.shape[1] / self.sample_rate
 
     @property
     def is_silent(self) -> bool:
@@ -57,47 +68,82 @@ class Excerpt:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pairing:
     """stems: in every folder, sorted; empty where no two belong together. files: by folder and stem. missing: by folder,
-    names that are wanted or that another folder has. extra: by folder, files that the list of wanted names lacks.
+    names that are wanted or that another folder has. extra: by folder, files that the list of wanted names lacks. unused: by
+    folder, names of files that are passed over, as they are no sound that can be read.
     """
 
     stems: tuple[str, ...]
     files: Mapping[str, Mapping[str, Path]]
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def find_sounds(folder: Path) -> dict[str, Path]:
-    """Sounds, and films for their sound, right in `folder`, by stem. Raises InputError if there is none, or two of a stem."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give a folder of sound files")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() not in SOUNDS + FILMS or not path.is_file():
-            continue
-        # what `echoframe generate` leaves beside each other: the sound counts, not the film made of it
-        other = found.get(path.stem)
-        kinds = {other.suffix.lower() in FILMS, path.suffix.lower() in FILMS} if other else set()
-        if other and len(kinds) == 1:
-            raise InputError(f"{path}: {other.name} has the same stem; keep one of them, as pairs are found by stem")
-        if other is None or path.suffix.lower() in SOUNDS:
-            found[path.stem] = path
+    """Sounds, and films for their sound, right in `folder`, by stem. Raises InputError if there is none, if two have one
+    stem, or if a name is no text.
+    """
+    # what `echoframe generate` leaves beside each other: the sound counts, not the film made of it
+    found = _by_stem(folder, FILMS) | _by_stem(folder, SOUNDS)
     if not found:
         raise InputError(f"{folder}: no sound in it; expected files ending in {', '.join(SOUNDS + FILMS)}")
+    return dict(sorted(found.items()))
+
+
+def find_films(folder: Path) -> dict[str, Path]:
+    """Films right in `folder`, by stem, whatever sounds lie there. Raises InputError if there is none, or two of a stem."""
+    found = _by_stem(folder, FILMS)
+    if not found:
+        raise InputError(f"{folder}: no film in it; expected files ending in {', '.join(FILMS)}")
     return found
+
+
+def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give a folder of sound files, or of films")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.suffix.lower() not in suffixes or not path.is_file():
+            continue
+        if str(path).encode(errors="ignore").decode() != str(path):
+            raise InputError(f"{ascii(str(path))}: is not UTF-8, expected a name that is text; rename it")
+        if path.stem in found:
+            other = found[path.stem].name
+            raise InputError(f"{path}: {other} has the same stem; keep one of them, as pairs are found by stem")
+        found[path.stem] = path
+    return found
+
+
+def _unused(folder: Path, stems: Collection[str]) -> tuple[str, ...]:
+    return tuple(
+        path.name.encode(errors="backslashreplace").decode()
+        for path in sorted(folder.iterdir())
+        if not (path.name.startswith(".") or path.suffix.lower() in WRITTEN or _is_known(path, stems))
+    )
+
+
+def _is_known(path: Path, stems: Collection[str]) -> bool:
+    """Whether it is the sound or film that counts for its stem, or lies beside it."""
+    return path.suffix.lower() in SOUNDS + FILMS and path.stem in stems and path.is_file()
 
 
 def unpaired(folders: Mapping[str, Path]) -> Pairing:
     """Every sound of every folder, none belonging to another."""
-    return Pairing(stems=(), files={name: find_sounds(folder) for name, folder in folders.items()})
-
-
-def pair(folders: Mapping[str, Path], *, wanted: Sequence[str] | None = None) -> Pairing:
-    """The stems that all folders share; wanted: only these, if given. Raises InputError if fewer than one is left."""
     files = {name: find_sounds(folder) for name, folder in folders.items()}
+    unused = {name: _unused(folder, files[name]) for name, folder in folders.items()}
+    return Pairing(stems=(), files=files, unused={name: some for name, some in unused.items() if some})
+
+
+def pair(folders: Mapping[str, Path], *, wanted: Sequence[str] | None = None, films: Collection[str] = ()) -> Pairing:
+    """The stems that all folders share; wanted: only these, if given. films: names of the folders that are searched for
+    films, not for sounds. Raises InputError if fewer than one is left.
+    """
+    files = {name: (find_films if name in films else find_sounds)(folder) for name, folder in folders.items()}
     every = set(wanted) if wanted is not None else set().union(*files.values())
     stems = sorted(every.intersection(*files.values()))
     missing = {name: tuple(sorted(every - set(some))) for name, some in files.items()}
     extra = {name: tuple(sorted(set(some) - every)) for name, some in files.items()}
+    unused = {name: _unused(folder, files[name]) for name, folder in folders.items()}
     if not stems:
         counts = ", ".join(f"{folders[name]} has {len(some)}, as {min(some)}" for name, some in files.items())
         among = f" among the {len(every)} wanted" if wanted is not None else ""
@@ -107,69 +153,113 @@ def pair(folders: Mapping[str, Path], *, wanted: Sequence[str] | None = None) ->
         files=files,
         missing={name: some for name, some in missing.items() if some},
         extra={name: some for name, some in extra.items() if some},
+        unused={name: some for name, some in unused.items() if some},
     )
 
 
 def listen(path: Path, listening: Listening) -> Excerpt:
-    """The sound at `path`, at its own sample rate. Raises AudioError for a file that is no sound, empty, or holds NaN."""
-    seconds = listening.clip_s
-    samples, rate, is_cut = (_of_film if path.suffix.lower() in FILMS else _of_sound)(path, seconds)
-    if not samples.size:
+    """The sound at `path`, at its own sample rate. Raises AudioError for a file that is no sound, is empty, holds NaN, or is
+    broken where it is heard.
+    """
+    mono, rate, is_cut = (_by_libav if path.suffix.lower() in BY_LIBAV else _by_libsndfile)(path, listening)
+    if not mono.size:
         raise AudioError(f"{path}: holds no samples; give a sound that is not empty")
-    if not np.isfinite(samples).all():
+    if not np.isfinite(mono).all():
         raise AudioError(f"{path}: holds NaN or infinite samples; write the file again from its source")
-    mono = samples[:, 0] if listening.channels == "first" else samples.mean(axis=1, dtype=np.float64)
     if listening.centred:
         mono = mono - mono.mean(dtype=np.float64)
     waveform = torch.from_numpy(np.ascontiguousarray(mono, dtype=np.float32))[None]
     return Excerpt(waveform=waveform, sample_rate=rate, is_cut=is_cut)
 
 
-def _of_sound(path: Path, seconds: float) -> tuple[np.ndarray, int, bool]:
+def _by_libsndfile(path: Path, listening: Listening) -> tuple[np.ndarray, int, bool]:
     try:
         with soundfile.SoundFile(str(path)) as file:
-            wanted = n_samples(seconds, file.samplerate)
+            rate, n_whole = file.samplerate, file.frames
+            wanted = n_samples(listening.clip_s, rate)
             samples = file.read(wanted, dtype="float32", always_2d=True)
-            return samples, file.samplerate, file.frames > wanted
     except (soundfile.LibsndfileError, OSError) as error:
         raise AudioError(f"{path}: not a sound that can be read ({error}); write it again as WAV or FLAC") from error
+    if len(samples) < min(wanted, n_whole) - MISSING_S * rate:
+        raise _broken(path, f"breaks off at {len(samples) / rate:.1f} s of {n_whole / rate:.1f} s")
+    mono = samples[:, 0] if listening.channels == "first" else samples.mean(axis=1, dtype=np.float64)
+    return mono, rate, n_whole > wanted
 
 
-def _of_film(path: Path, seconds: float) -> tuple[np.ndarray, int, bool]:
-    track = SoundTrack(seconds)
+def _by_libav(path: Path, listening: Listening) -> tuple[np.ndarray, int, bool]:
+    track = SoundTrack(listening.clip_s + MORE_S, channels=listening.channels)
+    options = {"format_whitelist": CONTAINERS}
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise AudioError(
-                    f"{path}: has no sound (only {', '.join(s.type for s in container.streams)}); leave it out"
-                )
-            stream = container.streams.audio[0]
-            for packet in container.demux(stream):
-                track.decode(stream, packet)
-                if track.is_full:
-                    break
-            duration_s = (container.duration or 0) / 1e6
+        with av.open(f"file:{path}", mode="r", container_options=options, metadata_errors="replace") as container:
+            fault = fill_track(track, container, _sound_stream(container, path), heard_s=listening.clip_s)
     except (av.error.FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise AudioError(f"{path}: not a film that can be read ({reason}); write it again as MP4 or WAV") from error
-    return track.samples()[:, None], track.rate, duration_s > seconds + 0.1  # containers round
+        kind, better = ("film", "MP4 or WAV") if path.suffix.lower() in FILMS else ("sound", "WAV or FLAC")
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise AudioError(f"{path}: not a {kind} that can be read ({reason}); write it again as {better}") from error
+    if fault:
+        raise _broken(path, fault)
+    return track.samples()[: n_samples(listening.clip_s, track.rate)], track.rate, track.is_full
+
+
+def _sound_stream(container: InputContainer, path: Path) -> AudioStream:
+    if not container.streams.audio:
+        kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
+        raise AudioError(f"{path}: has no sound (only {kinds}); leave it out")
+    stream = container.streams.audio[0]
+    if stream.codec_context is None:  # pyright: ignore[reportUnnecessaryComparison]
+        raise AudioError(f"{path}: the codec of its sound is not known here; convert it to AAC or WAV")
+    return stream
+
+
+def _broken(path: Path, fault: str) -> AudioError:
+    return AudioError(f"{path}: its sound {fault}; take the file from a copy, or leave it out")
 
 
 def read_clips(path: Path) -> dict[str, str]:
-    """Names and labels of a list of clips: CSV, or TSV by its suffix, NAME[,label] a row; a name's suffix does not count."""
+    """Names and labels of a list of clips: CSV, or TSV by its suffix, NAME[,label] a row; a name's suffix does not count.
+
+    A first row is a head if it is a known one, alone or before "label" or the like: a clip may be called "video". Raises
+    InputError, with the line, for a row without a name or with more columns than the head, or two, and a clip of two labels.
+    """
+    rows = _rows(path)
+    head = [cell.lower() for cell in rows[0][1]] if rows else []
+    has_head = bool(head) and head[0] in HEADS and (len(head) == 1 or head[1] in LABEL_HEADS)
+    columns = max(2, len(head)) if has_head else 2
+    found: dict[str, str] = {}
+    for line, cells in rows[1 if has_head else 0 :]:
+        if len(cells) > columns:
+            raise InputError(
+                f"{path}, line {line}: {len(cells)} columns ({', '.join(cells)[:60]}), expected NAME,label; put a label that "
+                "holds a comma in quotes"
+            )
+        name, label = _stem(cells[0]), cells[1] if len(cells) > 1 else ""
+        if not name:
+            raise InputError(f"{path}, line {line}: no name before its label ({label[:60]}); expected NAME,label")
+        if found.setdefault(name, label) != label:
+            raise InputError(
+                f'{path}, line {line}: {name} is "{label}", but "{found[name]}" further up; keep one of the two labels'
+            )
+    if not found:
+        raise InputError(f"{path}: lists no clip; expected rows of NAME,label")
+    return found
+
+
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    """The line on which each row that is not blank begins, and its cells."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); give a CSV file with rows of NAME,label") from error
-    rows = [
-        row for row in csv.reader(io.StringIO(text), delimiter="\t" if path.suffix.lower() == ".tsv" else ",") if row
-    ]
-    if rows and rows[0][0].strip().lower() in HEADS:
-        rows = rows[1:]
-    found = {_stem(row[0].strip()): row[1].strip() if len(row) > 1 else "" for row in rows}
-    if not found:
-        raise InputError(f"{path}: lists no clip; expected rows of NAME,label")
-    return found
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    reader, rows, line = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True), [], 1
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            rows += [(line, cells)] if any(cells) else []
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(f"{path}, line {line}: not a row of a list ({error}); look at its quotes") from error
+    return rows
 
 
 def _stem(name: str) -> str:

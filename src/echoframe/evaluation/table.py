@@ -78,13 +78,18 @@ def markdown(table: Table) -> str:
     | a | 1.00 | 3 |
     """
     heads = [f"{column.title}{_ARROWS[column.better]}" for column in table.columns]
-    lines = [table.title, "", f"| | {' | '.join([*heads, 'n'])} |", "|---" * (len(heads) + 2) + "|"]
+    lines = [_plain(table.title), "", f"| | {' | '.join([*heads, 'n'])} |", "|---" * (len(heads) + 2) + "|"]
     for line in table.lines:
         cells = [text(line.cells.get(column.key), column) for column in table.columns]
-        name = line.name if line.kind == "system" else f"*{line.name}*"
+        name = _plain(line.name) if line.kind == "system" else f"*{_plain(line.name)}*"
         lines.append(f"| {' | '.join([name, *cells, counts(line)])} |")
-    notes = [f"- {note}" for note in table.notes]
+    notes = [f"- {_plain(note)}" for note in table.notes]
     return "\n".join([*lines, *(["", *notes] if notes else [])])
+
+
+def _plain(words: str) -> str:
+    """Names that people gave, as words: no cell ends, no line breaks, no tag opens."""
+    return " ".join(words.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 _ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}

@@ -18,6 +18,11 @@ create table if not exists answers (
     at text not null, primary key (rater, item, question)
 );
 """
+# without rows: fails where the tables of that name are another program's
+_TRIAL = (
+    "select rater, token, since from raters limit 0",
+    "select rater, item, question, value, at from answers limit 0",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +54,8 @@ class Answers:
             self._base = sqlite3.connect(path, check_same_thread=False, timeout=30.0)
             with self._base:
                 self._base.executescript("pragma journal_mode=wal; pragma synchronous=full;" + _TABLES)
+                for query in _TRIAL:
+                    self._base.execute(query)
         except (OSError, sqlite3.Error) as error:
             raise InputError(f"{path}: cannot be used for answers ({error}); take it from a copy") from error
 

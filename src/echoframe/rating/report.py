@@ -22,7 +22,7 @@ from echoframe.data.extra import need
 from echoframe.errors import InputError
 from echoframe.evaluation.report import table_page
 from echoframe.evaluation.table import Cell, Column, Line, Table, as_json, markdown
-from echoframe.output import atomic_files, check_folder
+from echoframe.output import atomic_files, make_folder
 from echoframe.rating.answers import Answer
 from echoframe.rating.study import PREFERENCE, Item, Study
 
@@ -88,8 +88,7 @@ def make_report(study: Study, answers: Sequence[Answer], *, seed: int = 0) -> Re
 
 def write_report(report: Report, out: Path) -> list[Path]:
     """Writes rating.md, rating.json and rating.html into `out`, all or none; returns their paths."""
-    out.mkdir(parents=True, exist_ok=True)
-    check_folder(out)
+    make_folder(out)
     values = {"table": as_json(report.table), "raters": report.raters, "agreement": report.agreement}
     paths = [out / f"rating.{suffix}" for suffix in ("md", "json", "html")]
     with atomic_files(paths) as (words, numbers, page):

@@ -26,6 +26,7 @@ HEADERS = {
     "X-Robots-Tag": "noindex",
     "Cache-Control": "no-store",
 }
+LONG_AGO = "Thu, 01 Jan 1970 00:00:00 GMT"
 
 
 def make_app(study: Study, folder: Path, answers: Answers) -> Any:
@@ -62,7 +63,11 @@ def make_app(study: Study, folder: Path, answers: Answers) -> Any:
         name = request.path_params["name"]
         if name not in media:  # names of the study only: no path is ever made of what was asked for
             raise exceptions.HTTPException(404, "No such sound.")
-        return responses.FileResponse(folder / MEDIA / name, headers=HEADERS)
+        path = folder / MEDIA / name
+        if not path.is_file():
+            raise exceptions.HTTPException(404, "This sound is missing. Tell those who sent you the link.")
+        # instead of when the file was written, which would tell the order of the systems
+        return responses.FileResponse(path, headers={**HEADERS, "ETag": f'"{name}"', "Last-Modified": LONG_AGO})
 
     async def answer(request: Any) -> Any:
         rater = await background.run_in_threadpool(rater_of, request)
