@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from echoframe.apps import cli
 from echoframe.bundle import load_bundle
+from echoframe.config import flatten
 from echoframe.errors import BundleError, ConfigError, InputError
 from echoframe.mapper import ResidualMlpMapper
 from echoframe.training import sweep as sweeping
@@ -249,7 +250,7 @@ def test_a_combination_that_cannot_be_ends_its_trial_and_no_other(runs, tmp_path
 
 def test_a_best_run_is_written_as_it_was():
     values = {"out": "\N{HEADPHONE}", "prior": {}, "mapper": {"depth": 1}}
-    assert tomllib.loads(sweeping._toml(sweeping._flat(values), "\n")) == values
+    assert tomllib.loads(sweeping._toml(flatten(values), "\n")) == values
 
 
 def test_hopeless_trials_are_ended_early(runs, tmp_path):

@@ -60,8 +60,8 @@ The mel codec is one eigendecomposition: nothing of it is trained.
 * It was trained for two hours and a half on two cores, not days on a GPU: a held-out recording's own embedding gives a
   sound of its label less often than the recording itself is recognised.
 * Noise and rhythm are the weakest: only in half of the labels are flatness and the rate of onsets as in real sounds.
-* Two sounds of one photograph are a third as far apart as two recordings of its label.
-* Pictures mislead it: an engine seen from above comes out as gunshots, paper as sneezing, many things under water as
+* Two sounds of one photograph are two fifths as far apart as two recordings of its label.
+* Pictures mislead it: an engine seen from above comes out as gunshots, a canary as an organ, many things under water as
   bubbling.
 """
 

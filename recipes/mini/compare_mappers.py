@@ -31,6 +31,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "whitened-audio": {"mapper": {"audio_scaling": "whiten"}},
     "whitened-audio-cosine": {"mapper": {"audio_scaling": "whiten"}, "loss": COSINE},
     "whitened-audio-attention": {"mapper": {"audio_scaling": "whiten", "pooling": "attention"}},
+    "whitened-audio-contrastive": {
+        "mapper": {"audio_scaling": "whiten"},
+        "loss": {"mse": 1.0, "contrastive": 1.0},
+    },
     "prior-1": {"prior": {"guidance": 1.0}, "loss": COSINE},
     "prior-5-middle": {"prior": MIDDLE, "loss": COSINE},
     "prior-5-whitened": {"prior": MIDDLE, "mapper": {"audio_scaling": "whiten"}},

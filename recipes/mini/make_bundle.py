@@ -24,7 +24,7 @@ from flow import Scenes
 from stage import arguments
 
 HERE = Path(__file__).parent
-VERSION = "0.3.0"
+VERSION = "0.4.0"
 VISUAL_SPACE = Space(name="efficientnet_lite0/probabilities", dim=1000)
 AUDIO_SPACE = Space(name="aisfx/centred", dim=512)
 DEFAULTS = SampleOptions(steps=20, guidance=2.5, scheduler="dpm++2m")

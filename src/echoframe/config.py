@@ -100,6 +100,19 @@ def _shown(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
+def flatten(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested tables as one, keys joined by dots. An empty table stays: of "prior" it means one with all its defaults.
+
+    >>> flatten({"a": 1, "b": {"c": 2, "d": {}}})
+    {'a': 1, 'b.c': 2, 'b.d': {}}
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        is_table = isinstance(value, Mapping) and value
+        found |= flatten(value, f"{before}{key}.") if is_table else {f"{before}{key}": value}
+    return found
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """What the TOML file at `path` holds. Raises ConfigError if it cannot be read."""
     try:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from echoframe.config import from_dict
+from echoframe.config import flatten, from_dict
 from echoframe.device import resolve_device
 from echoframe.errors import ConfigError, InputError
 from echoframe.evaluation.metrics import cosines, energy_distance, retrieval_ranks
@@ -272,19 +272,12 @@ def names_of(configs: Sequence[TrainConfig]) -> list[str]:
     names = [name_of(config) for config in configs]
     found = []
     for name, config in zip(names, configs, strict=True):
-        alike = [_flat(asdict(other)) for other, called in zip(configs, names, strict=True) if called == name]
-        own = _flat(asdict(config))
+        alike = [flatten(asdict(other)) for other, called in zip(configs, names, strict=True) if called == name]
+        own = flatten(asdict(config))
         differ = [
             key for key in own if len({str(other.get(key)) for other in alike}) > 1 and key not in ("seed", "out")
         ]
         found.append(", ".join([name, *(f"{key} {own[key]}" for key in differ)]))
-    return found
-
-
-def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
     return found
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from echoframe.config import from_dict
+from echoframe.config import flatten, from_dict
 from echoframe.data.extra import need
 from echoframe.data.lock import hold
 from echoframe.errors import ConfigError, InputError
@@ -194,7 +194,7 @@ def _result(study: Any, config: SweepConfig, out: Path) -> SweepResult:
     run = _run_config(config, best.params, Path(config.out) / "best")
     with atomic_files([out / BEST]) as (file,):
         head = f"# trial {best.number}: {config.metric} {best.value:.5f}\n"
-        flat = {key: value for key, value in _flat(config.base | {"out": run.out}).items() if key not in best.params}
+        flat = {key: value for key, value in flatten(config.base | {"out": run.out}).items() if key not in best.params}
         file.write_text(head + _toml(flat | best.params, "\n") + "\n", encoding="utf-8")
     return SweepResult(
         n_done=states.count("COMPLETE"),
@@ -205,14 +205,6 @@ def _result(study: Any, config: SweepConfig, out: Path) -> SweepResult:
         best_run=out / f"trial-{best.number:04d}",
         best_file=out / BEST,
     )
-
-
-def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        # an empty table is not nothing: of "prior" it means a prior with all its defaults
-        found |= _flat(value, f"{before}{key}.") if isinstance(value, dict) and value else {f"{before}{key}": value}
-    return found
 
 
 def _toml(values: dict[str, Any], between: str) -> str:
