@@ -15,7 +15,8 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a finite number"
 
 
 def from_dict(cls: type[T], values: Any, *, name: str) -> T:
-    """A `cls` dataclass from plain values; nested dataclasses from nested dicts, lists as tuples.
+    """A `cls` dataclass from plain values; nested dataclasses from nested dicts, lists as tuples
+    unless the field says list.
 
     values: a dict. name: what the error messages call the source (a file name). Raises ConfigError for anything else, an
     unknown key, one that is missing, or a value of another type.
@@ -55,13 +56,14 @@ def _fit(value: Any, hint: Any, *, key: str, name: str) -> Any:
     raise ConfigError(f"{name}: {key} is {_shown(value)}; expected {expected}")
 
 
-def _fit_all(values: Sequence[Any], kind: Any, *, key: str, name: str) -> tuple[Any, ...]:
+def _fit_all(values: Sequence[Any], kind: Any, *, key: str, name: str) -> Sequence[Any]:
     inner = get_args(kind) or (Any,)
     is_fixed = get_origin(kind) is tuple and inner[-1] is not Ellipsis
     if is_fixed and len(inner) != len(values):
         raise ConfigError(f"{name}: {key} is {_shown(values)}; expected a list of {len(inner)}")
     each = inner if is_fixed else (inner[0],) * len(values)
-    return tuple(_fit(value, one, key=key, name=name) for value, one in zip(values, each, strict=True))
+    found = [_fit(value, one, key=key, name=name) for value, one in zip(values, each, strict=True)]
+    return found if get_origin(kind) is list else tuple(found)
 
 
 def _is_sequence(kind: Any) -> bool:
