@@ -91,7 +91,6 @@ def make_folder(folder: Path, *, option: str = "-o") -> None:
         raise OutputError(
             f"{folder}: cannot be made a folder ({error.strerror}); choose another with {option}"
         ) from error
-    check_folder(folder, option=option)
 
 
 def check_sound_suffix(path: Path) -> None:

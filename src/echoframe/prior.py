@@ -197,6 +197,11 @@ class FlowPrior(nn.Module):
         return functional.normalize(found @ self.basis + self.centre, dim=1).float()
 
 
+def reader_of(mapper: Mapper | FlowPrior) -> Mapper:
+    """What reads the clips: the mapper itself, or that of a prior."""
+    return mapper.mapper if isinstance(mapper, FlowPrior) else mapper
+
+
 def build_prior(config: PriorConfig, *, seed: int = 0) -> FlowPrior:
     """A new prior in float32 on the CPU, its weights drawn from `seed`. The global random state is left as it was."""
     mapper = build_mapper(config.mapper, seed=seed)

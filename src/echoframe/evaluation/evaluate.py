@@ -19,7 +19,7 @@ from echoframe.evaluation.motion import motion_envelope
 from echoframe.evaluation.protocols import NEEDS_FILMS, NEEDS_LABELS, TIMED, Figure, Protocol, find_protocol
 from echoframe.evaluation.rows import make_rows
 from echoframe.evaluation.sounds import Pairing, find_films, pair, read_clips, unpaired
-from echoframe.evaluation.table import Column, Table
+from echoframe.evaluation.table import Column, Table, listed
 
 REFERENCE, FILMS = RESERVED = ("reference", "video")
 REMARKS = {
@@ -28,7 +28,6 @@ REMARKS = {
     "short": "Ends before its reference, and is silent from there, in {}: {}.",
 }
 LENGTHS_WITHIN_S = 0.1  # codecs pad
-LISTED = 5  # names in a note; all stand in the JSON
 Tell = Callable[[str], None]
 Motion = dict[str, np.ndarray]
 Dropped = dict[str, dict[str, str]]
@@ -124,7 +123,7 @@ def evaluate(config: EvaluateConfig, *, tell: Tell | None = None) -> Evaluation:
         lines=rows.lines,
         notes=[
             *_notes(config, pairing, judged, dropped),
-            *(REMARKS[of].format(name, _some(some)) for of, found in remarks.items() for name, some in found.items()),
+            *(REMARKS[of].format(name, listed(some)) for of, found in remarks.items() for name, some in found.items()),
             *_left_out([figure for figure in figures if figure.key not in shown], len(reference.sounds), clips, labels),
             *(f"Judge {name}: {one.source}; sha256 of its weights {one.sha256[:16]}." for name, one in judges.items()),
             *(f"Left out, for want of a judge: {why}." for why in lacking.values()),
@@ -240,15 +239,15 @@ def _notes(
         counts = ", ".join(f"{len(some)} of {name}" for name, some in judged.items())
         on = f"sets of sounds that do not belong together in pairs ({counts})"
     notes = [f"On {on}; intervals are 95 %, {config.draws} bootstrap draws of clips, seed {config.seed}."]
-    notes += [f"Missing in {name}: {_some(names)}." for name, names in pairing.missing.items()]
-    notes += [f"Not counted, as not in the list, in {name}: {_some(names)}." for name, names in pairing.extra.items()]
-    notes += [f"Passed over in {name}, as no sound: {_some(names)}." for name, names in pairing.unused.items()]
+    notes += [f"Missing in {name}: {listed(names)}." for name, names in pairing.missing.items()]
+    notes += [f"Not counted, as not in the list, in {name}: {listed(names)}." for name, names in pairing.extra.items()]
+    notes += [f"Passed over in {name}, as no sound: {listed(names)}." for name, names in pairing.unused.items()]
     where = (
         "Dropped everywhere, as {} could not be judged"
         if config.paired
         else "Dropped from {}, as they could not be judged"
     )
-    return notes + [f"{where.format(name)}: {_some(list(some))}." for name, some in dropped.items()]
+    return notes + [f"{where.format(name)}: {listed(list(some))}." for name, some in dropped.items()]
 
 
 def _remarks(
@@ -274,9 +273,8 @@ def _remarks(
 
 def _left_out(figures: Sequence[Figure], n: int, clips: Mapping[str, str], labels: Sequence[str]) -> list[str]:
     """Why figures of the protocol have no column."""
-    notes = []
+    notes, nameless = [], labels.count("")
     for figure in figures:
-        nameless = labels.count("")
         if figure.kind in NEEDS_LABELS and clips and nameless:
             why = f"{nameless} of the clips have no label in the list"
         elif figure.kind in NEEDS_LABELS:
@@ -287,11 +285,6 @@ def _left_out(figures: Sequence[Figure], n: int, clips: Mapping[str, str], label
             why = "it needs pairs"
         notes.append(f"No {figure.title}: {why}.")
     return notes
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return f"{len(names)} ({', '.join(names[:LISTED])}{more})"
 
 
 def _plain(config: EvaluateConfig) -> dict[str, Any]:

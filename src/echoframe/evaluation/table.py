@@ -5,10 +5,13 @@ share a column. low and high are the ends of a 95 % interval. NaN is never a val
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from echoframe.errors import InputError
+
+LISTED = 5  # names in a note; all stand in the JSON
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +118,16 @@ def counts(line: Line) -> str:
     """How many clips are behind a row's numbers, the fewest and the most if they differ."""
     found = sorted({cell.n for cell in line.cells.values()})
     return " - ".join(str(count) for count in (found if len(found) < 2 else (found[0], found[-1])))
+
+
+def listed(names: Sequence[str]) -> str:
+    """How many, and the first of them.
+
+    >>> listed(["a", "b"])
+    '2 (a, b)'
+    """
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"{len(names)} ({', '.join(names[:LISTED])}{more})"
 
 
 def as_json(table: Table) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from typing import Any
 
 from echoframe.errors import InputError, OutputError
 from echoframe.evaluation.sounds import Listening, Pairing, listen, pair, read_clips
-from echoframe.rating.media import LONGEST, Film, MediaMaker, listed, read_film
+from echoframe.evaluation.table import listed
+from echoframe.rating.media import LONGEST, Film, MediaMaker, read_film
 from echoframe.rating.study import BEEPS, CHECK, MEDIA, PREFERENCE, QUESTIONS, STUDY, Item, Study
 
 REFERENCE, FILMS = "reference", "video"

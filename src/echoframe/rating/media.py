@@ -13,6 +13,7 @@ import torch
 from echoframe.audio import n_samples, pad_or_trim, resample
 from echoframe.errors import InputError
 from echoframe.evaluation.sounds import Excerpt
+from echoframe.evaluation.table import listed
 from echoframe.loudness import integrated_loudness, to_loudness
 from echoframe.mux import mux, mux_suffix
 from echoframe.output import encode_sound
@@ -21,7 +22,6 @@ from echoframe.video import probe
 SAMPLE_RATE = 48_000  # Hz, whatever a system's own is
 LOUDNESS, TOLERANCE = -23.0, 0.5  # LUFS, LU
 LONGEST = 60.0  # s
-LISTED = 5  # names in a note
 PLAYED_BY_BROWSERS = ("h264", "vp8", "vp9", "av1")
 BEEP_HZ, BEEP_S, GAP_S = 880.0, 0.25, 0.35
 
@@ -42,16 +42,6 @@ def read_film(path: Path) -> Film:
             f"{path}: its video is {found.video_codec}, which browsers do not play; convert it to H.264 in MP4"
         )
     return Film(path=path, duration_s=found.duration_s)
-
-
-def listed(names: Sequence[str]) -> str:
-    """How many, and the first of them.
-
-    >>> listed(["a", "b"])
-    '2 (a, b)'
-    """
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return f"{len(names)} ({', '.join(names[:LISTED])}{more})"
 
 
 class MediaMaker:

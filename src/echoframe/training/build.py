@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from echoframe.errors import InputError
 from echoframe.mapper import Mapper, build_mapper, save_mapper
-from echoframe.prior import FlowPrior, PriorConfig, build_prior, save_prior
+from echoframe.prior import FlowPrior, PriorConfig, build_prior, reader_of, save_prior
 from echoframe.training.config import TrainConfig
 from echoframe.training.embeddings import Clips, EmbeddingSets
 from echoframe.training.loss import MapperLoss
@@ -70,6 +70,5 @@ def _far_apart(rows: np.ndarray, n: int, sets: EmbeddingSets) -> np.ndarray:
 
 def spread_of(mapper: Mapper | FlowPrior, audio: Tensor) -> float:
     """The mean squared distance of scaled targets from their mean."""
-    scaling = (mapper.mapper if isinstance(mapper, FlowPrior) else mapper).audio_scaling
-    points = scaling(audio)
+    points = reader_of(mapper).audio_scaling(audio)
     return float((points - points.mean(dim=0)).square().sum(dim=1).mean().clamp(min=1e-12))

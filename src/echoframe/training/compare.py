@@ -16,7 +16,7 @@ from echoframe.device import resolve_device
 from echoframe.errors import ConfigError, InputError
 from echoframe.evaluation.metrics import cosines, energy_distance, retrieval_ranks
 from echoframe.mapper import Mapper, load_mapper
-from echoframe.prior import PRIOR_KIND, FlowPrior, load_prior
+from echoframe.prior import PRIOR_KIND, FlowPrior, load_prior, reader_of
 from echoframe.training.bounds import Bound, Read, bounds, bridge_bound, look_at
 from echoframe.training.config import TrainConfig
 from echoframe.training.embeddings import Clips, EmbeddingSets
@@ -131,8 +131,7 @@ def compare(
     groups = _groups(runs)
     names = names_of([group[0].config for group in groups])
     mappers = [_mapper_row(name, group, clips, on, told) for name, group in zip(names, groups, strict=True)]
-    first = load(runs[0].folder)
-    read = (first if isinstance(first, Mapper) else first.mapper).read
+    read = reader_of(load(runs[0].folder)).read
     lines = _bounds(sets, config, read) | joined
     return Comparison(
         split=split,

@@ -106,7 +106,7 @@ class EmbeddingSets:
         first: dict[str, int] = {}
         for row, key in enumerate(keys):
             if first.setdefault(key, row) != row:
-                one, other = (self._shards[int(self.shard_of(np.array([r]))[0])].path for r in (first[key], row))
+                one, other = (self._shards[n].path for n in self.shard_of(np.array([first[key], row])))
                 raise InputError(f"{other}: clip {key} is in {one} too; give each clip once")
 
     @property

@@ -20,7 +20,7 @@ from torch.distributed.nn import functional as across
 from torch.nn import functional
 
 from echoframe.mapper import Mapper
-from echoframe.prior import FlowPrior
+from echoframe.prior import FlowPrior, reader_of
 from echoframe.training.config import LossWeights
 
 MAX_SCALE = math.log(100.0)
@@ -47,8 +47,7 @@ class MapperLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """The losses of a batch by name, "loss" the one to follow. generator: of a prior's noise."""
         weights, found = self.weights, {}
-        prior = self.mapper if isinstance(self.mapper, FlowPrior) else None
-        mapper = self.mapper.mapper if isinstance(self.mapper, FlowPrior) else self.mapper
+        mapper = reader_of(self.mapper)
         answer, scaling = mapper.predict(visual, mask).float(), mapper.audio_scaling
         if weights.mse:
             found["mse"] = (answer - scaling(target)).square().sum(dim=1).mean() / self.spread
@@ -61,8 +60,8 @@ class MapperLoss(nn.Module):
             ours, theirs = (whole_batch(unit), whole_batch(target)) if self.training else (unit, target)
             found["contrastive"] = info_nce(ours, theirs, self.log_scale.clamp(max=MAX_SCALE).exp())
         total = sum(getattr(weights, name) * value for name, value in found.items())
-        if prior is not None:
-            found["flow"] = prior.flow_loss(regressed, target, generator=generator)
+        if isinstance(self.mapper, FlowPrior):
+            found["flow"] = self.mapper.flow_loss(regressed, target, generator=generator)
             total = total + found["flow"]
         return {"loss": torch.as_tensor(total), **found}
 
