@@ -28,12 +28,12 @@ import torch
 from frame_sampling import opencv
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from echoframe.bundle import EMBEDDED
+from echoframe.bundles.bundle import EMBEDDED
+from echoframe.bundles.manifest import Manifest, Part, Space, read_manifest, with_files, write_manifest
 from echoframe.data.decode import read_clip
 from echoframe.data.encode import ClipEncoder, EncoderChoice, short_side_of
 from echoframe.data.extract import extract
 from echoframe.encoders.aisfx import AisfxConfig, AisfxNetwork
-from echoframe.manifest import Manifest, Part, Space, read_manifest, with_files, write_manifest
 from echoframe.spec import ClipSpec
 from echoframe.weights import save_part, write_json
 

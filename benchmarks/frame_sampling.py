@@ -17,8 +17,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from echoframe.media.video import read_frames
 from echoframe.spec import ClipSpec
-from echoframe.video import read_frames
 
 SPEC = ClipSpec()
 SHORT_SIDE = 224  # px

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from echoframe.audio import resample
 from echoframe.evaluation.evaluate import EvaluateConfig, evaluate
 from echoframe.evaluation.sounds import Listening, find_sounds, listen
 from echoframe.evaluation.table import markdown
+from echoframe.media.audio import resample
 
 LATE_S = 0.2
 RATE = 44_100

@@ -24,13 +24,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from echoframe.data.embedding_reader import EmbeddingSets
 from echoframe.data.embedding_set import FORMAT, Counts, Row, Shape, plan_shards, write_manifest, write_shard
 from echoframe.data.sources import Item
 from echoframe.device import resolve_device
-from echoframe.mapper import build_mapper
+from echoframe.mappers.networks import build_mapper
 from echoframe.spec import ClipSpec
 from echoframe.training.config import MapperChoice, TrainConfig
-from echoframe.training.embeddings import EmbeddingSets
 from echoframe.training.train import train
 
 FRAMES, SEEN, HEARD = 64, 768, 512

@@ -1,6 +1,6 @@
 """Stand-ins for the networks: small, exact, and different for every input, so that each step can be followed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,13 +9,14 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from echoframe.audio import n_samples
+from echoframe.bundles.labels import LabelBank
 from echoframe.generators import Generator
-from echoframe.labels import LabelBank
-from echoframe.mapper import MapperConfig, build_mapper
+from echoframe.generators.schedulers import SampleOptions
+from echoframe.mappers.networks import MapperConfig, build_mapper
+from echoframe.media.audio import n_samples
 from echoframe.pipeline import EchoFrame
+from echoframe.progress import ProgressCallback
 from echoframe.provenance import BundleId
-from echoframe.schedulers import SampleOptions
 from echoframe.spec import ClipSpec
 
 DIM = 4
@@ -51,13 +52,13 @@ class FakeGenerator:
         seeds: Sequence[int],
         options: SampleOptions | None = None,
         negative: Float[Tensor, "batch dim"] | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "batch samples"]:
         self.calls.append({"target": target, "duration_s": duration_s, "seeds": list(seeds), "options": options})
         steps = (options or SampleOptions()).steps
         for step in range(steps):
             if progress is not None:
-                progress(step + 1, steps)
+                progress(step + 1, steps, "")
         times_s = torch.arange(n_samples(duration_s, RATE)) / RATE
         tones = [torch.sin(2 * torch.pi * (20 + seed % 89) * times_s) for seed in seeds]
         return torch.stack(tones) * target[:, :1].abs()

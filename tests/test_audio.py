@@ -9,8 +9,8 @@ import soundfile
 import torch
 from transformers.audio_utils import mel_filter_bank
 
-from echoframe.audio import fade_ends, log_mel, mel_filters, n_samples, pad_or_trim, read_audio, resample
 from echoframe.errors import AudioError
+from echoframe.media.audio import fade_ends, log_mel, mel_filters, n_samples, pad_or_trim, read_audio, resample
 from echoframe.spec import AUDIOLDM_MEL, MelSpec
 
 GRIDS = [

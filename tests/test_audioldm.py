@@ -18,8 +18,8 @@ from transformers.utils import logging as transformers_logging
 
 from echoframe.errors import BundleError, ConfigError, DeviceError, InputError
 from echoframe.generators.audioldm import AudioLdmGenerator, GeneratorConfig
+from echoframe.generators.schedulers import SCHEDULERS, SampleOptions, build_scheduler
 from echoframe.pretrained import load_part, quiet
-from echoframe.schedulers import SCHEDULERS, SampleOptions, build_scheduler
 from tiny_audioldm import DIM, write_tiny_audioldm, write_tiny_textless_audioldm
 
 DURATION_S = 0.96  # 96 frames: a multiple of every factor, so that the pipeline takes the same latents
@@ -243,7 +243,7 @@ def test_solvers_agree_on_where_the_noise_leads(textless: AudioLdmGenerator, nam
 def test_progress_counts_every_step_of_every_part(textless: AudioLdmGenerator) -> None:
     seen: list[tuple[int, int]] = []
     textless.generate(
-        targets(9), duration_s=0.1, seeds=range(9), options=FAST, progress=lambda step, n: seen.append((step, n))
+        targets(9), duration_s=0.1, seeds=range(9), options=FAST, progress=lambda step, n, _: seen.append((step, n))
     )
     assert seen == [(i, 6) for i in range(1, 7)]
 
@@ -274,7 +274,7 @@ def test_impossible_options(options: dict[str, Any], message: str) -> None:
 
 
 def test_lms_without_scipy(textless: AudioLdmGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("echoframe.schedulers.find_spec", lambda name: None)
+    monkeypatch.setattr("echoframe.generators.schedulers.find_spec", lambda name: None)
     with pytest.raises(InputError, match="needs scipy"):
         build_scheduler(SampleOptions(scheduler="lms"), textless.scheduler_config, device="cpu")
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from echoframe.bridge import BridgeConfig, ZeroShotBridge, build_bridge, load_bridge, save_bridge
 from echoframe.encoders.clap import ClapTextEncoder
 from echoframe.encoders.clip import ClipTextEncoder
 from echoframe.errors import BundleError, ConfigError, InputError
+from echoframe.mappers.zero_shot import BridgeConfig, ZeroShotBridge, build_bridge, load_bridge, save_bridge
 from tiny_models import write_tiny_clap, write_tiny_clip
 
 SEEN = torch.eye(4, 6)  # four labels, far from each other

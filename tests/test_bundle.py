@@ -9,14 +9,22 @@ import numpy as np
 import pytest
 import torch
 
-from echoframe.bridge import ZeroShotBridge
-from echoframe.bundle import EMBEDDED, Bundle, check_bundle, check_same_space, find_bundle, load_bundle, save_bundle
+from echoframe.bundles.bundle import (
+    EMBEDDED,
+    Bundle,
+    check_bundle,
+    check_same_space,
+    find_bundle,
+    load_bundle,
+    save_bundle,
+)
+from echoframe.bundles.labels import load_labels
+from echoframe.bundles.manifest import Part, Space, check_fit, read_manifest, strictest_licence
 from echoframe.device import resolve_device, resolve_dtype
 from echoframe.errors import BundleError, DeviceError
 from echoframe.generators.mel_flow import MelFlowGenerator
-from echoframe.labels import load_labels
-from echoframe.manifest import Part, Space, check_fit, read_manifest, strictest_licence
-from echoframe.mapper import load_mapper, save_mapper
+from echoframe.mappers.networks import load_mapper, save_mapper
+from echoframe.mappers.zero_shot import ZeroShotBridge
 from tiny_bundles import CLIP, DIM, EARS, FAST, HEARD, write_tiny_clip_clap, write_tiny_mini
 
 
@@ -83,6 +91,7 @@ def test_dtype_goes_to_every_part_but_the_mapper(mini):
     assert next(bundle.visual_encoder.parameters()).dtype == torch.bfloat16
     assert isinstance(bundle.generator, MelFlowGenerator)
     assert next(bundle.generator.denoiser.parameters()).dtype == torch.bfloat16
+    assert isinstance(bundle.mapper, torch.nn.Module)
     assert next(bundle.mapper.parameters()).dtype == torch.float32
 
 
@@ -171,7 +180,7 @@ def test_one_flipped_bit_is_refused(copy, name):
 
 
 def test_large_bundles_are_hashed_by_check_only(copy, monkeypatch):
-    monkeypatch.setattr("echoframe.bundle.HASHED_UP_TO", 0)
+    monkeypatch.setattr("echoframe.bundles.bundle.HASHED_UP_TO", 0)
     path = copy / "labels" / "labels.json"
     path.write_text(path.read_text().replace("rain", "rein"))
     labels = load_bundle(copy, device="cpu").labels

@@ -18,8 +18,8 @@ from PIL import Image
 from echoframe import jobs, pipeline
 from echoframe.apps import cli
 from echoframe.errors import OutputError
-from echoframe.loudness import integrated_loudness
-from echoframe.video import probe
+from echoframe.media.loudness import integrated_loudness
+from echoframe.media.video import probe
 from planted_video import write_video
 from tiny_bundles import write_tiny_clip_clap, write_tiny_mini
 
@@ -402,8 +402,8 @@ def test_pulling_without_a_hub_says_how_to_go_on(monkeypatch, tmp_path, capsys):
     def unreachable(*_: object, **__: object) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr("echoframe.hub.snapshot_download", unreachable)
-    monkeypatch.setattr("echoframe.hub.HfApi.model_info", unreachable)
+    monkeypatch.setattr("echoframe.bundles.hub.snapshot_download", unreachable)
+    monkeypatch.setattr("echoframe.bundles.hub.HfApi.model_info", unreachable)
     assert run("models", "pull", "audioldm-s") == 2
     assert 'work without it: "mini" comes with the package' in capsys.readouterr().err
 

@@ -15,12 +15,12 @@ from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 from transformers import ClapTextModelWithProjection
 
-from echoframe import convert_hub, hub
-from echoframe.bridge import ZeroShotBridge
-from echoframe.bundle import check_bundle, find_bundle, load_bundle, save_bundle
-from echoframe.convert_hub import check_converted, convert_snapshot, is_converted
+from echoframe.bundles import convert_hub, hub
+from echoframe.bundles.bundle import check_bundle, find_bundle, load_bundle, save_bundle
+from echoframe.bundles.convert_hub import check_converted, convert_snapshot, is_converted
+from echoframe.bundles.hub import HUB_MODELS, locate, pull
 from echoframe.errors import BundleError
-from echoframe.hub import HUB_MODELS, locate, pull
+from echoframe.mappers.zero_shot import ZeroShotBridge
 from echoframe.pretrained import load_part
 from tiny_bundles import COMMIT, lay_in_cache, write_fake_hub
 

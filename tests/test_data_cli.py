@@ -9,7 +9,7 @@ import pytest
 
 from echoframe.apps import cli
 from echoframe.data.clip_list import read_clip_list
-from echoframe.data.lock import hold
+from echoframe.lock import exclusive_lock
 from film_server import Films, serve
 from planted_video import write_video
 from tiny_bundles import write_tiny_mini
@@ -110,7 +110,7 @@ def test_mistakes_are_one_line(args, words, listed, tmp_path, capsys):
 
 
 def test_a_folder_in_use(listed, tmp_path, capsys):
-    with hold(tmp_path / "clips", "echoframe data download"):
+    with exclusive_lock(tmp_path / "clips", "echoframe data download"):
         assert run("data", "verify", tmp_path / "clips") == 2
     assert "in use by echoframe data download" in capsys.readouterr().err
 

@@ -53,8 +53,8 @@ def test_every_way_a_download_ends(films, tmp_path):
     fetch = fetcher(FetchOptions(url=f"{films.address}/{{id}}.mp4"))
     with open_ledger(tmp_path) as ledger:
         ledger.add([row(name) for name in NAMES])
-        seen: list[tuple[str, str]] = []
-        found = download(tmp_path, ledger, fetch, pace=FAST, progress=lambda key, how: seen.append((key, how)))
+        seen: list[str] = []
+        found = download(tmp_path, ledger, fetch, pace=FAST, progress=lambda done, total, what: seen.append(what))
         reasons = {entry.row.youtube_id.rstrip("_"): entry.reason for entry in ledger.entries(state="lost")}
         assert reasons.pop("cut") in ("network", "broken")
         assert reasons == {
@@ -66,7 +66,7 @@ def test_every_way_a_download_ends(films, tmp_path):
             "gone": "removed",
         }
         assert (found.n_done, found.n_lost) == (4, 7)
-        assert sorted(key for key, _ in seen) == sorted(row(name).key for name in NAMES)
+        assert sorted(what.rpartition(": ")[0] for what in seen) == sorted(row(name).key for name in NAMES)
         assert sum(ledger.counts().values()) == len(NAMES)
         for entry in ledger.entries(state="done"):
             facts = inspect_clip(tmp_path / entry.file)
@@ -87,8 +87,8 @@ def test_the_ten_seconds_asked_for(films, tmp_path):
     """The numbered frames say where the cut is: at ten a second, frame 10 is the first after 1 s."""
     import numpy as np
 
+    from echoframe.media.video import read_frames
     from echoframe.spec import ClipSpec
-    from echoframe.video import read_frames
     from planted_video import numbers
 
     path = fetcher(FetchOptions(url=f"{films.address}/{{id}}.mp4"))(row("good"), tmp_path)
@@ -303,7 +303,7 @@ def test_an_interrupted_run_ends_at_once(tmp_path, film):
         begun.set()
         return Path(shutil.copy(film, folder / f"{clip.key}.mp4"))
 
-    def stop(key: str, how: str) -> None:
+    def stop(done: int, total: int, what: str) -> None:
         raise KeyboardInterrupt
 
     with open_ledger(tmp_path) as ledger:

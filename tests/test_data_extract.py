@@ -13,22 +13,22 @@ import numpy as np
 import pytest
 import torch
 
-from echoframe.audio import read_audio
+from echoframe.bundles.manifest import read_manifest, write_manifest
 from echoframe.data import embedding_set
 from echoframe.data import extract as extracting
 from echoframe.data.clip_list import ClipRow
 from echoframe.data.decode import SoundTrack, as_file, mono, read_clip
 from echoframe.data.embedding_set import Failure, Row, Shape, plan_shards, read_failures, read_rows, write_shard
 from echoframe.data.encode import ClipEncoder, EncoderChoice, describe, from_anywhere, shape_of, short_side_of
-from echoframe.data.engine import Look, RowEncoder, decode_row
+from echoframe.data.engine import DecodeOptions, RowEncoder, decode_row
 from echoframe.data.extract import ExtractResult, extract
 from echoframe.data.ledger import open_ledger
-from echoframe.data.lock import hold
 from echoframe.data.sources import Item, Source, list_source
 from echoframe.errors import AudioError, BundleError, EchoFrameError, InputError, OutputError, VideoError
-from echoframe.manifest import read_manifest, write_manifest
+from echoframe.lock import exclusive_lock
+from echoframe.media.audio import read_audio
+from echoframe.media.video import read_frames
 from echoframe.spec import ClipSpec
-from echoframe.video import read_frames
 from planted_video import RATES, as_nobody, head, write_video
 from tiny_bundles import DIM, write_tiny_clip_clap, write_tiny_mini
 
@@ -339,7 +339,7 @@ def test_a_bundle_that_was_altered_or_names_no_space(tmp_path):
 
 
 def test_a_row_of_each_stage(model, films, tmp_path):
-    look = Look(spec=ClipSpec(n_frames=4), short_side=32, with_sound=True)
+    look = DecodeOptions(spec=ClipSpec(n_frames=4), short_side=32, with_sound=True)
     row = {"n": 7, "path": str(tmp_path / "gone.mp4"), "offset": -1, "size": 0}
     gone = decode_row(row, look)
     assert (gone["n"], gone["stage"], gone["reason"][:12]) == (7, "read", "no such file")
@@ -592,16 +592,16 @@ def test_arguments_that_cannot_be(model, films, tmp_path):
         run(films, tmp_path, model, max_failed=5)
     with pytest.raises(InputError, match="shard clips 0; expected 1 or more"):
         run(films, tmp_path, model, shard_clips=0)
-    with hold(tmp_path, "somebody else"), pytest.raises(EchoFrameError, match="in use by somebody else"):
+    with exclusive_lock(tmp_path, "somebody else"), pytest.raises(EchoFrameError, match="in use by somebody else"):
         run(films, tmp_path, model)
 
 
 def test_a_folder_that_cannot_be_written_to(model, films, tmp_path):
-    from echoframe.data.embedding_set import sweep
+    from echoframe.data.embedding_set import remove_partials
 
     (tmp_path / "shut").mkdir(mode=0o555)
     with as_nobody(tmp_path), pytest.raises(OutputError, match="cannot be written to"):
-        sweep(Path("shut/set"))
+        remove_partials(Path("shut/set"))
 
 
 def test_the_plan_does_not_know_where_the_source_lies(tmp_path):

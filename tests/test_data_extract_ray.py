@@ -10,7 +10,7 @@ import pytest
 from echoframe.data import engine, ray_engine
 from echoframe.data.embedding_set import Row, plan_shards, read_rows
 from echoframe.data.encode import EncoderChoice
-from echoframe.data.engine import Look, Pool, plan_pool
+from echoframe.data.engine import DecodeOptions, Pool, plan_pool
 from echoframe.data.extract import ExtractResult, extract
 from echoframe.data.ray_engine import cluster_device, ray_session, run_ray
 from echoframe.data.sources import list_source
@@ -123,8 +123,8 @@ def test_two_nodes_and_a_killed_process_give_what_a_plain_loop_gives(
 
 def test_a_clip_that_kills_every_process_is_a_failure(films, model, plain, tmp_path, monkeypatch):
     """On this machine alone; then the encoder that cannot be loaded."""
-    look = Look(spec=ClipSpec(n_frames=4), short_side=256, with_sound=True)
-    with ray_session(None, look=look):
+    look = DecodeOptions(spec=ClipSpec(n_frames=4), short_side=256, with_sound=True)
+    with ray_session(None, decode=look):
         patch_decode(monkeypatch, tmp_path / "deaths", n=1, times=99)
         result = run(films, tmp_path / "set", model)
         assert (result.n_done, result.failed_by_stage) == (4, {"decode": 2})

@@ -20,9 +20,9 @@ from echoframe.data.embedding_set import plan_shards, read_rows
 from echoframe.data.extract import extract
 from echoframe.data.fetch import FetchOptions, fetcher
 from echoframe.data.ledger import Entry, open_ledger
-from echoframe.data.lock import hold
 from echoframe.data.pack import pack
 from echoframe.data.sources import list_source
+from echoframe.lock import exclusive_lock
 from film_server import Films, serve
 from planted_video import write_video
 from tiny_bundles import write_tiny_mini
@@ -34,13 +34,13 @@ SHARD_BYTES = 40_960  # a tar of one or two clips
 
 def run_download(clips: Path, address: str) -> None:
     fetch = fetcher(FetchOptions(url=f"{address}/{{id}}.mp4"))
-    with hold(clips, "download"), open_ledger(clips) as ledger:
+    with exclusive_lock(clips, "download"), open_ledger(clips) as ledger:
         ledger.add(rows())
         download(clips, ledger, fetch, pace=Pace(workers=2, backoff_s=0.0, tries=1))
 
 
 def run_pack(tars: Path, clips: Path) -> None:
-    with hold(tars, "pack"), open_ledger(clips, create=False) as ledger:
+    with exclusive_lock(tars, "pack"), open_ledger(clips, create=False) as ledger:
         pack(clips, tars, ledger, shard_bytes=SHARD_BYTES)
 
 

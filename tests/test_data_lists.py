@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from echoframe.data.clip_list import ClipRow, clip_path, parse_clip_name, read_clip_list
-from echoframe.data.extra import need
 from echoframe.data.ledger import PERMANENT, REASONS, TEMPORARY, open_ledger
-from echoframe.data.lock import hold
 from echoframe.errors import InputError, OutputError
+from echoframe.lock import exclusive_lock
+from echoframe.optional import require_extra
 
 SHARED = Path(__file__).parents[2] / "shared" / "vggsound"
 A, B = "aaaaaaaaaaa", "bb-bb_bb_bb"
@@ -170,11 +170,11 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch):
 
 
 def test_two_programs_in_one_folder(tmp_path):
-    with hold(tmp_path, "echoframe data download"):
+    with exclusive_lock(tmp_path, "echoframe data download"):
         other = textwrap.dedent(f"""
             from pathlib import Path
-            from echoframe.data.lock import hold
-            with hold(Path({str(tmp_path)!r}), "echoframe data pack"):
+            from echoframe.lock import exclusive_lock
+            with exclusive_lock(Path({str(tmp_path)!r}), "echoframe data pack"):
                 pass
         """)
         ended = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True, check=False)
@@ -183,12 +183,12 @@ def test_two_programs_in_one_folder(tmp_path):
 
 
 def test_a_lock_without_words(tmp_path):
-    with hold(tmp_path, "x"):
+    with exclusive_lock(tmp_path, "x"):
         (tmp_path / ".lock").write_text("")
-        with pytest.raises(InputError, match="in use by another program"), hold(tmp_path, "y"):
+        with pytest.raises(InputError, match="in use by another program"), exclusive_lock(tmp_path, "y"):
             pass
 
 
 def test_a_library_that_is_not_installed():
     with pytest.raises(InputError, match=r"no_such_library is not installed; pip install 'echoframe\[data\]'"):
-        need("no_such_library")
+        require_extra("no_such_library")

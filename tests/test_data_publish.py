@@ -82,7 +82,7 @@ def published(clips, tmp_path) -> Path:
         title="Twelve clips",
         embeddings=tmp_path / "embeddings",
         tars=tmp_path / "tars",
-        progress=said.append,
+        progress=lambda done, total, what: said.append(what),
     )
     assert Path("README.md") in files
     assert said
@@ -188,7 +188,7 @@ def test_a_mirror_is_fetched_tar_by_tar(clips, hub, tmp_path):
     damaged.write_bytes(damaged.read_bytes()[:700])
     said: list[str] = []
     with open_ledger(folder) as ledger:
-        counts = fetch_mirror("someone/vggsound", folder, ledger, progress=said.append)
+        counts = fetch_mirror("someone/vggsound", folder, ledger, progress=lambda done, total, what: said.append(what))
         assert counts["damaged-tars"] == 1
         assert 0 < counts["unpacked"] == ledger.counts()["done"] < 12
         assert len(hub.fetched) == len(said) == 3

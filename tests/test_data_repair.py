@@ -22,7 +22,7 @@ from echoframe.data.normal_form import Form
 from echoframe.data.repair import normalise, repair_folder
 from echoframe.data.verify import inspect_clip, problems
 from echoframe.errors import AudioError, InputError, OutputError, VideoError
-from echoframe.video import probe, read_frames
+from echoframe.media.video import probe, read_frames
 from planted_video import assert_same_picture, corners, head, numbered, numbers, write_video
 
 TEN = Fraction(10)

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from echoframe.bundles.labels import vggsound_labels
 from echoframe.data.clip_list import ClipRow
 from echoframe.data.ledger import Entry, open_ledger
 from echoframe.data.stats import Coverage, collect, draw, table, to_json
-from echoframe.labels import vggsound_labels
 
 FACTS = {
     "size": 1_000_000,

@@ -16,7 +16,7 @@ from echoframe.data import verify
 from echoframe.data.clip_list import ClipRow, clip_path
 from echoframe.data.ledger import REASONS, open_ledger
 from echoframe.data.measure import peak
-from echoframe.data.verify import ClipFacts, inspect_clip, problems, run_each, sweep, verify_folder
+from echoframe.data.verify import ClipFacts, inspect_clip, problems, remove_partials, run_each, verify_folder
 from echoframe.errors import AudioError, EchoFrameError, InputError, VideoError
 from planted_video import numbered, write_video
 
@@ -308,7 +308,7 @@ def test_what_a_killed_run_left_is_swept(tmp_path):
     path.parent.mkdir(parents=True)
     path.touch()
     path.with_name(".x.0a1b2c3d.tmp.mp4").touch()
-    sweep(tmp_path)
+    remove_partials(tmp_path)
     assert [found.name for found in path.parent.iterdir()] == ["x.mp4"]
 
 

@@ -14,7 +14,7 @@ from echoframe.errors import InputError
 from echoframe.evaluation import evaluate as module
 from echoframe.evaluation.evaluate import EvaluateConfig, evaluate
 from echoframe.evaluation.features import SoundFeatures
-from echoframe.evaluation.figures import Side, measure
+from echoframe.evaluation.figures import SoundSet, measure
 from echoframe.evaluation.judges import Heard
 from echoframe.evaluation.protocols import PROTOCOLS, find_protocol
 from echoframe.evaluation.report import html, write_report
@@ -149,7 +149,7 @@ def test_sets_are_compared_without_pairs(sounds, judge):
 def test_a_sound_is_right_if_it_is_nearest_to_its_label():
     figure = next(figure for figure in find_protocol("echoframe").figures if figure.kind == "label accuracy")
 
-    def side(rows: list[list[float]], labels: str) -> Side:
+    def side(rows: list[list[float]], labels: str) -> SoundSet:
         return replace(side_of(np.array(rows, dtype=np.float32)), labels=labels.split())
 
     real = side([[1, 0, 0], [0.9, 0.1, 0], [0, 1, 0], [0, 0.9, 0.1], [0, 0, 1]], "dog dog cat cat rain")
@@ -169,7 +169,7 @@ def test_a_sound_is_right_if_it_is_nearest_to_its_label():
 
 
 def test_a_distance_of_enough_clips_goes_to_infinity():
-    def side(seed: int) -> Side:
+    def side(seed: int) -> SoundSet:
         return side_of(np.random.default_rng(seed).normal(size=(150, 8)))
 
     figure = next(figure for figure in find_protocol("sets").figures if figure.kind == "frechet infinity")
@@ -178,7 +178,7 @@ def test_a_distance_of_enough_clips_goes_to_infinity():
     assert found is not None
     assert plain is not None
     assert abs(found.value) < 0.5 * plain.value  # two draws of one thing are 0 apart
-    assert measure(figure, Side(sounds=side(1).sounds[:99]), side(2)) is None
+    assert measure(figure, SoundSet(sounds=side(1).sounds[:99]), side(2)) is None
 
 
 def test_the_clap_score_is_the_cosine_with_the_label_s_words(sounds, monkeypatch):
@@ -316,8 +316,8 @@ def test_an_interval_of_a_share_ends_at_1_and_that_of_density_where_it_does():
     assert line.cells["density"].high > line.cells["density"].value > 1
 
 
-def side_of(points: np.ndarray) -> Side:
-    return Side(
+def side_of(points: np.ndarray) -> SoundSet:
+    return SoundSet(
         sounds=[
             SoundFeatures(
                 embeddings={"aisfx": torch.from_numpy(point)[None]},

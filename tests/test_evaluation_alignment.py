@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from echoframe.audio import resample
 from echoframe.errors import InputError
 from echoframe.evaluation.alignment import (
     best_lag,
@@ -16,6 +15,7 @@ from echoframe.evaluation.alignment import (
     onsets,
 )
 from echoframe.evaluation.motion import FRAME_RATE, motion_envelope
+from echoframe.media.audio import resample
 from planted_video import write_video
 
 RATE = 16_000

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from echoframe.bundles.labels import vggsound_labels
 from echoframe.data.decode import GAP_S, read_clip
 from echoframe.errors import AudioError, InputError
 from echoframe.evaluation.known_lists import name_of_list
 from echoframe.evaluation.sounds import Listening, find_films, find_sounds, listen, pair, read_clips, unpaired
-from echoframe.labels import vggsound_labels
 from echoframe.spec import ClipSpec
 from planted_video import write_film, write_video
 

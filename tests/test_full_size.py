@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from echoframe.generators.audioldm import AudioLdmGenerator, GeneratorConfig
-from echoframe.schedulers import SampleOptions
+from echoframe.generators.schedulers import SampleOptions
 
 pytestmark = pytest.mark.slow
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from echoframe import hub
-from echoframe.bridge import ZeroShotBridge
-from echoframe.bundle import check_bundle, find_bundle, load_bundle
+from echoframe.bundles import hub
+from echoframe.bundles.bundle import check_bundle, find_bundle, load_bundle
+from echoframe.bundles.hub import HUB_MODELS, check_blobs, locate, pull
 from echoframe.errors import BundleError, InputError
-from echoframe.hub import HUB_MODELS, check_blobs, locate, pull
+from echoframe.mappers.zero_shot import ZeroShotBridge
 from tiny_bundles import COMMIT, DIM, lay_in_cache, write_fake_hub, write_tiny_mini
 
 NAME = "audioldm-s"

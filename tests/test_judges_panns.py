@@ -9,10 +9,10 @@ import pytest
 import scipy.signal
 import torch
 
-from echoframe.audio import mel_filters
 from echoframe.errors import AudioError, BundleError
 from echoframe.evaluation.judges import Judge
 from echoframe.evaluation.judges.panns import CLASSES, SAMPLE_RATE, Cnn14Network, PannsJudge
+from echoframe.media.audio import mel_filters
 from peers import module_from_file, package_folder
 
 WIDTH = 2

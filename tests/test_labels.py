@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from echoframe.bundles.labels import LabelBank, load_labels, save_labels, vggsound_labels
 from echoframe.errors import BundleError, InputError
-from echoframe.labels import LabelBank, load_labels, save_labels, vggsound_labels
 
 BANK = LabelBank(
     names=("dog", "rain", "dog", "violin"),

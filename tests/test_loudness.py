@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from echoframe.loudness import integrated_loudness, to_loudness
+from echoframe.media.loudness import integrated_loudness, to_loudness
 
 
 def sine(seconds: float, *, hertz: float = 997.0, level_db: float = -23.0, rate: int = 16_000) -> torch.Tensor:

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from echoframe.errors import BundleError, ConfigError, InputError
-from echoframe.mapper import (
-    Mapper,
+from echoframe.mappers.networks import (
     MapperConfig,
     MapperKind,
+    MapperNetwork,
     build_mapper,
     load_mapper,
     masked_mean,
@@ -24,7 +24,7 @@ KINDS = get_args(MapperKind)
 TINY = MapperConfig(visual_dim=8, audio_dim=6, hidden_dim=32, depth=2, n_heads=4, dropout=0.0, n_frames=12)
 
 
-def tiny(kind: MapperKind, **changes) -> Mapper:
+def tiny(kind: MapperKind, **changes) -> MapperNetwork:
     return build_mapper(replace(TINY, kind=kind, **changes)).eval()
 
 
@@ -151,7 +151,7 @@ def test_too_many_frames_for_a_transformer_are_refused():
 
 def test_base_class_has_no_embed():
     with pytest.raises(NotImplementedError):
-        Mapper(TINY).embed(torch.zeros(1, 1, 8), torch.ones(1, 1, dtype=torch.bool))
+        MapperNetwork(TINY).embed(torch.zeros(1, 1, 8), torch.ones(1, 1, dtype=torch.bool))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from echoframe.errors import BundleError, ConfigError, DeviceError, InputError
 from echoframe.generators import load_generator
 from echoframe.generators.mel_flow import MelFlowConfig, MelFlowGenerator, flow_levels, solve
-from echoframe.schedulers import SampleOptions
+from echoframe.generators.schedulers import SampleOptions
 from tiny_mel_flow import tiny_codec, tiny_denoiser, write_tiny_mel_flow
 
 CONFIG = MelFlowConfig(min_duration_s=0.32, max_duration_s=1.28, phase_iterations=2)
@@ -93,7 +93,11 @@ def test_guidance_goes_on_from_the_unconditional_through_the_conditional():
 def test_progress_counts_every_step_once():
     seen: list[tuple[int, int]] = []
     make().generate(
-        random(9, 5), duration_s=0.4, seeds=list(range(9)), options=OPTIONS, progress=lambda a, b: seen.append((a, b))
+        random(9, 5),
+        duration_s=0.4,
+        seeds=list(range(9)),
+        options=OPTIONS,
+        progress=lambda a, b, _: seen.append((a, b)),
     )
     assert seen == [(n, 6) for n in range(1, 7)]  # two batches of three steps
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from echoframe.errors import VideoError
-from echoframe.mux import mux, mux_suffix
-from echoframe.video import probe, read_frames
+from echoframe.media.mux import mux, mux_suffix
+from echoframe.media.video import probe, read_frames
 from planted_video import RATES, head, numbers, write_video
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "samples"

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from echoframe import mux as mux_module
 from echoframe.errors import EchoFrameError, InputError, OutputError, VideoError
-from echoframe.mux import MUX_FORMATS, mux
+from echoframe.media import mux as mux_module
+from echoframe.media.mux import MUX_FORMATS, mux
 from planted_video import as_nobody, write_video
 
 RATE = 16_000

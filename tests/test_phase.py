@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from echoframe.audio import log_mel
-from echoframe.phase import griffin_lim, linear_magnitude
+from echoframe.media.audio import log_mel
+from echoframe.media.phase import griffin_lim, linear_magnitude
 from echoframe.spec import AUDIOLDM_MEL, MINI_MEL
 
 

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from echoframe import EchoFrame, read_provenance
-from echoframe.bundle import load_bundle
+from echoframe.bundles.bundle import load_bundle
 from echoframe.errors import BundleError, InputError, OutputError, VideoError
+from echoframe.generators.schedulers import SampleOptions
 from echoframe.pipeline import from_bundle, remake
-from echoframe.schedulers import SampleOptions
 from echoframe.windows import add_faded, derived_seed, plan_windows, seen_mask
 from fakes import RATE, FakeGenerator, calls_of, fake_model, shown_to
 from planted_video import numbers, write_video
@@ -45,7 +45,7 @@ def still(tmp_path) -> Path:
 def test_every_part_is_given_what_the_one_before_gave(film):
     model = fake_model()
     steps: list[tuple[int, int]] = []
-    sound = model.generate(film, seed=7, guidance=1.5, progress=lambda done, total: steps.append((done, total)))
+    sound = model.generate(film, seed=7, guidance=1.5, progress=lambda done, total, _: steps.append((done, total)))
     (shown,) = shown_to(model)
     # looked at every 0.5 s from 0.25 s on: frames 1, 3, ... of 4 a second; after 3 s the last one is held
     assert numbers(shown) == [1, 3, 5, 7, 9, 11, 11, 11]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from echoframe.poster import (
+from echoframe.media.poster import (
     LEFT,
     MARGIN,
     N_MELS,

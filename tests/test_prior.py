@@ -9,11 +9,11 @@ from torch import nn
 
 from echoframe.errors import BundleError, ConfigError, InputError
 from echoframe.flow import flow_levels, solve
-from echoframe.mapper import MapperConfig
-from echoframe.prior import FlowPrior, PriorConfig, build_prior, load_prior, save_prior
+from echoframe.mappers.networks import MapperConfig, save_mapper
+from echoframe.mappers.prior import FlowPrior, PriorConfig, build_prior, load_prior
 
 READER = MapperConfig(kind="mlp", visual_dim=8, audio_dim=6, hidden_dim=32, depth=1, dropout=0.0)
-TINY = PriorConfig(mapper=READER, components=5, hidden_dim=64, depth=2)
+TINY = PriorConfig(regressor=READER, components=5, hidden_dim=64, depth=2)
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -60,7 +60,7 @@ def test_draws_every_right_answer_where_regression_returns_their_mean():
     optimizer = torch.optim.Adam(prior.parameters(), lr=3e-3)
     for _ in range(400):
         visual, mask, target, _ = two_answers(128, generator)
-        answer = prior.mapper.regress(visual, mask)
+        answer = prior.regressor.regress(visual, mask)
         loss = prior.flow_loss(answer, target, generator=generator)
         loss = loss + 1 - nn.functional.cosine_similarity(answer, target).mean()
         optimizer.zero_grad()
@@ -129,7 +129,7 @@ def test_straight_lines_are_followed_exactly_in_one_step():
 @pytest.mark.parametrize("dtype", [None, torch.float16])
 def test_saved_and_loaded(dtype, tmp_path):
     prior, visual = some_prior(), random(2, 3, 8)
-    save_prior(prior, tmp_path, dtype=dtype)
+    save_mapper(prior, tmp_path, dtype=dtype)
     again = load_prior(tmp_path)
     assert again.config == prior.config
     assert not again.training
@@ -141,8 +141,8 @@ def test_seed_gives_the_weights_and_leaves_the_global_state():
     state = torch.random.get_rng_state()
     one, other = build_prior(TINY, seed=1), build_prior(TINY, seed=2)
     assert torch.equal(state, torch.random.get_rng_state())
-    assert not torch.equal(one.enter.weight, other.enter.weight)
-    assert torch.equal(one.enter.weight, build_prior(TINY, seed=1).enter.weight)
+    assert not torch.equal(one.proj_in.weight, other.proj_in.weight)
+    assert torch.equal(one.proj_in.weight, build_prior(TINY, seed=1).proj_in.weight)
 
 
 def test_a_seed_for_each_clip():
@@ -173,7 +173,7 @@ def test_impossible_configs_are_refused(changes, words):
 
 @pytest.mark.parametrize("changes", [{"kind": "mlp"}, {"steps": 0}, {"colour": 1}])
 def test_another_config_is_refused(changes, tmp_path):
-    save_prior(some_prior(), tmp_path)
+    save_mapper(some_prior(), tmp_path)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(BundleError, match=r"config.json: not a prior's config .*fetch the bundle again"):

@@ -17,7 +17,7 @@ import soundfile
 from echoframe.apps.cli import main
 from echoframe.errors import ConfigError, InputError, OutputError
 from echoframe.evaluation.sounds import Listening, listen
-from echoframe.loudness import integrated_loudness
+from echoframe.media.loudness import integrated_loudness
 from echoframe.rating.answers import Answer, Answers
 from echoframe.rating.make import StudyConfig, make_study
 from echoframe.rating.media import SAMPLE_RATE

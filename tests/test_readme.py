@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from echoframe.bundle import EMBEDDED
+from echoframe.bundles.bundle import EMBEDDED
+from echoframe.data.embedding_reader import share_of
 from echoframe.evaluation.judges.aisfx import AisfxJudge
 from echoframe.evaluation.protocols import ECHOFRAME
-from echoframe.training.embeddings import share_of
 from planted_video import write_video
 
 ROOT = Path(__file__).parents[1]

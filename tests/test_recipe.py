@@ -203,7 +203,7 @@ def drawn_work(tmp_path) -> Path:
 def test_drawn_clips_as_an_embedding_set(drawn_work):
     import embeddings
     import flow
-    from echoframe.training.embeddings import EmbeddingSets
+    from echoframe.data.embedding_reader import EmbeddingSets
 
     out = embeddings.write_embeddings(drawn_work, drawn_work / "set", n_train=40, n_val=10)
     sets = EmbeddingSets([out])
@@ -288,7 +288,7 @@ class StandIn:
 
 def test_what_was_heard_before_is_not_generated_again(tmp_path):
     import held_out
-    from echoframe.schedulers import SampleOptions
+    from echoframe.generators.schedulers import SampleOptions
 
     class Few:
         rows = [5, 7, 9]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from echoframe.errors import InputError
-from echoframe.scaling import SHRINKAGE, Scaling
+from echoframe.mappers.scaling import SHRINKAGE, Scaling
 
 
 @pytest.fixture

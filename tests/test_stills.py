@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from echoframe.media.video import PICTURE_SUFFIXES, VIDEO_SUFFIXES, is_picture, probe, read_frames
 from echoframe.spec import ClipSpec
-from echoframe.video import PICTURE_SUFFIXES, VIDEO_SUFFIXES, is_picture, probe, read_frames
 from planted_video import assert_same_picture, corners, head, numbered, numbers
 
 

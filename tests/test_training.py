@@ -16,13 +16,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from echoframe.data.embedding_reader import EmbeddingSets
 from echoframe.errors import ConfigError, InputError, OutputError
-from echoframe.mapper import Mapper, load_mapper
-from echoframe.prior import FlowPrior, load_prior
+from echoframe.mappers.networks import MapperNetwork, load_mapper
+from echoframe.mappers.prior import FlowPrior, load_prior
 from echoframe.training import checkpoint
 from echoframe.training.build import build, spread_of
 from echoframe.training.config import LossWeights, MapperChoice, PriorChoice, TrainConfig, n_parameters
-from echoframe.training.embeddings import EmbeddingSets
 from echoframe.training.loss import MapperLoss, info_nce
 from echoframe.training.run_folder import read_result
 from echoframe.training.train import train
@@ -352,7 +352,7 @@ def test_losses_are_about_one_for_an_answer_that_is_always_the_mean(data, monkey
     for scaling in ("none", "centre", "whiten"):
         choice = MapperChoice(hidden_dim=32, depth=1, audio_scaling=scaling)
         mapper = build(TrainConfig(data=("a",), out="b", mapper=choice), sets, clips)
-        assert isinstance(mapper, Mapper)
+        assert isinstance(mapper, MapperNetwork)
         mean = mapper.audio_scaling(clips.audio).mean(dim=0).expand(len(clips), -1)
         monkeypatch.setattr(mapper, "predict", lambda visual, mask, mean=mean: mean)
         loss = MapperLoss(mapper, LossWeights(mse=1, cosine=1, contrastive=1), spread=spread_of(mapper, clips.audio))

@@ -13,15 +13,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from echoframe.apps import cli
-from echoframe.bundle import load_bundle
+from echoframe.bundles.bundle import load_bundle
 from echoframe.config import flatten
+from echoframe.data.embedding_reader import EmbeddingSets
 from echoframe.errors import BundleError, ConfigError, InputError
-from echoframe.mapper import ResidualMlpMapper
+from echoframe.mappers.networks import ResidualMlpMapper
 from echoframe.training import sweep as sweeping
 from echoframe.training.bounds import bridge_bound
 from echoframe.training.compare import compare, find_runs, name_of, names_of
 from echoframe.training.config import LossWeights, MapperChoice, PriorChoice, TrainConfig
-from echoframe.training.embeddings import EmbeddingSets
 from echoframe.training.export import write_bundle
 from echoframe.training.report import markdown, write_report
 from echoframe.training.sweep import SweepConfig, sweep

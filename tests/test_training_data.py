@@ -10,10 +10,10 @@ import pytest
 import torch
 from pyarrow import parquet
 
+from echoframe.data.embedding_reader import EmbeddingSets
 from echoframe.errors import InputError
 from echoframe.training import batches
 from echoframe.training.batches import Batches, free_bytes
-from echoframe.training.embeddings import EmbeddingSets
 from planted_embeddings import LABELS, linear_set, unit, write_set
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from echoframe.data.embedding_reader import EmbeddingSets
 from echoframe.evaluation.metrics import cosines, energy_distance
 from echoframe.training.compare import load
 from echoframe.training.config import LossWeights, MapperChoice, PriorChoice, TrainConfig
-from echoframe.training.embeddings import EmbeddingSets
 from echoframe.training.measure import answers
 from echoframe.training.run_folder import TrainResult
 from echoframe.training.train import train

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from echoframe.decoder import VideoReader
+from echoframe.media.decoder import VideoReader
+from echoframe.media.video import probe, read_frames
 from echoframe.spec import ClipSpec
-from echoframe.video import probe, read_frames
 from planted_video import RATES, assert_same_picture, corners, head, numbered, numbers, write_video
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "samples"
@@ -113,7 +113,7 @@ def test_frames_left_out_change_nothing(
     monkeypatch.setattr(VideoReader, "_is_needed", lambda *args: needed.append(is_needed(*args)) or needed[-1])
     quick = read_frames(clip, spec, short_side=48)
     assert needed.count(False) > 40
-    monkeypatch.setattr("echoframe.decoder._SKIPPABLE", ())
+    monkeypatch.setattr("echoframe.media.decoder._SKIPPABLE", ())
     whole = read_frames(clip, spec, short_side=48)
     assert (quick.images == whole.images).all()
     assert numbers(quick.images) == [int(time_s * 25 + 1e-6) for time_s in spec.times_s()]

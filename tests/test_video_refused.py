@@ -10,8 +10,8 @@ from av.stream import Disposition
 from PIL import Image
 
 from echoframe.errors import EchoFrameError, InputError, VideoError
+from echoframe.media.video import PICTURE_SUFFIXES, is_picture, probe, read_frames
 from echoframe.spec import ClipSpec
-from echoframe.video import PICTURE_SUFFIXES, is_picture, probe, read_frames
 from planted_video import as_nobody, corners, head, numbers, write_video
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import torch
 from transformers import ClapTextModelWithProjection
 
-from echoframe.bundle import save_bundle
+from echoframe.bundles.bundle import save_bundle
+from echoframe.bundles.hub import HUB_MODELS
+from echoframe.bundles.labels import LabelBank, save_labels
+from echoframe.bundles.manifest import Manifest, Part, Space
 from echoframe.encoders.aisfx import AisfxConfig, AisfxNetwork
 from echoframe.encoders.efficientnet_lite import EfficientNetLite
-from echoframe.hub import HUB_MODELS
-from echoframe.labels import LabelBank, save_labels
-from echoframe.manifest import Manifest, Part, Space
-from echoframe.mapper import MapperConfig, build_mapper, save_mapper
+from echoframe.generators.schedulers import SampleOptions
+from echoframe.mappers.networks import MapperConfig, build_mapper, save_mapper
 from echoframe.pretrained import quiet
-from echoframe.schedulers import SampleOptions
 from echoframe.spec import ClipSpec
 from echoframe.weights import save_part
 from tiny_audioldm import write_tiny_audioldm

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from echoframe.audio import log_mel
 from echoframe.generators.denoiser import Denoiser, DenoiserConfig, save_denoiser
 from echoframe.generators.mel_codec import MelCodec, MelCodecConfig, fit_codec, save_codec
+from echoframe.media.audio import log_mel
 from echoframe.spec import MINI_MEL
 from echoframe.weights import write_json
 
@@ -16,7 +16,7 @@ def tiny_denoiser(*, dim: int, channels: int, seed: int = 0) -> Denoiser:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         denoiser = Denoiser(DenoiserConfig(channels=channels, condition_dim=dim, width=16, depth=2, n_heads=2))
-        for layer in (denoiser.modulate, denoiser.leave):
+        for layer in (denoiser.modulate, denoiser.proj_out):
             torch.nn.init.normal_(layer.weight, std=0.2)
     return denoiser
 

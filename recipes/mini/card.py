@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from echoframe.manifest import Manifest
+from echoframe.bundles.manifest import Manifest
 
 MEASURED = re.compile(r"<!-- measured -->.*<!-- /measured -->", re.DOTALL)
 NOT_MEASURED = "<!-- measured -->\nNot measured yet: `make -C recipes/mini measure`.\n<!-- /measured -->"

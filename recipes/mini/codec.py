@@ -8,9 +8,9 @@ import json
 import numpy as np
 import torch
 
-from echoframe.audio import log_mel
 from echoframe.generators.mel_codec import MelCodec, fit_codec, save_codec
 from echoframe.generators.mel_codec import MelCodecConfig as SavedConfig
+from echoframe.media.audio import log_mel
 from echoframe.spec import MINI_MEL
 from stage import arguments
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 from codec import DECIBELS, FIT_EVERY, mels_of
 from echoframe.encoders.aisfx import AisfxEncoder
 from echoframe.generators.mel_codec import MelCodecConfig, fit_codec
-from echoframe.phase import griffin_lim
+from echoframe.media.phase import griffin_lim
 from echoframe.spec import MINI_MEL
 from held_out import HeldOut
 from measure import HERE, line, share, table

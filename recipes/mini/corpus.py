@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from augment import AMBIENCE_SHARE, RATE, add_ambience, vary
-from echoframe.audio import read_audio
 from echoframe.encoders.aisfx import AisfxEncoder
+from echoframe.media.audio import read_audio
 from stage import CorpusConfig, arguments
 
 SCENE = 163_840  # samples: 10.24 s

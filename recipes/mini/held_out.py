@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from echoframe.audio import fade_ends
-from echoframe.bundle import Bundle
-from echoframe.loudness import TARGET_LUFS, to_loudness
+from echoframe.bundles.bundle import Bundle
+from echoframe.generators.schedulers import SampleOptions
+from echoframe.media.audio import fade_ends
+from echoframe.media.loudness import TARGET_LUFS, to_loudness
 from echoframe.pipeline import EchoFrame
-from echoframe.schedulers import SampleOptions
 from echoframe.spec import MINI_MEL
 from flow import SCENE_S, Scenes
 from judge import fit_judge

@@ -13,8 +13,8 @@ import soundfile
 import torch
 
 from echoframe import load
-from echoframe.audio import log_mel
-from echoframe.loudness import TARGET_LUFS, to_loudness
+from echoframe.media.audio import log_mel
+from echoframe.media.loudness import TARGET_LUFS, to_loudness
 from echoframe.spec import MINI_MEL
 from flow import SCENE_S
 from held_out import RATE, HeldOut, embed

@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from card import write_card
-from echoframe.bundle import save_bundle
+from echoframe.bundles.bundle import save_bundle
+from echoframe.bundles.labels import LabelBank, save_labels
+from echoframe.bundles.manifest import Manifest, Part, Space
 from echoframe.generators.denoiser import load_denoiser, save_denoiser
 from echoframe.generators.mel_flow import MelFlowConfig
-from echoframe.labels import LabelBank, save_labels
-from echoframe.manifest import Manifest, Part, Space
-from echoframe.prior import PRIOR_KIND, load_prior, save_prior
-from echoframe.schedulers import SampleOptions
+from echoframe.generators.schedulers import SampleOptions
+from echoframe.mappers.networks import save_mapper
+from echoframe.mappers.prior import PRIOR_KIND, load_prior
 from echoframe.weights import write_json
 from flow import Scenes
 from stage import arguments
@@ -55,7 +56,7 @@ def write_parts(work: Path, out: Path, scenes: Scenes) -> None:
     shutil.copytree(work / "audio_encoder", out / "audio_encoder")
     weights = load_file(out / "audio_encoder" / "model.safetensors")
     save_file({**weights, "mean": scenes.mean.float()}, out / "audio_encoder" / "model.safetensors")
-    save_prior(load_prior(work / "mapper" / "final"), out / "mapper", dtype=torch.float16)
+    save_mapper(load_prior(work / "mapper" / "final"), out / "mapper", dtype=torch.float16)
     write_generator(work, out / "generator")
     save_labels(label_bank(scenes), out / "labels", dtype=torch.float16)
 

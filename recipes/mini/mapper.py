@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from echoframe.mapper import MapperConfig
-from echoframe.prior import FlowPrior, PriorConfig, build_prior, save_prior
+from echoframe.mappers.networks import MapperConfig, save_mapper
+from echoframe.mappers.prior import FlowPrior, PriorConfig, build_prior
 from echoframe.training.build import spread_of
 from echoframe.training.loss import MapperLoss
 from flow import N_BLOCKS, Scenes
@@ -100,7 +100,7 @@ def build(config: MapperStageConfig, scenes: Scenes, clips: DrawnClips) -> Mappe
         audio_scaling="whiten",
     )
     shape = PriorConfig(
-        mapper=reader,
+        regressor=reader,
         components=config.components,
         hidden_dim=config.prior_dim,
         depth=config.prior_depth,
@@ -110,7 +110,7 @@ def build(config: MapperStageConfig, scenes: Scenes, clips: DrawnClips) -> Mappe
     prior = build_prior(shape, seed=config.seed)
     targets = clips.embeddings(torch.tensor(sorted(n for rows in scenes.by_label.values() for n in rows)))
     prior.fit_space(targets)
-    prior.mapper.audio_scaling.fit(targets)
+    prior.regressor.audio_scaling.fit(targets)
     return MapperLoss(prior, config.loss, spread=spread_of(prior, targets))
 
 
@@ -177,7 +177,7 @@ def main() -> None:
     print(f"mapper: ImageNet classes that lead to a sound of theirs: top-1 {top1:.3f}, top-5 {top5:.3f}", flush=True)
     if top5 < config.min_top5:
         raise SystemExit("mapper: too few classes lead to a sound of theirs; train longer")
-    save_prior(mapper, work / "mapper" / "final")
+    save_mapper(mapper, work / "mapper" / "final")
 
 
 if __name__ == "__main__":

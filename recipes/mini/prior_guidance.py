@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from echoframe.prior import load_prior
+from echoframe.mappers.prior import load_prior
 from flow import Scenes
 from mapper import load_clips, right_labels
 

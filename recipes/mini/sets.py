@@ -19,8 +19,8 @@ import soundfile
 import torch
 
 from echoframe import load
-from echoframe.audio import fade_ends, log_mel, pad_or_trim, resample
 from echoframe.evaluation.sounds import Excerpt, Listening, listen
+from echoframe.media.audio import fade_ends, log_mel, pad_or_trim, resample
 from echoframe.spec import MINI_MEL
 
 SCENE_S = 10.24

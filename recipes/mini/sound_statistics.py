@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from echoframe.audio import mel_filters
+from echoframe.media.audio import mel_filters
 
 SHORTEST_S = 0.25
 FLOOR_DBFS = -80.0

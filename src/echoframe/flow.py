@@ -48,11 +48,11 @@ def solve(
             x = clean + after * (x - clean) / now
             continue
         step = _log_snr(after) - _log_snr(now)
-        towards = clean
+        blended = clean
         if last_clean is not None and after > 0:  # the last step is of first order: nothing is left to curve
-            towards = clean + (clean - last_clean) * step / (2 * last_step)
+            blended = clean + (clean - last_clean) * step / (2 * last_step)
         ratio = (1 - now) * after / (now * (1 - after))  # exp(-step)
-        x = after / now * x + (1 - after) * (1 - ratio) * towards
+        x = after / now * x + (1 - after) * (1 - ratio) * blended
         last_clean, last_step = clean, step
     return x
 

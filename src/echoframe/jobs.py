@@ -13,16 +13,17 @@ from pathlib import Path
 from PIL import Image
 
 from echoframe.errors import EchoFrameError, InputError, OutputError, VideoError
-from echoframe.loudness import TARGET_LUFS
-from echoframe.mux import MUX_FORMATS, check_container, mux, mux_suffix
+from echoframe.generators.schedulers import SampleOptions
+from echoframe.media.loudness import TARGET_LUFS
+from echoframe.media.mux import MUX_FORMATS, check_container, mux, mux_suffix
+from echoframe.media.poster import draw_poster
+from echoframe.media.stills import PICTURE_SUFFIXES
+from echoframe.media.video import VIDEO_SUFFIXES, probe
 from echoframe.output import SOUND_FORMATS, atomic_files, check_folder, encode_sound
-from echoframe.pipeline import EchoFrame, Progress, check_duration, remake
-from echoframe.poster import draw_poster
+from echoframe.pipeline import EchoFrame, check_duration, remake
+from echoframe.progress import ProgressCallback
 from echoframe.provenance import Provenance, Settings, file_sha256, find_provenance, to_json
-from echoframe.schedulers import SampleOptions
 from echoframe.sound import Sound
-from echoframe.stills import PICTURE_SUFFIXES
-from echoframe.video import VIDEO_SUFFIXES, probe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,7 +221,7 @@ def is_done(model: EchoFrame, job: Job, settings: Settings, original_level_db: f
     )
 
 
-def run_job(model: EchoFrame, job: Job, request: Request, *, progress: Progress | None = None) -> bool:
+def run_job(model: EchoFrame, job: Job, request: Request, *, progress: ProgressCallback | None = None) -> bool:
     """Makes a job's files; False if they were there already. Raises EchoFrameError, and then leaves nothing new."""
     settings = settings_for(model, job.clip, request)
     check_job(job, force=request.force)
@@ -231,7 +232,7 @@ def run_job(model: EchoFrame, job: Job, request: Request, *, progress: Progress 
 
 
 def remake_job(
-    model: EchoFrame, job: Job, record: Provenance, *, force: bool = False, progress: Progress | None = None
+    model: EchoFrame, job: Job, record: Provenance, *, force: bool = False, progress: ProgressCallback | None = None
 ) -> bool:
     """Makes a job's files again as `record` says; whether the samples are the same to the bit.
 

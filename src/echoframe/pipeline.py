@@ -1,12 +1,12 @@
 """Silent video to sound: frames -> visual embeddings -> a point in the audio space -> a waveform.
 
-The way of one window is `EchoFrame.aim` and `imagine`, four calls. Clips longer than the generator's longest sound are
+The way of one window is `EchoFrame.predict_target` and `generate_candidates`, four calls. Clips longer than the generator's longest sound are
 made in overlapping windows: each sees its own frames, has its own target and its own seed, and is faded into the next.
 """
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from echoframe.audio import fade_ends, n_samples
-from echoframe.bundle import AnyMapper, Bundle, load_bundle
+from echoframe.bundles.bundle import Bundle, load_bundle
+from echoframe.bundles.labels import LabelBank
 from echoframe.encoders import AudioEncoder, VisualEncoder
 from echoframe.errors import InputError
 from echoframe.generators import Generator
-from echoframe.labels import LabelBank
-from echoframe.loudness import TARGET_LUFS, to_loudness
+from echoframe.generators.schedulers import SampleOptions
+from echoframe.mappers import Mapper
+from echoframe.media.audio import fade_ends, n_samples
+from echoframe.media.loudness import TARGET_LUFS, to_loudness
+from echoframe.media.video import Frames, probe, read_frames
+from echoframe.progress import ProgressCallback, nth_of
 from echoframe.provenance import (
     BundleId,
     InputId,
@@ -33,17 +37,14 @@ from echoframe.provenance import (
     file_sha256,
     samples_sha256,
 )
-from echoframe.schedulers import SampleOptions
 from echoframe.sound import Sound
 from echoframe.spec import MAX_DURATION_S, ClipSpec
-from echoframe.video import Frames, probe, read_frames
 from echoframe.windows import Seen, add_faded, derived_seed, picture_times, plan_windows, seen_mask
 
 OVERLAP_S = 1.0  # of neighbouring windows
 STILL_DURATION_S = 10.0  # what a still lasts unless asked otherwise
 N_PICTURE_FRAMES = 8
 N_NEAREST = 5
-Progress = Callable[[int, int], None]
 _log = logging.getLogger(__name__)
 
 
@@ -53,7 +54,7 @@ class EchoFrame:
     def __init__(
         self,
         visual_encoder: VisualEncoder,
-        mapper: AnyMapper,
+        mapper: Mapper,
         generator: Generator,
         *,
         audio_encoder: AudioEncoder | None = None,
@@ -85,14 +86,14 @@ class EchoFrame:
         candidates: int = 1,
         loudness_lufs: float | None = TARGET_LUFS,
         force: bool = False,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> Sound:
         """The sound of a video or a still. The same seed, bundle, device and versions give the same samples.
 
         duration_s: the video's own length, or 10 s for a still, unless given; past the video's end its last frame is
         held; above one hour only with `force`. steps, guidance, scheduler: the bundle's own unless given.
         candidates: so many are made, the one nearest to the target is kept. loudness_lufs: what the sound is brought
-        to, unless its peak would pass -1 dBFS; None leaves it. progress: called with (done, in all).
+        to, unless its peak would pass -1 dBFS; None leaves it. progress: see `echoframe.progress`.
         """
         settings = self.resolve(
             Path(path),
@@ -141,7 +142,7 @@ class EchoFrame:
             raise InputError(f"candidates {candidates}: this bundle has no audio encoder to rank them; ask for 1")
         return settings
 
-    def render(self, path: Path, settings: Settings, *, progress: Progress | None = None) -> Sound:
+    def render(self, path: Path, settings: Settings, *, progress: ProgressCallback | None = None) -> Sound:
         """The sound of a clip with settings from `resolve`."""
         rate = self.generator.sample_rate
         total = n_samples(settings.duration_s, rate)
@@ -151,7 +152,7 @@ class EchoFrame:
         waveform = torch.zeros(1, total)
         input_id = InputId(path=str(path.resolve()), sha256=file_sha256(path))
         for index, (start, stop) in enumerate(windows):
-            report = _part_of(progress, index, len(windows))
+            report = nth_of(progress, index, len(windows))
             part = self._best(path, start / rate, (stop - start) / rate, index, settings, seen, report)
             faded = 0 if index == 0 else windows[index - 1][1] - start
             add_faded(waveform, part, start, n_fade=faded)
@@ -179,7 +180,7 @@ class EchoFrame:
         )
 
     @torch.no_grad()
-    def imagine(
+    def generate_candidates(
         self,
         path: Path,
         *,
@@ -188,17 +189,19 @@ class EchoFrame:
         target_seed: int,
         seeds: Sequence[int],
         options: SampleOptions,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> tuple[Frames, Float[Tensor, "1 dim"], Float[Tensor, "candidates samples"]]:
         """The frames of a window that begins at `start_s`, its target (unit length), and a sound for each of `seeds`."""
-        frames, target = self.aim(path, start_s=start_s, duration_s=duration_s, seed=target_seed)
+        frames, target = self.predict_target(path, start_s=start_s, duration_s=duration_s, seed=target_seed)
         waveforms = self.generator.generate(
             target.expand(len(seeds), -1), duration_s=duration_s, seeds=seeds, options=options, progress=progress
         )
         return frames, target, waveforms
 
     @torch.no_grad()
-    def aim(self, path: Path, *, start_s: float, duration_s: float, seed: int) -> tuple[Frames, Float[Tensor, "1 dim"]]:
+    def predict_target(
+        self, path: Path, *, start_s: float, duration_s: float, seed: int
+    ) -> tuple[Frames, Float[Tensor, "1 dim"]]:
         """The frames of a window that begins at `start_s`, and the point of the audio space they and the seed lead to."""
         frames = read_frames(path, self.clip_spec, start_s=start_s, short_side=self.visual_encoder.short_side)
         visual = self.visual_encoder(frames.images)  # (T, Dv)
@@ -213,13 +216,13 @@ class EchoFrame:
         index: int,
         settings: Settings,
         seen: Seen,
-        progress: Progress | None,
+        progress: ProgressCallback | None,
     ) -> Tensor:
         """(1, S): the one of a window's candidates whose embedding is nearest to the target."""
         seeds = [derived_seed(settings.seed, window=index, candidate=k) for k in range(settings.candidates)]
         options = _options(settings)
         look_s = min(start_s, seen.last_s)
-        frames, target, waveforms = self.imagine(
+        frames, target, waveforms = self.generate_candidates(
             path,
             start_s=look_s,
             duration_s=duration_s,
@@ -251,10 +254,6 @@ class EchoFrame:
 
 def _options(settings: Settings) -> SampleOptions:
     return SampleOptions(steps=settings.steps, guidance=settings.guidance, scheduler=settings.scheduler)
-
-
-def _part_of(progress: Progress | None, index: int, n_parts: int) -> Progress | None:
-    return None if progress is None else lambda done, steps: progress(index * steps + done, n_parts * steps)
 
 
 def check_duration(duration_s: float, *, force: bool) -> None:
@@ -304,7 +303,7 @@ def from_bundle(bundle: Bundle, *, source: str = "") -> EchoFrame:
 
 
 def remake(
-    model: EchoFrame, provenance: Provenance, *, path: Path | None = None, progress: Progress | None = None
+    model: EchoFrame, provenance: Provenance, *, path: Path | None = None, progress: ProgressCallback | None = None
 ) -> Sound:
     """The same samples again. path: where the clip lies now, if not where it was.
 

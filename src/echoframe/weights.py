@@ -68,6 +68,15 @@ def write_weights(
         save_file({k: w.detach().cpu().contiguous() for k, w in cast.items()}, partial, metadata=metadata)
 
 
+def renamed(weights: Mapping[str, Tensor], new_names: Mapping[str, str]) -> dict[str, Tensor]:
+    """The weights with every part of a dotted name that `new_names` has replaced by its new name.
+
+    >>> list(renamed({"blocks.0.wide.weight": torch.zeros(1)}, {"wide": "fc1"}))
+    ['blocks.0.fc1.weight']
+    """
+    return {".".join(new_names.get(part, part) for part in name.split(".")): w for name, w in weights.items()}
+
+
 def load_weights(module: nn.Module, path: Path, *, weights: Mapping[str, Tensor] | None = None) -> None:
     """Copies the weights in `path` into `module`, in the module's own dtype: float16 ones are cast up.
 

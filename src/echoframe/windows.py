@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from echoframe.video import Frames
+from echoframe.media.video import Frames
 
 
 def plan_windows(total: int, *, longest: int, overlap: int) -> list[tuple[int, int]]:

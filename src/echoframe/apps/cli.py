@@ -102,8 +102,8 @@ def generate(args: argparse.Namespace) -> int:
 
 
 def list_models(_: argparse.Namespace) -> int:
-    from echoframe.bundle import EMBEDDED, find_bundle
-    from echoframe.hub import HUB_MODELS
+    from echoframe.bundles.bundle import EMBEDDED, find_bundle
+    from echoframe.bundles.hub import HUB_MODELS
 
     about = dict.fromkeys(EMBEDDED, "the embedded model: small, needs no network")
     about |= {name: model.about for name, model in HUB_MODELS.items()}
@@ -118,7 +118,7 @@ def list_models(_: argparse.Namespace) -> int:
 
 
 def show_model(args: argparse.Namespace) -> int:
-    from echoframe.bundle import find_bundle
+    from echoframe.bundles.bundle import find_bundle
 
     located = find_bundle(args.model)
     manifest = located.manifest
@@ -134,8 +134,8 @@ def show_model(args: argparse.Namespace) -> int:
 
 
 def pull_model(args: argparse.Namespace) -> int:
-    from echoframe.bundle import EMBEDDED
-    from echoframe.hub import pull
+    from echoframe.bundles.bundle import EMBEDDED
+    from echoframe.bundles.hub import pull
 
     if args.model in EMBEDDED:
         print(f"{args.model} comes with the package: nothing to fetch")
@@ -146,7 +146,7 @@ def pull_model(args: argparse.Namespace) -> int:
 
 
 def check_model(args: argparse.Namespace) -> int:
-    from echoframe.bundle import check_bundle
+    from echoframe.bundles.bundle import check_bundle
 
     for line in check_bundle(args.model, device="cpu"):
         print(line)

@@ -4,15 +4,15 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from echoframe.apps.progress import Reporter
 from echoframe.data.clip_list import ClipList, read_clip_list
 from echoframe.data.ledger import Ledger, open_ledger
-from echoframe.data.lock import hold
 from echoframe.errors import InputError
+from echoframe.lock import exclusive_lock
 
 OK, SOME_FAILED = 0, 1
 EVERY_S = 5.0
@@ -23,7 +23,7 @@ def _opened(args: argparse.Namespace, folder: str, *, create: bool = False) -> I
     path = Path(folder)
     if not create and not path.is_dir():
         raise InputError(f"{path}: no such folder; give the folder of echoframe data download, adopt or unpack")
-    with hold(path, f"echoframe data {args.what}"), open_ledger(path, create=create) as ledger:
+    with exclusive_lock(path, f"echoframe data {args.what}"), open_ledger(path, create=create) as ledger:
         yield path, ledger
 
 
@@ -64,11 +64,12 @@ def download(args: argparse.Namespace) -> int:
         ledger.add(wanted.rows)
         with Reporter(len(ledger.to_fetch(retry))) as reporter:
 
-            def tell(key: str, how: str) -> None:
+            def tell(done: int, total: int, what: str) -> None:
+                key, _, how = what.rpartition(": ")
                 if how == "done":
                     reporter.done(key)
                 else:
-                    reporter.failed(f"{key}: {how}")
+                    reporter.failed(what)
 
             found = run(folder, ledger, fetch, pace=pace, retry=retry, progress=tell)
         _print(ledger.counts())
@@ -114,12 +115,12 @@ class _Counter:
             _say(f"{done} of {of}:", line)
 
 
-def _count(args: argparse.Namespace) -> Callable[[int, int, str], None] | None:
+def _count(args: argparse.Namespace) -> ProgressCallback | None:
     return None if args.quiet else _Counter()
 
 
-def _tell(args: argparse.Namespace) -> Callable[[str], None] | None:
-    return None if args.quiet else _say
+def _tell(args: argparse.Namespace) -> ProgressCallback | None:
+    return None if args.quiet else lambda done, total, what: _say(f"{done} of {total}:", what)
 
 
 def verify(args: argparse.Namespace) -> int:
@@ -186,8 +187,8 @@ def unpack(args: argparse.Namespace) -> int:
 
 
 def publish(args: argparse.Namespace) -> int:
+    from echoframe.bundles.hub import check_repo, upload
     from echoframe.data.publish import write_dataset
-    from echoframe.hub import check_repo, upload
 
     check_repo(args.repo)
     with _opened(args, args.folder) as (_, ledger):

@@ -6,10 +6,10 @@ from pathlib import Path
 from echoframe.apps.progress import Reporter
 from echoframe.errors import EchoFrameError, InputError
 from echoframe.jobs import Job, Request, check_job, check_request, find_clips, plan_jobs, remake_job, run_job
-from echoframe.loudness import TARGET_LUFS
+from echoframe.media.loudness import TARGET_LUFS
+from echoframe.media.video import probe
 from echoframe.pipeline import EchoFrame, load
 from echoframe.provenance import Machine, Provenance, changed_versions, read_provenance
-from echoframe.video import probe
 
 # what a record fixes: given beside --from it would be ignored, so it is refused
 FIXED = ("seed", "duration", "steps", "guidance", "scheduler", "candidates", "loudness", "original_level")

@@ -38,12 +38,12 @@ class Reporter:
         if kind is None and self.n_clips > 1:
             print(f"{self.n_done} of {self.n_clips} clips done, {self.n_failed} failed", file=sys.stderr)
 
-    def begin(self, name: str) -> Any:
+    def begin(self, name: str) -> ProgressCallback | None:
         """Names the clip at work; returns the callback for the steps within it."""
         if self._bar is None:
             return None
         self._bar.update(self._task, description=name[-40:])
-        return lambda step, n_steps: self._bar.update(self._task, completed=self._finished + step / n_steps)
+        return lambda step, n_steps, _: self._bar.update(self._task, completed=self._finished + step / n_steps)
 
     @property
     def _finished(self) -> int:

@@ -98,7 +98,7 @@ def sweep(args: argparse.Namespace) -> int:
 
 
 def bundle(args: argparse.Namespace) -> int:
-    from echoframe.hub import check_repo, upload
+    from echoframe.bundles.hub import check_repo, upload
     from echoframe.training.export import write_bundle
 
     if args.push:

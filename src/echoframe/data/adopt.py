@@ -12,10 +12,11 @@ from pathlib import Path
 from echoframe.data.clip_list import ClipRow, clip_path, parse_clip_name
 from echoframe.data.ledger import Ledger
 from echoframe.data.repair import SOUND_SUFFIXES
-from echoframe.data.verify import ClipFacts, Progress, look, problems, run_each, sweep
+from echoframe.data.verify import ClipFacts, look, problems, remove_partials, run_each
 from echoframe.errors import InputError, OutputError
+from echoframe.media.video import VIDEO_SUFFIXES
 from echoframe.output import atomic_files
-from echoframe.video import VIDEO_SUFFIXES
+from echoframe.progress import ProgressCallback
 
 _NAMED = 10  # of the files that are no clips, so many are told by name
 
@@ -36,7 +37,7 @@ def adopt_folder(
     *,
     rows: Mapping[str, ClipRow] | None = None,
     move: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     n_workers: int = 1,
 ) -> dict[str, int]:
     """Takes the clips under `source` that are named ID_000030.mp4 or ID_30000_40000.mp4 (or .wav, .flac, another suffix
@@ -48,7 +49,7 @@ def adopt_folder(
     The caller holds the folder's lock. Raises InputError for a source that is missing, empty or inside `folder`.
     """
     _check(source, folder)
-    sweep(folder)
+    remove_partials(folder)
     counts: Counter[str] = Counter(adopted=0)
     found = _find(source, folder, counts, progress)
     wanted = _wanted(found, folder, ledger, rows, counts, move)
@@ -76,7 +77,7 @@ def _check(source: Path, folder: Path) -> None:
         raise InputError(f"{source}: is empty; give the folder that holds the clips to adopt")
 
 
-def _find(source: Path, folder: Path, counts: Counter[str], progress: Progress | None) -> dict[str, list[Path]]:
+def _find(source: Path, folder: Path, counts: Counter[str], progress: ProgressCallback | None) -> dict[str, list[Path]]:
     """Files by key, in the order they are to be tried: with a picture first, then by name."""
     found: dict[str, list[Path]] = {}
     strange: list[Path] = []

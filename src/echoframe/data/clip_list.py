@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from echoframe.bundles.labels import vggsound_labels
 from echoframe.errors import InputError
-from echoframe.labels import vggsound_labels
 
 CLIP_S = 10.0  # VGGSound cuts ten seconds
 SPLITS = ("train", "val", "test")

@@ -19,12 +19,12 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from jaxtyping import Bool, Float, UInt8
 
-from echoframe.audio import n_samples
 from echoframe.data.verify import moving_pictures
-from echoframe.decoder import VideoReader
 from echoframe.errors import AudioError
+from echoframe.media.audio import n_samples
+from echoframe.media.decoder import VideoReader
+from echoframe.media.video import collect_frames
 from echoframe.spec import ClipSpec
-from echoframe.video import collect_frames
 
 logger = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from echoframe.data.fetch import Fetch, Unfetched
 from echoframe.data.ledger import REASONS, TEMPORARY, Ledger
 from echoframe.data.verify import ClipFacts, inspect_clip, problems
 from echoframe.errors import AudioError, EchoFrameError, InputError, OutputError, VideoError
+from echoframe.progress import ProgressCallback
 
 PARTIAL = ".fetching"
 FREE_BYTES = 100_000_000  # below this the disk counts as full
@@ -23,7 +24,6 @@ REFUSALS = ("rate-limited", "blocked")  # the whole address is meant, not one cl
 GIVE_UP_AFTER = 20  # clips in a row that were refused
 LONGEST_WAIT_S = 900.0
 Fetched = tuple[Path, ClipFacts]
-Progress = Callable[[str, str], None]  # (key, "done" or the reason of the loss)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +77,7 @@ def download(
     *,
     pace: Pace = Pace(),
     retry: Iterable[str] = (),
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Download:
     """Fetches every wanted clip of `ledger`, and those lost for a reason in `retry`, into the clip folder.
 
@@ -98,10 +98,10 @@ def download(
 
     try:
         with _pool(pace.workers, gate) as pool:
-            for row, future in _in_flight(pool, one, rows, 2 * pace.workers):
+            for n, (row, future) in enumerate(_in_flight(pool, one, rows, 2 * pace.workers), start=1):
                 reason = _settle(ledger, folder, row, future, result)
                 if progress is not None:
-                    progress(row.key, reason)
+                    progress(n, len(rows), f"{row.key}: {reason}")
                 in_a_row = in_a_row + 1 if reason in REFUSALS else 0
                 if in_a_row >= GIVE_UP_AFTER:
                     result.refused = True

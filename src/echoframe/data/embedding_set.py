@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from echoframe.data.extra import need
 from echoframe.data.sources import Item
 from echoframe.errors import InputError, OutputError
+from echoframe.optional import require_extra
 from echoframe.output import atomic_files
 
 MANIFEST = "manifest.json"
@@ -95,7 +95,7 @@ def plan_shards(out: Path, items: Sequence[Item], shard_clips: int) -> list[Shar
 
 def read_failures(shard: Shard) -> list[Failure] | None:
     """The clips that failed in a shard that is written; None if it is not, or not as planned."""
-    arrow, parquet = need("pyarrow"), need("pyarrow.parquet")
+    arrow, parquet = require_extra("pyarrow"), require_extra("pyarrow.parquet")
     try:
         about = json.loads(parquet.read_metadata(shard.path).metadata[_META])
         return [Failure(**failed) for failed in about["failed"]] if about["plan"] == shard.plan else None
@@ -108,7 +108,7 @@ def write_shard(shard: Shard, results: Iterable[Row | Failure], shape: Shape) ->
 
     At most `GROUP` rows are in memory at once.
     """
-    parquet = need("pyarrow.parquet")
+    parquet = require_extra("pyarrow.parquet")
     failed: list[Failure] = []
     schema = _schema(shape)
     with atomic_files([shard.path]) as (partial,):
@@ -126,7 +126,7 @@ def write_shard(shard: Shard, results: Iterable[Row | Failure], shape: Shape) ->
 
 def read_rows(shard: Shard) -> Iterator[tuple[str, Row]]:
     """Key and embeddings of every clip in a shard that is written, in order, `GROUP` at a time."""
-    file = need("pyarrow.parquet").ParquetFile(shard.path)
+    file = require_extra("pyarrow.parquet").ParquetFile(shard.path)
     with file:
         for batch in file.iter_batches(batch_size=GROUP):
             yield from _rows(batch)
@@ -146,7 +146,7 @@ def _groups(rows: Iterator[tuple[Item, Row]]) -> Iterator[list[tuple[Item, Row]]
 
 
 def _schema(shape: Shape) -> Any:
-    arrow = need("pyarrow")
+    arrow = require_extra("pyarrow")
     frame = arrow.list_(arrow.float16(), shape.visual_dim)
     fields = [
         *[(name, arrow.string()) for name in ("key", "label", "split", "youtube_id")],
@@ -161,7 +161,7 @@ def _schema(shape: Shape) -> Any:
 
 
 def _table(group: Sequence[tuple[Item, Row]], schema: Any, shape: Shape) -> Any:
-    arrow = need("pyarrow")
+    arrow = require_extra("pyarrow")
     items, rows = [item for item, _ in group], [row for _, row in group]
 
     def lists(values: list[np.ndarray], *sizes: int) -> Any:
@@ -236,7 +236,7 @@ def write_manifest(out: Path, identity: dict[str, Any], counts: Counts) -> None:
         manifest.write_text(text + "\n", encoding="utf-8")
 
 
-def sweep(out: Path) -> None:
+def remove_partials(out: Path) -> None:
     """Makes `out` if it is not there, and removes what a killed run left half written."""
     try:
         out.mkdir(parents=True, exist_ok=True)

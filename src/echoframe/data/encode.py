@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from echoframe.bundle import EMBEDDED, LOADERS, Located, find_bundle
+from echoframe.bundles.bundle import EMBEDDED, LOADERS, Located, find_bundle
+from echoframe.bundles.hub import HUB_MODELS
+from echoframe.bundles.manifest import Part, Space, check_files, file_sha256
 from echoframe.data.decode import Clip
 from echoframe.data.embedding_set import Row, Shape
 from echoframe.device import resolve_device, resolve_dtype
 from echoframe.encoders import encoder_kind
 from echoframe.errors import BundleError
-from echoframe.hub import HUB_MODELS
-from echoframe.manifest import Part, Space, check_files, file_sha256
 
 _HASHED = ("config.json", "preprocessor_config.json", "model.safetensors")
 

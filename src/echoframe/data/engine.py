@@ -16,17 +16,18 @@ from echoframe.data.decode import Clip, as_file, read_clip
 from echoframe.data.embedding_set import Failure, Row
 from echoframe.data.encode import ClipEncoder, EncoderChoice
 from echoframe.errors import EchoFrameError, InputError
+from echoframe.media.stills import check_file
 from echoframe.spec import ClipSpec
-from echoframe.stills import check_file
 
-Record = dict[str, Any]
+# a clip on its way between processes: plain values, which Ray can send
+ClipFields = dict[str, Any]
 _THREADS = 4  # of an encoder on CPUs: more do not go faster for one clip
 _NO_FRAMES = {"images": b"", "height": 0, "width": 0, "mask": b"", "sound": b"", "rate": 0}
 _NO_NUMBERS = {"visual": b"", "mask": b"", "audio": b"", "duration_s": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class DecodeOptions:
     """How clips are decoded. short_side: pixels. threads: of one decoder, 0 is one per core."""
 
     spec: ClipSpec
@@ -81,7 +82,7 @@ def plan_pool(node_cpus: Sequence[float], *, gpus: int, workers: int | None) -> 
     )
 
 
-def decode_row(row: Record, look: Look) -> Record:
+def decode_row(row: ClipFields, options: DecodeOptions) -> ClipFields:
     """One clip's frames and sound: {n, path, offset, size} -> {n, stage, reason, images, ...}; stage "" is no failure."""
     path, stage = Path(row["path"]), "read"
     shown = path
@@ -89,7 +90,7 @@ def decode_row(row: Record, look: Look) -> Record:
         if row["offset"] < 0:
             check_file(path)
             stage = "decode"
-            clip = _read_clip(path, look)
+            clip = _read_clip(path, options)
         else:
             with path.open("rb") as file:
                 file.seek(row["offset"])
@@ -98,7 +99,7 @@ def decode_row(row: Record, look: Look) -> Record:
                 raise InputError(f"{path}: ends within this clip; fetch or pack it again")
             stage = "decode"
             with as_file(data, suffix=".mp4") as shown:
-                clip = _read_clip(shown, look)
+                clip = _read_clip(shown, options)
     except Exception as error:  # libav and its wrapper raise of every kind for a damaged film: a row, not a crash
         return {"n": row["n"], **_failed(stage, error, shown), **_NO_FRAMES, "duration_s": 0.0}
     height, width = clip.images.shape[1:3]
@@ -115,8 +116,10 @@ def decode_row(row: Record, look: Look) -> Record:
     }
 
 
-def _read_clip(path: Path, look: Look) -> Clip:
-    return read_clip(path, look.spec, short_side=look.short_side, with_sound=look.with_sound, threads=look.threads)
+def _read_clip(path: Path, options: DecodeOptions) -> Clip:
+    return read_clip(
+        path, options.spec, short_side=options.short_side, with_sound=options.with_sound, threads=options.threads
+    )
 
 
 class RowEncoder:
@@ -125,7 +128,7 @@ class RowEncoder:
     def __init__(self, choice: EncoderChoice) -> None:
         self._encode = ClipEncoder(choice)
 
-    def __call__(self, row: Record) -> Record:
+    def __call__(self, row: ClipFields) -> ClipFields:
         """The row's embeddings; one that failed already passes."""
         head = {name: row[name] for name in ("n", "stage", "reason")}
         if row["stage"]:
@@ -146,14 +149,14 @@ class RowEncoder:
         }
 
 
-def _failed(stage: str, error: Exception | None, path: Path | None) -> Record:
+def _failed(stage: str, error: Exception | None, path: Path | None) -> ClipFields:
     words = " ".join(str(error).split()) if error is not None else ""
     if error is not None and not isinstance(error, EchoFrameError):
         words = f"{type(error).__name__}: {words}"
     return {"stage": stage, "reason": words.removeprefix(f"{path}: ")[:300]}
 
 
-def to_result(row: Record, key: str) -> Row | Failure:
+def to_result(row: ClipFields, key: str) -> Row | Failure:
     """What a row that came back says."""
     if row["stage"]:
         return Failure(key=key, stage=row["stage"], reason=row["reason"])
@@ -166,8 +169,8 @@ def to_result(row: Record, key: str) -> Row | Failure:
     )
 
 
-def run_plain(rows: Sequence[Record], look: Look, choice: EncoderChoice) -> Iterator[Record]:
+def run_plain(rows: Sequence[ClipFields], options: DecodeOptions, choice: EncoderChoice) -> Iterator[ClipFields]:
     """Every row through both steps, one after the other, in this process."""
     encode = RowEncoder(choice)
     for row in rows:
-        yield encode(decode_row(row, look))
+        yield encode(decode_row(row, options))

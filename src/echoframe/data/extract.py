@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from echoframe.bundle import Located
+from echoframe.bundles.bundle import Located
 from echoframe.data.embedding_set import (
     FORMAT,
     STAGES,
@@ -22,22 +22,21 @@ from echoframe.data.embedding_set import (
     plan_shards,
     read_failures,
     read_rows,
-    sweep,
+    remove_partials,
     write_manifest,
     write_shard,
 )
 from echoframe.data.encode import EncoderChoice, describe, from_anywhere, shape_of, short_side_of
-from echoframe.data.engine import Look, Record, run_plain, to_result
-from echoframe.data.extra import need
-from echoframe.data.lock import hold
+from echoframe.data.engine import ClipFields, DecodeOptions, run_plain, to_result
 from echoframe.data.ray_engine import cluster_device, ray_session, run_ray
 from echoframe.data.sources import Item, Source, list_source
 from echoframe.device import resolve_device, resolve_dtype
 from echoframe.errors import InputError
+from echoframe.lock import exclusive_lock
+from echoframe.optional import require_extra
+from echoframe.progress import ProgressCallback
 
 WAVE = 10_000  # clips given to Ray at once: neither its memory nor ours grows with the set
-
-Progress = Callable[[int, int, str], None]  # (how many are done, of how many, what was done last)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +73,7 @@ def extract(
     device: str = "auto",
     dtype: str = "auto",
     cache_dir: Path | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> ExtractResult:
     """Embeds every clip of `source` (see `sources.list_source`) into `out` (see `embedding_set`); goes on where it was.
 
@@ -86,13 +85,13 @@ def extract(
     """
     _check(retry, workers, max_failed)
     for module in ("pyarrow", *(("ray",) if workers != 0 else ())):
-        need(module)
+        require_extra(module)
     listed = list_source(source)
     choice = EncoderChoice(model=from_anywhere(model), device=device, dtype=dtype, cache_dir=cache_dir)
     located = choice.find()
     with ExitStack() as stack:
-        stack.enter_context(hold(out, "echoframe extract"))
-        sweep(out)
+        stack.enter_context(exclusive_lock(out, "echoframe extract"))
+        remove_partials(out)
         if ray_address is not None and workers != 0:
             stack.enter_context(ray_session(ray_address))
             device = cluster_device(device)  # not this machine's
@@ -113,7 +112,7 @@ def extract(
         write_manifest(out, identity, run.counts())
         if run.todo:
             if workers != 0:
-                stack.enter_context(ray_session(ray_address, look=run.look))
+                stack.enter_context(ray_session(ray_address, decode=run.decode))
             run.go()
             write_manifest(out, identity, run.counts())
     found = run.counts()
@@ -167,10 +166,10 @@ class _Run:
         shards: Sequence[Shard],
         workers: int | None,
         retry: frozenset[str],
-        progress: Progress | None,
+        progress: ProgressCallback | None,
     ) -> None:
         self.n_new = self._n_tried = 0
-        self.look = Look(
+        self.decode = DecodeOptions(
             spec=located.manifest.clip,
             short_side=short_side_of(located.folders["visual_encoder"]),
             with_sound="audio_encoder" in located.manifest.parts,
@@ -209,11 +208,11 @@ class _Run:
 
     def _extract(self, wave: Sequence[tuple[Shard, tuple[Item, ...]]]) -> None:
         items = [item for _, some in wave for item in some]
-        rows = [_record(n, item, self._folder) for n, item in enumerate(items)]
+        rows = [_fields(n, item, self._folder) for n, item in enumerate(items)]
         if self._workers == 0:
-            made = run_plain(rows, self.look, self._choice)
+            made = run_plain(rows, self.decode, self._choice)
         else:
-            made = run_ray(rows, self.look, self._choice, workers=self._workers)
+            made = run_ray(rows, self.decode, self._choice, workers=self._workers)
         results = self._told(items, _in_order(made, items))
         for shard, some in wave:
             fresh = itertools.islice(results, len(some))
@@ -245,12 +244,12 @@ class _Run:
             yield result
 
 
-def _record(n: int, item: Item, folder: Path) -> Record:
+def _fields(n: int, item: Item, folder: Path) -> ClipFields:
     path = (folder / item.file).resolve()  # a worker of Ray has another working directory
     return {"n": n, "path": str(path), "offset": item.offset, "size": item.size}
 
 
-def _in_order(rows: Iterator[Record], items: Sequence[Item]) -> Iterator[Row | Failure]:
+def _in_order(rows: Iterator[ClipFields], items: Sequence[Item]) -> Iterator[Row | Failure]:
     """A result for every item: a row that did not come back is a clip whose process died."""
     row = next(rows, None)
     for n, item in enumerate(items):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from echoframe.data.clip_list import CLIP_S, ClipRow
-from echoframe.data.extra import need
 from echoframe.errors import InputError
+from echoframe.optional import require_extra
 
 YOUTUBE = "https://www.youtube.com/watch?v={id}"
 # the smallest picture of 360 lines or more, with the best sound
@@ -85,8 +85,8 @@ def fetcher(options: FetchOptions) -> Fetch:
     It gives the path of KEY.mp4 and raises Unfetched. It may be called from several threads.
     """
     check_options(options)
-    yt_dlp = need("yt_dlp")
-    ffmpeg = need("imageio_ffmpeg").get_ffmpeg_exe()
+    yt_dlp = require_extra("yt_dlp")
+    ffmpeg = require_extra("imageio_ffmpeg").get_ffmpeg_exe()
     cookies = options.cookies.read_text() if options.cookies else None
 
     def fetch(row: ClipRow, folder: Path) -> Path:

@@ -10,8 +10,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from echoframe.demux import frame_rate
 from echoframe.errors import AudioError, VideoError
+from echoframe.media.demux import frame_rate
 
 BLACK_LUMA = 24  # of 255, of the brightest spot of a picture
 STILL_LUMA = 6  # of 255: what coding alone changes in a spot of a photograph

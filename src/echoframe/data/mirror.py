@@ -1,7 +1,6 @@
 """An organised mirror on the Hugging Face hub: its tars fetched one after another, unpacked, and dropped."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download
@@ -11,6 +10,7 @@ from echoframe.data.ledger import Ledger
 from echoframe.data.unpack import unpack
 from echoframe.errors import InputError
 from echoframe.output import atomic_files
+from echoframe.progress import ProgressCallback
 
 TARS = (".tar", ".tar.gz", ".tgz")
 RECORD = "mirror.json"  # which tars of which commit are unpacked
@@ -18,7 +18,7 @@ _PARTIAL = ".mirror"
 
 
 def fetch_mirror(
-    repo: str, folder: Path, ledger: Ledger, *, progress: Callable[[str], None] | None = None
+    repo: str, folder: Path, ledger: Ledger, *, progress: ProgressCallback | None = None
 ) -> dict[str, int]:
     """Fetches and unpacks every tar of the dataset repository `repo` into a clip folder; counts as `unpack` gives them.
 
@@ -36,11 +36,11 @@ def fetch_mirror(
                 f"{repo}: no tar among its {len(names)} files; expected a dataset repository with {TARS[0]} files"
             )
         done: dict[str, dict[str, int]] = _read(record, f"{repo}@{commit}")
-        for name in tars:
+        for n, name in enumerate(tars, start=1):
             if name in done:
                 continue
             if progress is not None:
-                progress(f"{repo}/{name}")
+                progress(n, len(tars), f"{repo}/{name}")
             path = Path(hf_hub_download(repo, name, repo_type="dataset", revision=commit, local_dir=folder / _PARTIAL))
             done[name] = unpack(path, folder, ledger)
             with atomic_files([record]) as (partial,):

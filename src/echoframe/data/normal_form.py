@@ -27,8 +27,8 @@ from av.video.stream import VideoStream
 
 from echoframe.data.clip_list import CLIP_S
 from echoframe.data.verify import ClipFacts, inspect_clip, moving_pictures, opened
-from echoframe.decoder import VideoReader
 from echoframe.errors import InputError, OutputError
+from echoframe.media.decoder import VideoReader
 from echoframe.output import atomic_files
 
 # without the macroblock tree: with AVX-512 its sums are not the same twice for some sizes of picture

@@ -6,16 +6,17 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from echoframe.bundles.manifest import file_sha256
 from echoframe.data.clip_list import SPLITS
 from echoframe.data.ledger import Entry, Ledger
 from echoframe.errors import InputError, OutputError
-from echoframe.manifest import file_sha256
 from echoframe.output import atomic_files
+from echoframe.progress import ProgressCallback
 
 INDEX = "shards.json"
 FORMAT = 1
@@ -24,7 +25,6 @@ _BLOCK = tarfile.BLOCKSIZE
 _NAMES = rf"(?:{'|'.join((*SPLITS, ALL))})-\d{{6}}"
 _SHARD = re.compile(rf"{_NAMES}\.tar")
 _LEFTOVER = re.compile(rf"\.(?:shards|{_NAMES}(?:\.tar)?)\.[0-9a-f]{{8}}\.tmp\.(?:tar|json)")
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +72,7 @@ def pack(
     *,
     shard_bytes: int = 1_000_000_000,
     splits: Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> PackResult:
     """Writes the clips of `folder` that are done, a JSON beside each, into tars of at most `shard_bytes`.
 
@@ -96,7 +96,7 @@ def pack(
             # named at once: also a run that is killed and never resumed leaves no tar that no index knows
             _write_index(out, before | now)
         if progress is not None:
-            progress(f"{plan.name}: {len(plan.members)} clips, {how}, {i} of {len(planned)}")
+            progress(i, len(planned), f"{plan.name}: {len(plan.members)} clips, {how}")
     gone = [name for name in before if name not in now and (not splits or name.rsplit("-", 1)[0] in splits)]
     for name in gone:
         for path in (out / name, _sidecar(out / name)):

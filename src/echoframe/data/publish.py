@@ -5,19 +5,19 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from echoframe.data.clip_list import SPLITS
-from echoframe.data.extra import need
 from echoframe.data.ledger import Entry
 from echoframe.data.pack import INDEX, read_index
 from echoframe.errors import InputError
+from echoframe.optional import require_extra
 from echoframe.output import atomic_files
+from echoframe.progress import ProgressCallback
 
 REST = "rest"  # of clips whose split is not known
-Progress = Callable[[str], None]
 
 CARD = """---
 license: {licence}
@@ -100,7 +100,7 @@ def write_dataset(
     title: str,
     embeddings: Path | None = None,
     tars: Path | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> list[Path]:
     """Writes the folder of a dataset repository; returns its files, relative to `out`.
 
@@ -120,9 +120,9 @@ def write_dataset(
     return sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
-def _write_embeddings(source: Path, out: Path, progress: Progress | None) -> list[str]:
+def _write_embeddings(source: Path, out: Path, progress: ProgressCallback | None) -> list[str]:
     """The embedding shards, one Parquet file for each shard and split; the splits there are."""
-    parquet, compute = need("pyarrow.parquet"), need("pyarrow.compute")
+    parquet, compute = require_extra("pyarrow.parquet"), require_extra("pyarrow.compute")
     shards = sorted(source.glob("*.parquet"))
     if not shards or not (source / "manifest.json").is_file():
         raise InputError(f"{source}: no embeddings here; give the folder that echoframe extract wrote")
@@ -141,18 +141,19 @@ def _write_embeddings(source: Path, out: Path, progress: Progress | None) -> lis
             with atomic_files([path]) as (partial,):
                 parquet.write_table(part, partial)
         if progress is not None:
-            progress(f"{shard.name}: {n + 1} of {len(shards)}")
+            progress(n + 1, len(shards), shard.name)
     _write_text(out / "embeddings" / "manifest.json", (source / "manifest.json").read_text())
     return [split for split in (*SPLITS, REST) if split in found]
 
 
-def _link_tars(source: Path, out: Path, progress: Progress | None) -> list[Path]:
+def _link_tars(source: Path, out: Path, progress: ProgressCallback | None) -> list[Path]:
     index = source / INDEX
     if not index.is_file():
         raise InputError(f"{source}: no {INDEX} here; give the folder that echoframe data pack wrote")
     (out / "clips").mkdir(exist_ok=True)
     tars = [source / shard.name for shard in read_index(source)]
-    for tar in [*tars, index]:
+    files = [*tars, index]
+    for n, tar in enumerate(files, start=1):
         target = out / "clips" / tar.name
         if target.exists() and target.stat().st_size == tar.stat().st_size and tar is not index:
             continue
@@ -162,7 +163,7 @@ def _link_tars(source: Path, out: Path, progress: Progress | None) -> list[Path]
             except OSError:  # another disk
                 shutil.copyfile(tar, partial)
         if progress is not None:
-            progress(tar.name)
+            progress(n, len(files), tar.name)
     return tars
 
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from echoframe.data.encode import EncoderChoice
-from echoframe.data.engine import Look, Pool, Record, RowEncoder, decode_row, plan_pool
-from echoframe.data.extra import need
+from echoframe.data.engine import ClipFields, DecodeOptions, Pool, RowEncoder, decode_row, plan_pool
 from echoframe.errors import DeviceError, InputError
+from echoframe.optional import require_extra
 
 _TRIES = 3  # of a clip whose process dies
 _RESTARTS = 100  # of an encoder
@@ -29,12 +29,12 @@ _SETTINGS = {
 
 
 @contextmanager
-def ray_session(address: str | None, *, look: Look | None = None) -> Iterator[None]:
+def ray_session(address: str | None, *, decode: DecodeOptions | None = None) -> Iterator[None]:
     """A connection to the Ray cluster at `address`, or to one begun here; one that is there already stays as it is.
 
-    look: how clips are decoded, for the memory of a cluster begun here. Raises InputError if there is no cluster.
+    decode: how clips are decoded, for the memory of a cluster begun here. Raises InputError if there is no cluster.
     """
-    ray = need("ray")
+    ray = require_extra("ray")
     if ray.is_initialized():
         yield
         return
@@ -45,9 +45,9 @@ def ray_session(address: str | None, *, look: Look | None = None) -> Iterator[No
         if address is None:
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             options |= {"num_cpus": cores, "include_dashboard": False}
-            if look is not None:  # as flat as the rest: it would be a third of the machine's memory
+            if decode is not None:  # as flat as the rest: it would be a third of the machine's memory
                 pool = plan_pool([cores], gpus=0, workers=None)
-                options["object_store_memory"] = 2 * _waiting_bytes(look, pool)
+                options["object_store_memory"] = 2 * _waiting_bytes(decode, pool)
         try:
             # "local": else Ray looks for a cluster of another program on this machine
             ray.init(address=address or "local", **options)
@@ -79,15 +79,17 @@ def cluster_device(device: str) -> str:
     """What "auto" is on the connected cluster: cuda if it has a GPU, else cpu."""
     if device != "auto":
         return device
-    return "cuda" if need("ray").cluster_resources().get("GPU", 0) >= 1 else "cpu"
+    return "cuda" if require_extra("ray").cluster_resources().get("GPU", 0) >= 1 else "cpu"
 
 
-def run_ray(rows: Sequence[Record], look: Look, choice: EncoderChoice, *, workers: int | None) -> Iterator[Record]:
+def run_ray(
+    rows: Sequence[ClipFields], decode: DecodeOptions, choice: EncoderChoice, *, workers: int | None
+) -> Iterator[ClipFields]:
     """As `engine.run_plain`, on the connected cluster. A row whose process died each time it was tried is missing.
 
     Raises DeviceError if Ray gives up: an encoder cannot be loaded, or the cluster is gone.
     """
-    ray, data = need("ray"), need("ray.data")
+    ray, data = require_extra("ray"), require_extra("ray.data")
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = int(sum(node.get("GPU", 0) for node in nodes)) if choice.device.startswith("cuda") else 0
     pool = plan_pool([node.get("CPU", 0) for node in nodes], gpus=gpus, workers=workers)
@@ -98,7 +100,7 @@ def run_ray(rows: Sequence[Record], look: Look, choice: EncoderChoice, *, worker
         for handler in consoles:
             handler.setLevel(logging.CRITICAL)  # what it says of lost rows, our own rows say
         with _quiet():
-            made = iter(_dataset(data, rows, look, choice, pool).iter_rows())
+            made = iter(_dataset(data, rows, decode, choice, pool).iter_rows())
         while True:
             with _quiet():
                 row = next(made, None)
@@ -113,12 +115,12 @@ def run_ray(rows: Sequence[Record], look: Look, choice: EncoderChoice, *, worker
             handler.setLevel(level)
 
 
-def _waiting_bytes(look: Look, pool: Pool) -> int:
+def _waiting_bytes(decode: DecodeOptions, pool: Pool) -> int:
     """Memory for decoded clips that wait: the same, however many clips there are."""
-    return max((2 * pool.decoders + _AHEAD * pool.encoders) * look.clip_bytes, _LEAST_WAITING)
+    return max((2 * pool.decoders + _AHEAD * pool.encoders) * decode.clip_bytes, _LEAST_WAITING)
 
 
-def _dataset(data: Any, rows: Sequence[Record], look: Look, choice: EncoderChoice, pool: Pool) -> Any:
+def _dataset(data: Any, rows: Sequence[ClipFields], decode: DecodeOptions, choice: EncoderChoice, pool: Pool) -> Any:
     # a block for each clip: one that kills its process takes no other with it
     dataset = data.from_items(list(rows), override_num_blocks=len(rows))
     context = dataset.context
@@ -126,10 +128,10 @@ def _dataset(data: Any, rows: Sequence[Record], look: Look, choice: EncoderChoic
     context.max_errored_blocks = -1
     options = context.execution_options
     options.preserve_order = True
-    options.resource_limits = options.resource_limits.copy(object_store_memory=_waiting_bytes(look, pool))
+    options.resource_limits = options.resource_limits.copy(object_store_memory=_waiting_bytes(decode, pool))
     decoded = dataset.map(
         decode_behind,
-        fn_kwargs={"look": look},
+        fn_kwargs={"decode": decode},
         compute=data.TaskPoolStrategy(size=pool.decoders),
         num_cpus=pool.decoder_cpus,
         max_retries=_TRIES,
@@ -147,11 +149,11 @@ def _dataset(data: Any, rows: Sequence[Record], look: Look, choice: EncoderChoic
     )
 
 
-def decode_behind(row: Record, look: Look) -> Record:
+def decode_behind(row: ClipFields, decode: DecodeOptions) -> ClipFields:
     """`decode_row`, where encoders have the cores first: their threads wait for each other, decoders for nobody."""
     if hasattr(os, "nice") and os.nice(0) < _NICE:
         os.nice(_NICE - os.nice(0))
-    return decode_row(row, look)
+    return decode_row(row, decode)
 
 
 @contextmanager

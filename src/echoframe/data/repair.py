@@ -12,10 +12,11 @@ import soundfile
 from echoframe.data.clip_list import CLIP_S, clip_path
 from echoframe.data.ledger import Entry, Ledger
 from echoframe.data.normal_form import Form, write_normal
-from echoframe.data.verify import ClipFacts, Progress, inspect_clip, look, problems, run_each, sweep
+from echoframe.data.verify import ClipFacts, inspect_clip, look, problems, remove_partials, run_each
 from echoframe.errors import AudioError, VideoError
+from echoframe.media.video import VIDEO_SUFFIXES
 from echoframe.output import atomic_files
-from echoframe.video import VIDEO_SUFFIXES
+from echoframe.progress import ProgressCallback
 
 QUARANTINE = "quarantine"
 SOUND_SUFFIXES = frozenset({".flac", ".wav"})
@@ -65,7 +66,7 @@ def normalise(
 
 
 def repair_folder(
-    folder: Path, ledger: Ledger, *, form: Form = Form(), progress: Progress | None = None, n_workers: int = 1
+    folder: Path, ledger: Ledger, *, form: Form = Form(), progress: ProgressCallback | None = None, n_workers: int = 1
 ) -> dict[str, int]:
     """Brings every clip that the ledger of `folder` calls done into the normal form, as clips/XX/KEY.mp4 or .flac.
 
@@ -74,7 +75,7 @@ def repair_folder(
     reasons before. A run that was killed at any moment is ended by the next one. The caller holds the folder's lock.
     Returns how many were "checked", are "normal" already, were "repaired", and were lost for each reason.
     """
-    sweep(folder)
+    remove_partials(folder)
     entries = list(ledger.entries(state="done"))
     todo = [entry for entry in entries if not _is_normal(folder, entry, form)]
     counts: Counter[str] = Counter(checked=len(entries), normal=len(entries) - len(todo), repaired=0)

@@ -11,7 +11,7 @@ from typing import Any
 from echoframe.data.clip_list import parse_clip_name
 from echoframe.data.ledger import LEDGER, open_ledger
 from echoframe.errors import InputError
-from echoframe.video import VIDEO_SUFFIXES
+from echoframe.media.video import VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

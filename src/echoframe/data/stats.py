@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from echoframe.data.clip_list import SPLITS, ClipRow
-from echoframe.data.extra import need
 from echoframe.data.ledger import Entry
 from echoframe.data.verify import SILENT_DB
+from echoframe.optional import require_extra
 from echoframe.output import atomic_files
 
 SHOWN = 10  # labels at each end of the table, bars of a chart
@@ -169,7 +169,7 @@ def _rows(title: str, groups: Mapping[str, Coverage]) -> list[str]:
 
 def draw(stats: Stats, path: Path) -> None:
     """Writes the figures as a PNG: coverage of every label, why clips are missing, lengths, resolutions."""
-    need("matplotlib")
+    require_extra("matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from echoframe.bundles.manifest import file_sha256
 from echoframe.data.clip_list import SPLITS, ClipRow, clip_path, parse_clip_name
 from echoframe.data.ledger import Ledger
 from echoframe.data.repair import SOUND_SUFFIXES
-from echoframe.data.verify import sweep
+from echoframe.data.verify import remove_partials
 from echoframe.errors import InputError, OutputError
-from echoframe.manifest import file_sha256
-from echoframe.video import VIDEO_SUFFIXES
+from echoframe.media.video import VIDEO_SUFFIXES
+from echoframe.progress import ProgressCallback
 
 TARS = (".tar", ".tar.gz", ".tgz")
 COUNTS: tuple[str, ...] = ("unpacked", "known", "not-clips", "damaged-clips", "damaged-tars")
@@ -27,7 +28,6 @@ _CLIPS = VIDEO_SUFFIXES | SOUND_SUFFIXES
 _GZIP = b"\x1f\x8b"
 _PIECE = 1 << 20
 _JSON_BYTES = 1 << 20  # a longer JSON is none of a clip's
-Progress = Callable[[str], None]
 
 
 def find_tars(source: Path) -> list[Path]:
@@ -41,7 +41,7 @@ def find_tars(source: Path) -> list[Path]:
     return found
 
 
-def unpack(source: Path, folder: Path, ledger: Ledger, *, progress: Progress | None = None) -> dict[str, int]:
+def unpack(source: Path, folder: Path, ledger: Ledger, *, progress: ProgressCallback | None = None) -> dict[str, int]:
     """Takes the clips out of a tar, or of every tar in a folder, into a clip folder; returns counts.
 
     "unpacked", "known" (done already, and of the size they were), "not-clips" (other files), "damaged-clips" (not the
@@ -54,10 +54,10 @@ def unpack(source: Path, folder: Path, ledger: Ledger, *, progress: Progress | N
     """
     tars = find_tars(source)
     folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
+    remove_partials(folder)
     counts = dict.fromkeys(COUNTS, 0)
     known = _known(folder, ledger)
-    for path in tars:
+    for n, path in enumerate(tars, start=1):
         sidecar = _sidecar(path)
         if sidecar.get("keys") and known.issuperset(sidecar["keys"]):
             counts["known"] += len(sidecar["keys"])
@@ -66,7 +66,7 @@ def unpack(source: Path, folder: Path, ledger: Ledger, *, progress: Progress | N
             lines = _Taker(path, folder, ledger, known, counts).take(sidecar.get("sha256", ""))
         if progress is not None:
             for line in lines:
-                progress(line)
+                progress(n, len(tars), line)
     return counts
 
 

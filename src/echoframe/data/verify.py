@@ -20,16 +20,16 @@ from av.video.stream import VideoStream
 
 from echoframe.data.ledger import Ledger
 from echoframe.data.measure import Picture, Sound
-from echoframe.demux import CONTAINERS, frame_rate
 from echoframe.errors import AudioError, InputError, VideoError
-from echoframe.stills import check_file
+from echoframe.media.demux import CONTAINERS, frame_rate
+from echoframe.media.stills import check_file
+from echoframe.progress import ProgressCallback
 
 SILENT_DB = -60.0  # dBFS of the loudest sample
 _MISSING_S = 0.3  # a stream that ends so much before what the file declares was cut off
 _FILE_MISSING_S = 0.15  # the same for the longest stream, where no delay of a codec counts
 _SOUND_MISSING_S = 0.02  # and for a sound alone: WAV and FLAC declare their samples
 
-Progress = Callable[[int, int, str], None]  # (how many are done, of how many, what was done last)
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -119,7 +119,7 @@ def problems(facts: ClipFacts, *, duration_s: float = 10.0, tolerance_s: float =
 
 
 def verify_folder(
-    folder: Path, ledger: Ledger, *, progress: Progress | None = None, n_workers: int = 1
+    folder: Path, ledger: Ledger, *, progress: ProgressCallback | None = None, n_workers: int = 1
 ) -> dict[str, int]:
     """Looks at every clip that the ledger of `folder` calls done, and writes into the ledger what it finds.
 
@@ -191,7 +191,7 @@ def run_each(work: Callable[[Job], Result], jobs: Iterable[Job], *, n_workers: i
         pool.shutdown(cancel_futures=True)
 
 
-def sweep(folder: Path) -> None:
+def remove_partials(folder: Path) -> None:
     """Removes what a killed run left half written in the clip folder. The caller holds the folder's lock."""
     for partial in (*folder.glob("clips/*/.*.tmp*"), *folder.glob("quarantine/.*.tmp*")):
         partial.unlink(missing_ok=True)

@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from echoframe.audio import mel_filters, resample
 from echoframe.config import from_dict
 from echoframe.encoders import FrozenModule, check_waveform, read_encoder, use_channels_last
 from echoframe.errors import BundleError, ConfigError
+from echoframe.media.audio import mel_filters, resample
 from echoframe.weights import load_weights, save_part
 
 SAMPLE_RATE = 44_100  # Hz

@@ -15,10 +15,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import ClapAudioModelWithProjection, ClapFeatureExtractor, ClapTextModelWithProjection
 
-from echoframe.audio import resample
 from echoframe.encoders import FrozenModule, check_waveform, require_files
 from echoframe.encoders._transformers import Tokenizer, device_of, load_tower
 from echoframe.errors import BundleError
+from echoframe.media.audio import resample
 from echoframe.weights import read_json
 
 

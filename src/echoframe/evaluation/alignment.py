@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from echoframe.audio import mel_filters
 from echoframe.errors import InputError
+from echoframe.media.audio import mel_filters
 
 HOP_S = 0.01
 WINDOW_S = 0.04

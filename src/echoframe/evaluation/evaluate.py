@@ -11,7 +11,7 @@ import numpy as np
 from echoframe.errors import AudioError, InputError, VideoError
 from echoframe.evaluation.bootstrap import FEWEST_DRAWS
 from echoframe.evaluation.features import Ear, SoundFeatures
-from echoframe.evaluation.figures import Side, fewest
+from echoframe.evaluation.figures import SoundSet, fewest
 from echoframe.evaluation.judges import Judge, ReadingJudge
 from echoframe.evaluation.judges.registry import load_judge
 from echoframe.evaluation.known_lists import name_of_list
@@ -102,7 +102,7 @@ def evaluate(config: EvaluateConfig, *, tell: Tell | None = None) -> Evaluation:
     labels = [clips.get(stem, "") for stem in stems]
     words = _words(judges, labels) if labels and all(labels) else {}
     sides = {
-        name: Side(
+        name: SoundSet(
             sounds=[sounds[stem] for stem in stems] if config.paired else list(sounds.values()),
             labels=labels if all(labels) else (),
             motion=[motion[stem] for stem in stems] if motion else (),
@@ -251,7 +251,7 @@ def _notes(
 
 
 def _remarks(
-    judged: Mapping[str, Sequence[str]], sides: Mapping[str, Side], *, paired: bool
+    judged: Mapping[str, Sequence[str]], sides: Mapping[str, SoundSet], *, paired: bool
 ) -> dict[str, dict[str, tuple[str, ...]]]:
     """Which sounds each of `REMARKS` is true of, by remark and folder."""
     remarks: dict[str, dict[str, tuple[str, ...]]] = {}

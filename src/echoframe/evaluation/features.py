@@ -13,11 +13,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from echoframe.audio import resample
 from echoframe.errors import AudioError, InputError, OutputError
 from echoframe.evaluation.alignment import envelope, onset_strength, onsets
 from echoframe.evaluation.judges import Judge
 from echoframe.evaluation.sounds import Excerpt, Listening, listen
+from echoframe.media.audio import resample
 from echoframe.output import atomic_files, make_folder
 
 TIMING = "timing"

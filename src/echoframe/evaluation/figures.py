@@ -20,7 +20,7 @@ Rows = Int[np.ndarray, " rows"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Side:
+class SoundSet:
     """The sounds of one folder, in the pairing's order. labels: one each, or empty. motion: of each film, or empty. words:
     by judge, the labels as it reads them, (n, D).
     """
@@ -30,7 +30,7 @@ class Side:
     motion: Sequence[Float[np.ndarray, " frames"]] = ()
     words: Mapping[str, Float[np.ndarray, "n dim"]] = field(default_factory=dict)
 
-    def take(self, rows: Rows) -> "Side":
+    def take(self, rows: Rows) -> "SoundSet":
         """Other sounds in their places; labels and films stay where they are: these belong to the reference."""
         return replace(self, sounds=[self.sounds[i] for i in rows])
 
@@ -54,7 +54,7 @@ def fewest(figure: Figure) -> int:
     return int(figure.at) + 1 if figure.kind == "recall at" else _FEWEST.get(figure.kind, 1)
 
 
-def measure(figure: Figure, reference: Side, generated: Side, *, paired: bool = True) -> Measured | None:
+def measure(figure: Figure, reference: SoundSet, generated: SoundSet, *, paired: bool = True) -> Measured | None:
     """The figure of `generated`, whose n-th sound belongs to the n-th of `reference`; None where it cannot be had: too few
     clips, no labels, no films. Not `paired`: figures of sets only; then the generated sounds are drawn, the reference stays.
     """
@@ -77,12 +77,12 @@ def of_values(values: Float[np.ndarray, " n"]) -> Measured:
     )
 
 
-def embeddings_of(side: Side, judge: str) -> Float[np.ndarray, "n dim"]:
+def embeddings_of(side: SoundSet, judge: str) -> Float[np.ndarray, "n dim"]:
     """One embedding a sound, the mean of its windows, float64."""
     return np.stack([sound.embeddings[judge].double().mean(dim=0).numpy() for sound in side.sounds])
 
 
-def _windows(side: Side, figure: Figure) -> tuple[np.ndarray, np.ndarray]:
+def _windows(side: SoundSet, figure: Figure) -> tuple[np.ndarray, np.ndarray]:
     """All rows to compare, (w, D), and the clip of each, (w,)."""
     if figure.windows == "mean":
         points = embeddings_of(side, figure.judge)
@@ -91,11 +91,11 @@ def _windows(side: Side, figure: Figure) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(rows), np.repeat(np.arange(len(rows)), [len(some) for some in rows])
 
 
-def _logits(side: Side, figure: Figure) -> np.ndarray:
+def _logits(side: SoundSet, figure: Figure) -> np.ndarray:
     return np.stack([sound.logits[figure.judge].double().numpy() for sound in side.sounds])
 
 
-def _of_sets(figure: Figure, reference: Side, generated: Side, *, paired: bool) -> Measured:
+def _of_sets(figure: Figure, reference: SoundSet, generated: SoundSet, *, paired: bool) -> Measured:
     n = len(generated.sounds)
     if figure.kind == "inception":
         logits, how = _logits(generated, figure), {"splits": IS_PARTS, "seed": int(figure.variant)}
@@ -135,32 +135,32 @@ _SMOOTH = {
 _OTHER: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {name: _neighbours(name) for name in NEIGHBOURLY}
 
 
-def _kl(figure: Figure, reference: Side, generated: Side) -> np.ndarray:
+def _kl(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray:
     return metrics.kl_divergence(
         _logits(reference, figure), _logits(generated, figure), classes=cast(Classes, figure.variant)
     )
 
 
-def _agreement(figure: Figure, reference: Side, generated: Side) -> np.ndarray:
+def _agreement(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray:
     classes = [_logits(side, figure).argmax(axis=1) for side in (reference, generated)]
     return metrics.label_accuracy(classes[0], classes[1])
 
 
-def _placed(figure: Figure, reference: Side, generated: Side) -> tuple[np.ndarray, np.ndarray]:
+def _placed(figure: Figure, reference: SoundSet, generated: SoundSet) -> tuple[np.ndarray, np.ndarray]:
     one, other = embeddings_of(reference, figure.judge), embeddings_of(generated, figure.judge)
     return one, other
 
 
-def _cosine(figure: Figure, reference: Side, generated: Side) -> np.ndarray:
+def _cosine(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray:
     return metrics.cosines(*_placed(figure, reference, generated))
 
 
-def _recall_at(figure: Figure, reference: Side, generated: Side) -> np.ndarray:
+def _recall_at(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray:
     ranks = metrics.retrieval_ranks(*_placed(figure, reference, generated))
     return (ranks <= figure.at).astype(np.float64)
 
 
-def _label_accuracy(figure: Figure, reference: Side, generated: Side) -> np.ndarray | None:
+def _label_accuracy(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray | None:
     """Right where the nearest mean of a label's references is that of the clip's label. The clip's own is left out of it,
     but for a label that has no other.
     """
@@ -180,31 +180,31 @@ def _label_accuracy(figure: Figure, reference: Side, generated: Side) -> np.ndar
     return (near.argmax(axis=1) == own).astype(np.float64)
 
 
-def _clap(figure: Figure, reference: Side, generated: Side) -> np.ndarray | None:
+def _clap(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray | None:
     words = reference.words.get(figure.judge)
     return None if words is None else metrics.cosines(words, embeddings_of(generated, figure.judge))
 
 
-def _timings(side: Side) -> list[Timing]:
+def _timings(side: SoundSet) -> list[Timing]:
     return [sound.timing for sound in side.sounds if sound.timing is not None]
 
 
-def _onset_f1(figure: Figure, reference: Side, generated: Side) -> np.ndarray:
+def _onset_f1(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray:
     both = zip(_timings(reference), _timings(generated), strict=True)
     return np.array([alignment.onset_f1(a.onsets.numpy(), b.onsets.numpy(), tolerance_s=figure.at).f1 for a, b in both])
 
 
-def _envelope_correlation(figure: Figure, reference: Side, generated: Side) -> np.ndarray:
+def _envelope_correlation(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray:
     both = zip(_timings(reference), _timings(generated), strict=True)
     return np.array([alignment.envelope_correlation(a.envelope.numpy(), b.envelope.numpy()) for a, b in both])
 
 
-def _lag(figure: Figure, reference: Side, generated: Side) -> np.ndarray:
+def _lag(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray:
     both = zip(_timings(reference), _timings(generated), strict=True)
     return np.array([abs(alignment.best_lag(a.envelope.numpy(), b.envelope.numpy()).lag_s) for a, b in both])
 
 
-def _motion_correlation(figure: Figure, reference: Side, generated: Side) -> np.ndarray | None:
+def _motion_correlation(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray | None:
     if not reference.motion:
         return None
     both = zip(_timings(generated), reference.motion, strict=True)
@@ -213,7 +213,7 @@ def _motion_correlation(figure: Figure, reference: Side, generated: Side) -> np.
     )
 
 
-_PER_CLIP: dict[str, Callable[[Figure, Side, Side], np.ndarray | None]] = {
+_PER_CLIP: dict[str, Callable[[Figure, SoundSet, SoundSet], np.ndarray | None]] = {
     "kl": _kl,
     "agreement": _agreement,
     "cosine": _cosine,

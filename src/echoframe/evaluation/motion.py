@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from echoframe.media.video import read_frames
 from echoframe.spec import ClipSpec
-from echoframe.video import read_frames
 
 FRAME_RATE = 25.0  # 1/s
 SHORT_SIDE = 72  # px: hands and hammers are seen, the sensor's noise is not

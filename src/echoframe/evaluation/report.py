@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from echoframe.data.extra import need
 from echoframe.evaluation.evaluate import REFERENCE, Evaluation
 from echoframe.evaluation.sounds import FILMS
 from echoframe.evaluation.table import Column, Table, as_json, counts, markdown, text
+from echoframe.optional import require_extra
 from echoframe.output import atomic_files, make_folder
 
 MOST_CLIPS = 200  # on the page; all stand in the JSON
@@ -56,7 +56,7 @@ def table_page(
     table: Table, *, names: Sequence[str] = (), clips: Sequence[Mapping[str, Any]] = (), n_clips: int = 0
 ) -> str:
     """A table with its plots as a page of its own, and, if there are clips, the first of `n_clips` to listen to."""
-    jinja2 = need("jinja2", "eval")
+    jinja2 = require_extra("jinja2", "eval")
     template = files("echoframe.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
     rows = [
@@ -101,8 +101,8 @@ def _address(path: Path, out: Path) -> str:
 
 def plot(table: Table, column: Column) -> str:
     """One figure of all rows but differences, as SVG: points with their intervals."""
-    need("matplotlib", "eval").use("Agg")
-    pyplot: Any = need("matplotlib.pyplot", "eval")
+    require_extra("matplotlib", "eval").use("Agg")
+    pyplot: Any = require_extra("matplotlib.pyplot", "eval")
     lines = [line for line in table.lines if column.key in line.cells and line.kind != "difference"]
     names = [line.name.replace("$", r"\$") for line in lines]  # else what stands between two of them is mathematics
     figure, ax = pyplot.subplots(figsize=(6, 0.6 + 0.32 * len(lines)), layout="constrained")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from echoframe.evaluation.bootstrap import bootstrap_interval, paired_difference
-from echoframe.evaluation.figures import NEAREST, Measured, Rows, Side, embeddings_of, measure
+from echoframe.evaluation.figures import NEAREST, Measured, Rows, SoundSet, embeddings_of, measure
 from echoframe.evaluation.protocols import Figure
 from echoframe.evaluation.table import Cell, Line
 
@@ -34,8 +34,8 @@ class TableRows:
 
 def make_rows(
     figures: Sequence[Figure],
-    reference: Side,
-    systems: Mapping[str, Side],
+    reference: SoundSet,
+    systems: Mapping[str, SoundSet],
     *,
     draws: int,
     seed: int,
@@ -77,7 +77,7 @@ def make_rows(
 
 
 def _measured(
-    figures: Sequence[Figure], reference: Side, generated: Side, *, paired: bool = True
+    figures: Sequence[Figure], reference: SoundSet, generated: SoundSet, *, paired: bool = True
 ) -> dict[str, Measured]:
     found = {figure.key: measure(figure, reference, generated, paired=paired) for figure in figures}
     return {key: one for key, one in found.items() if one is not None}
@@ -116,7 +116,7 @@ def _apart(n: int, rng: np.random.Generator) -> Rows | None:
     return apart
 
 
-def _floor(figures: Sequence[Figure], reference: Side, rng: np.random.Generator, *, paired: bool = True) -> Line:
+def _floor(figures: Sequence[Figure], reference: SoundSet, rng: np.random.Generator, *, paired: bool = True) -> Line:
     line = _bound("floor: reference against itself", _measured(figures, reference, reference, paired=paired))
     n = len(reference.sounds) // 2
     sums: dict[str, list[float]] = {}
@@ -131,11 +131,11 @@ def _floor(figures: Sequence[Figure], reference: Side, rng: np.random.Generator,
     return replace(line, cells=kept | cells)
 
 
-def _only(side: Side, rows: Rows) -> Side:
-    return Side(sounds=[side.sounds[i] for i in rows])
+def _only(side: SoundSet, rows: Rows) -> SoundSet:
+    return SoundSet(sounds=[side.sounds[i] for i in rows])
 
 
-def _of_embeddings(figures: Sequence[Figure], reference: Side) -> list[Line]:
+def _of_embeddings(figures: Sequence[Figure], reference: SoundSet) -> list[Line]:
     compared = [figure for figure in figures if figure.kind in OF_EMBEDDINGS]
     if not compared or len(reference.sounds) < 2:
         return []
@@ -151,7 +151,7 @@ def _of_embeddings(figures: Sequence[Figure], reference: Side) -> list[Line]:
     ]
 
 
-def _all_the_mean(reference: Side, judge: str) -> Side:
+def _all_the_mean(reference: SoundSet, judge: str) -> SoundSet:
     mean = np.mean(embeddings_of(reference, judge), axis=0)
     windows = {judge: torch.from_numpy(mean)[None].float()}
-    return Side(sounds=[replace(sound, embeddings=windows) for sound in reference.sounds], labels=reference.labels)
+    return SoundSet(sounds=[replace(sound, embeddings=windows) for sound in reference.sounds], labels=reference.labels)

@@ -22,10 +22,10 @@ from av.container import InputContainer
 from jaxtyping import Float
 from torch import Tensor
 
-from echoframe.audio import n_samples
 from echoframe.data.decode import MISSING_S, Channels, SoundTrack, fill_track
-from echoframe.demux import CONTAINERS
 from echoframe.errors import AudioError, InputError
+from echoframe.media.audio import n_samples
+from echoframe.media.demux import CONTAINERS
 
 SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a")
 FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")

@@ -5,7 +5,7 @@ in [-1, 1]. A kind is loaded by `load_generator`, which imports nothing of the o
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,11 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from echoframe.audio import n_samples, pad_or_trim
 from echoframe.errors import BundleError, DeviceError, InputError
-from echoframe.schedulers import SampleOptions
-
-Progress = Callable[[int, int], None]
+from echoframe.generators.schedulers import SampleOptions
+from echoframe.media.audio import n_samples, pad_or_trim
+from echoframe.progress import ProgressCallback, nth_of
 
 _BATCH = 8  # items denoised together (twice as many rows with guidance): more would cost memory and gain no speed
 
@@ -40,7 +39,7 @@ class Generator(Protocol):
         seeds: Sequence[int],
         options: SampleOptions | None = None,
         negative: Float[Tensor, "batch dim"] | None = None,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "batch samples"]:
         """One sound per target, exactly round(duration_s * sample_rate) samples: (B, D) -> (B, S) in [-1, 1]."""
         ...
@@ -68,7 +67,7 @@ class LatentGenerator(ABC):
         seeds: Sequence[int],
         options: SampleOptions | None = None,
         negative: Float[Tensor, "batch dim"] | None = None,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "batch samples"]:
         """One sound per target: (B, D) -> (B, round(duration_s * sample_rate)) float32 in [-1, 1], on the CPU.
 
@@ -90,7 +89,7 @@ class LatentGenerator(ABC):
         seeds: Sequence[int],
         options: SampleOptions | None = None,
         negative: Float[Tensor, "batch dim"] | None = None,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "batch ..."]:
         """The denoised latents of `generate`, before they are decoded: float32, on the generator's device."""
         options = options or self.defaults
@@ -106,9 +105,9 @@ class LatentGenerator(ABC):
         latents = []
         for i, part in enumerate(parts):
             randoms = [torch.Generator("cpu").manual_seed(seed) for seed in seeds[part]]
-            away = None if negative is None else negative[part]
-            report = _nth_of(progress, i, len(parts))
-            latents.append(self._denoise(target[part], away, duration_s, randoms, options, report))
+            negative_part = None if negative is None else negative[part]
+            report = nth_of(progress, i, len(parts))
+            latents.append(self._denoise(target[part], negative_part, duration_s, randoms, options, report))
         return torch.cat(latents)
 
     def embed_text(self, texts: list[str]) -> Float[Tensor, "texts dim"]:
@@ -143,7 +142,7 @@ class LatentGenerator(ABC):
         duration_s: float,
         randoms: list[torch.Generator],
         options: SampleOptions,
-        progress: Progress | None,
+        progress: ProgressCallback | None,
     ) -> Tensor:
         """Latents of at most `_BATCH` items, each from its own random generator. negative: none without guidance."""
 
@@ -168,9 +167,9 @@ class LatentGenerator(ABC):
 
 
 def guided(predicted: Tensor, guidance: float) -> Tensor:
-    """Classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598, eq. 6): (2B, ...), away first -> (B, ...)."""
-    away, towards = predicted.chunk(2)
-    return away + guidance * (towards - away)
+    """Classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598, eq. 6): (2B, ...), unconditional first -> (B, ...)."""
+    uncond, cond = predicted.chunk(2)
+    return uncond + guidance * (cond - uncond)
 
 
 def load_generator(kind: str, folder: Path, *, device: torch.device | str, dtype: torch.dtype) -> LatentGenerator:
@@ -181,10 +180,3 @@ def load_generator(kind: str, folder: Path, *, device: torch.device | str, dtype
     else:
         from echoframe.generators.mel_flow import MelFlowGenerator as kind_class
     return kind_class.from_directory(folder, device=device, dtype=dtype)
-
-
-def _nth_of(progress: Progress | None, done: int, n_chunks: int) -> Progress | None:
-    """`progress` for one of several runs of the loop, counted as part of all of them."""
-    if progress is None:
-        return None
-    return lambda step, n_steps: progress(done * n_steps + step, n_chunks * n_steps)

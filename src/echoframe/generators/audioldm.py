@@ -19,11 +19,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import SpeechT5HifiGan
 
-from echoframe.audio import n_samples
 from echoframe.errors import BundleError, ConfigError
-from echoframe.generators import LatentGenerator, Progress, guided
+from echoframe.generators import LatentGenerator, guided
+from echoframe.generators.schedulers import SampleOptions, build_scheduler, step_randomness
+from echoframe.media.audio import n_samples
 from echoframe.pretrained import LOAD_ERRORS, freeze, load_part, quiet
-from echoframe.schedulers import SampleOptions, build_scheduler, step_randomness
+from echoframe.progress import ProgressCallback
 from echoframe.spec import AUDIOLDM_MEL, MelSpec
 from echoframe.weights import read_config, read_json
 
@@ -102,7 +103,7 @@ class AudioLdmGenerator(LatentGenerator):
         duration_s: float,
         randoms: list[torch.Generator],
         options: SampleOptions,
-        progress: Progress | None,
+        progress: ProgressCallback | None,
     ) -> Tensor:
         scheduler = build_scheduler(options, self.scheduler_config, device=self.device)
         # float32 whatever the networks' dtype is: the solvers subtract nearly equal numbers
@@ -118,7 +119,7 @@ class AudioLdmGenerator(LatentGenerator):
                 predicted = guided(predicted, options.guidance)
             latents = scheduler.step(predicted, t, latents, **noise_source, return_dict=False)[0]
             if progress is not None:
-                progress(i + 1, len(scheduler.timesteps))
+                progress(i + 1, len(scheduler.timesteps), "")
         return latents
 
     def _noise(self, duration_s: float, randoms: list[torch.Generator]) -> Tensor:

@@ -16,7 +16,10 @@ from torch.nn import functional
 
 from echoframe.errors import ConfigError
 from echoframe.flow import LEVEL_FEATURES, level_features
-from echoframe.weights import load_weights, read_config, save_part
+from echoframe.weights import load_weights, read_config, read_weights, renamed, save_part
+
+# of weights in bundles made before 0.5.0
+NEW_NAMES = {"enter": "proj_in", "leave": "proj_out", "wide": "fc1", "narrow": "fc2"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,18 +49,18 @@ class Denoiser(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.enter = nn.Conv1d(config.channels, width, 3, padding=1)
+        self.proj_in = nn.Conv1d(config.channels, width, 3, padding=1)
         self.embed_level = nn.Sequential(nn.Linear(LEVEL_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
         self.embed_condition = nn.Sequential(nn.Linear(config.condition_dim, width), nn.SiLU(), nn.Linear(width, width))
         self.modulate = nn.Linear(width, 6 * width)
         self.blocks = nn.ModuleList(Block(width, config.n_heads) for _ in range(config.depth))
         self.skips = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(config.depth // 2))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.leave = nn.Linear(width, config.channels)
+        self.proj_out = nn.Linear(width, config.channels)
         nn.init.zeros_(self.modulate.weight)
         nn.init.zeros_(self.modulate.bias)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        nn.init.zeros_(self.proj_out.weight)
+        nn.init.zeros_(self.proj_out.bias)
 
     def forward(
         self,
@@ -65,9 +68,9 @@ class Denoiser(nn.Module):
         level: Float[Tensor, " batch"],
         condition: Float[Tensor, "batch dim"],
     ) -> Float[Tensor, "batch frames channels"]:
-        given = self.embed_level(level_features(level)) + self.embed_condition(condition * condition.shape[1] ** 0.5)
-        modulation = self.modulate(functional.silu(given)).unflatten(1, (1, 6, -1))  # (B, 1, 6, width)
-        x = self.enter(noisy.transpose(1, 2)).transpose(1, 2)
+        cond = self.embed_level(level_features(level)) + self.embed_condition(condition * condition.shape[1] ** 0.5)
+        modulation = self.modulate(functional.silu(cond)).unflatten(1, (1, 6, -1))  # (B, 1, 6, width)
+        x = self.proj_in(noisy.transpose(1, 2)).transpose(1, 2)
         rotation = rotary(x.shape[1], self.config.width // self.config.n_heads, x)
         half = len(self.skips)
         kept: list[Tensor] = []
@@ -77,7 +80,7 @@ class Denoiser(nn.Module):
             x = block(x, modulation, rotation)
             if index < half:
                 kept.append(x)
-        return self.leave(self.norm(x))
+        return self.proj_out(self.norm(x))
 
 
 class Block(nn.Module):
@@ -93,17 +96,17 @@ class Block(nn.Module):
         self.own = nn.Parameter(own)
         self.qkv = nn.Linear(width, 3 * width)
         self.attended = nn.Linear(width, width)
-        self.wide = nn.Linear(width, 4 * width)
-        self.narrow = nn.Linear(4 * width, width)
-        for last in (self.attended, self.narrow):
+        self.fc1 = nn.Linear(width, 4 * width)
+        self.fc2 = nn.Linear(4 * width, width)
+        for last in (self.attended, self.fc2):
             nn.init.normal_(last.weight, std=0.02)
             nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor, modulation: Tensor, rotation: Tensor) -> Tensor:
         shift_a, scale_a, gate_a, shift_b, scale_b, gate_b = (modulation + self.own).unbind(2)
         x = x + gate_a * self._attend(self.norm(x) * (1 + scale_a) + shift_a, rotation)
-        inner = functional.gelu(self.wide(self.norm(x) * (1 + scale_b) + shift_b), approximate="tanh")
-        return x + gate_b * self.narrow(inner)
+        inner = functional.gelu(self.fc1(self.norm(x) * (1 + scale_b) + shift_b), approximate="tanh")
+        return x + gate_b * self.fc2(inner)
 
     def _attend(self, x: Tensor, rotation: Tensor) -> Tensor:
         q, k, v = self.qkv(x).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, heads, T, dim)
@@ -133,5 +136,6 @@ def save_denoiser(denoiser: Denoiser, folder: Path, *, dtype: torch.dtype | None
 def load_denoiser(folder: Path) -> Denoiser:
     """The denoiser in `folder`, in eval mode, float32. Raises BundleError for a damaged one."""
     denoiser = Denoiser(read_config(DenoiserConfig, folder / "config.json"))
-    load_weights(denoiser, folder / "model.safetensors")
+    path = folder / "model.safetensors"
+    load_weights(denoiser, path, weights=renamed(read_weights(path), NEW_NAMES))
     return denoiser.eval()

@@ -12,14 +12,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from echoframe.audio import n_samples
 from echoframe.errors import BundleError, ConfigError, InputError
 from echoframe.flow import flow_levels, solve
-from echoframe.generators import LatentGenerator, Progress, guided
+from echoframe.generators import LatentGenerator, guided
 from echoframe.generators.denoiser import Denoiser, load_denoiser
 from echoframe.generators.mel_codec import MelCodec, load_codec
-from echoframe.phase import griffin_lim
-from echoframe.schedulers import SampleOptions
+from echoframe.generators.schedulers import SampleOptions
+from echoframe.media.audio import n_samples
+from echoframe.media.phase import griffin_lim
+from echoframe.progress import ProgressCallback
 from echoframe.spec import MINI_MEL, MelSpec
 from echoframe.weights import read_config
 
@@ -90,7 +91,7 @@ class MelFlowGenerator(LatentGenerator):
         duration_s: float,
         randoms: list[torch.Generator],
         options: SampleOptions,
-        progress: Progress | None,
+        progress: ProgressCallback | None,
     ) -> Tensor:
         if options.scheduler not in SOLVERS:
             raise InputError(
@@ -111,7 +112,7 @@ class MelFlowGenerator(LatentGenerator):
             predicted = self.denoiser(rows, torch.full((len(rows),), level).to(rows), condition).float()
             n_done += 1
             if progress is not None:
-                progress(n_done, options.steps)
+                progress(n_done, options.steps, "")
             return predicted if negative is None else guided(predicted, options.guidance)
 
         levels = flow_levels(options.steps, self.config.level_shift)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 
-from echoframe.audio import n_samples, pad_or_trim, resample
 from echoframe.errors import InputError
 from echoframe.evaluation.sounds import Excerpt
 from echoframe.evaluation.table import listed
-from echoframe.loudness import integrated_loudness, to_loudness
-from echoframe.mux import mux, mux_suffix
+from echoframe.media.audio import n_samples, pad_or_trim, resample
+from echoframe.media.loudness import integrated_loudness, to_loudness
+from echoframe.media.mux import mux, mux_suffix
+from echoframe.media.video import probe
 from echoframe.output import encode_sound
-from echoframe.video import probe
 
 SAMPLE_RATE = 48_000  # Hz, whatever a system's own is
 LOUDNESS, TOLERANCE = -23.0, 0.5  # LUFS, LU

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from echoframe.data.extra import need
 from echoframe.errors import InputError
 from echoframe.evaluation.report import table_page
 from echoframe.evaluation.table import Cell, Column, Line, Table, as_json, markdown
+from echoframe.optional import require_extra
 from echoframe.output import atomic_files, make_folder
 from echoframe.rating.answers import Answer
 from echoframe.rating.study import PREFERENCE, Item, Study
@@ -125,7 +125,7 @@ def alpha(answers: Sequence[Answer], question: str) -> float | None:
     if len(np.unique(shared[~np.isnan(shared)])) < 2:
         return None
     level = "nominal" if question == PREFERENCE else "ordinal"
-    return float(need("krippendorff", "web").alpha(reliability_data=shared, level_of_measurement=level))
+    return float(require_extra("krippendorff", "web").alpha(reliability_data=shared, level_of_measurement=level))
 
 
 def _raters(study: Study, items: Mapping[str, Item], answers: Sequence[Answer]) -> dict[int, dict[str, Any]]:

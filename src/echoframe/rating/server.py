@@ -7,8 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from echoframe.data.extra import need
 from echoframe.errors import InputError
+from echoframe.optional import require_extra
 from echoframe.rating.answers import Answers, Rater
 from echoframe.rating.study import MEDIA, PREFERENCE, Item, Study
 
@@ -31,9 +31,12 @@ LONG_AGO = "Thu, 01 Jan 1970 00:00:00 GMT"
 
 def make_app(study: Study, folder: Path, answers: Answers) -> Any:
     """The Starlette application: /r/TOKEN is a rater's page; what is asked for without a known token is not found."""
-    applications, responses = need("starlette.applications", "web"), need("starlette.responses", "web")
-    routing, background = need("starlette.routing", "web"), need("starlette.concurrency", "web")
-    exceptions = need("starlette.exceptions", "web")
+    applications, responses = (
+        require_extra("starlette.applications", "web"),
+        require_extra("starlette.responses", "web"),
+    )
+    routing, background = require_extra("starlette.routing", "web"), require_extra("starlette.concurrency", "web")
+    exceptions = require_extra("starlette.exceptions", "web")
     page = files("echoframe.rating") / "page"
     of_page = {name: (page / name).read_bytes() for name in PAGE}
     html = (page / "rate.html").read_text(encoding="utf-8")
@@ -154,7 +157,7 @@ def _side(value: int, swapped: bool) -> str:
 
 def serve(study: Study, folder: Path, answers: Answers, listening: socket.socket) -> None:
     """Answers requests at the open socket until it is interrupted. Links are not logged."""
-    uvicorn = need("uvicorn", "web")
+    uvicorn = require_extra("uvicorn", "web")
     app = make_app(study, folder, answers)
     config = uvicorn.Config(app, access_log=False, log_level="warning", timeout_graceful_shutdown=3, lifespan="off")
     uvicorn.Server(config).run(sockets=[listening])

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from echoframe.data.extra import need
+from echoframe.data.embedding_reader import Clips, EmbeddingSets
 from echoframe.errors import InputError
-from echoframe.training.embeddings import Clips, EmbeddingSets
+from echoframe.optional import require_extra
 
 WINDOW_BYTES = 400_000_000
 FREE_SHARE = 0.5  # of the memory that is free, for a set that stays in it
@@ -23,7 +23,7 @@ def free_bytes(device: torch.device) -> int:
     """Memory that is free on a device; on a CPU also as control groups limit it."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    free = need("psutil", "train").virtual_memory().available
+    free = require_extra("psutil", "train").virtual_memory().available
     group = Path("/sys/fs/cgroup")
     try:
         limit = int((group / "memory.max").read_text())

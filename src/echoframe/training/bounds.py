@@ -3,7 +3,7 @@
 Each takes clips and gives (N, Da) float32 of any length. *oracle*: the true embedding. *label mean*: of the train clips of
 the clip's true label. *ridge regression*: linear, from mean frames, its strength chosen on validation clips. *nearest
 neighbour*: of the train clip that looks most alike (cosine of mean frames). *global mean*: of all. *zero-shot bridge*: by
-way of words, of a model with text towers (`echoframe.bridge`).
+way of words, of a model with text towers (`echoframe.mappers.zero_shot`).
 """
 
 from collections.abc import Callable
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from echoframe.bridge import ZeroShotBridge
-from echoframe.bundle import load_bundle
+from echoframe.bundles.bundle import load_bundle
+from echoframe.data.embedding_reader import Clips, EmbeddingSets
 from echoframe.errors import InputError
-from echoframe.mapper import masked_mean
-from echoframe.training.embeddings import Clips, EmbeddingSets
+from echoframe.mappers.networks import masked_mean
+from echoframe.mappers.zero_shot import ZeroShotBridge
 from echoframe.training.measure import windows_of
 
 STRENGTHS = tuple(10.0**n for n in range(-5, 3))  # of ridge regression, times the mean variance of a frame's numbers

@@ -1,16 +1,15 @@
 """A new mapper for some embedding sets: its sizes from the config, its scaled spaces from the clips."""
 
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
+from echoframe.data.embedding_reader import Clips, EmbeddingSets
 from echoframe.errors import InputError
-from echoframe.mapper import Mapper, build_mapper, save_mapper
-from echoframe.prior import FlowPrior, PriorConfig, build_prior, reader_of, save_prior
+from echoframe.mappers.networks import LearnedMapper, MapperNetwork, build_mapper
+from echoframe.mappers.prior import PriorConfig, build_prior
 from echoframe.training.config import TrainConfig
-from echoframe.training.embeddings import Clips, EmbeddingSets
 from echoframe.training.loss import MapperLoss
 
 SCALED_CLIPS, SCALED_FRAMES = 4000, 50_000  # from which the spaces are learned
@@ -23,16 +22,7 @@ def new_loss(config: TrainConfig, sets: EmbeddingSets, rows: np.ndarray) -> Mapp
     return MapperLoss(mapper, config.loss, spread=spread_of(mapper, sample.audio))
 
 
-def save(mapper: nn.Module, folder: Path) -> None:
-    """Writes a mapper or a prior as bundles keep them."""
-    if isinstance(mapper, FlowPrior):
-        save_prior(mapper, folder)
-    else:
-        assert isinstance(mapper, Mapper)
-        save_mapper(mapper, folder)
-
-
-def build(config: TrainConfig, sets: EmbeddingSets, sample: Clips) -> Mapper | FlowPrior:
+def build(config: TrainConfig, sets: EmbeddingSets, sample: Clips) -> LearnedMapper:
     """A new mapper for those sets, its spaces learned from a sample of train clips."""
     visual, audio = sets.encoders.visual, sets.encoders.audio
     shape = config.mapper.config(
@@ -46,13 +36,13 @@ def build(config: TrainConfig, sets: EmbeddingSets, sample: Clips) -> Mapper | F
         mapper = build_mapper(shape, seed=config.seed)
         _fit(mapper, sample)
         return mapper
-    prior = build_prior(PriorConfig(mapper=shape, **asdict(config.prior)), seed=config.seed)
-    _fit(prior.mapper, sample)
+    prior = build_prior(PriorConfig(regressor=shape, **asdict(config.prior)), seed=config.seed)
+    _fit(prior.regressor, sample)
     prior.fit_space(sample.audio)
     return prior
 
 
-def _fit(mapper: Mapper, sample: Clips) -> None:
+def _fit(mapper: MapperNetwork, sample: Clips) -> None:
     if mapper.config.visual_scaling != "none":
         frames = sample.visual[sample.mask]
         mapper.visual_scaling.fit(mapper.read(frames[:: max(len(frames) // SCALED_FRAMES, 1)].float()))
@@ -68,7 +58,7 @@ def _far_apart(rows: np.ndarray, n: int, sets: EmbeddingSets) -> np.ndarray:
     return rows[np.isin(shards, chosen)]
 
 
-def spread_of(mapper: Mapper | FlowPrior, audio: Tensor) -> float:
+def spread_of(mapper: LearnedMapper, audio: Tensor) -> float:
     """The mean squared distance of scaled targets from their mean."""
-    points = reader_of(mapper).audio_scaling(audio)
+    points = mapper.get_regressor().audio_scaling(audio)
     return float((points - points.mean(dim=0)).square().sum(dim=1).mean().clamp(min=1e-12))

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from echoframe.manifest import strictest_licence
+from echoframe.bundles.manifest import strictest_licence
 
 CARD = "README.md"
 

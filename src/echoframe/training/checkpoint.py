@@ -21,7 +21,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass(kw_only=True, slots=True)
-class Progress:
+class TrainingProgress:
     """Where a run stands. best_loss: on validation, of step best_step. waited: measurements since then. seconds: of
     training, over all its parts. resident: whether the set was in memory, which decides the order of clips."""
 
@@ -34,7 +34,12 @@ class Progress:
 
 
 def save_checkpoint(
-    folder: Path, *, parts: dict[str, nn.Module], optimizer: Optimizer, best: dict[str, Tensor], progress: Progress
+    folder: Path,
+    *,
+    parts: dict[str, nn.Module],
+    optimizer: Optimizer,
+    best: dict[str, Tensor],
+    progress: TrainingProgress,
 ) -> None:
     """Writes the state, whole or not at all: if the disk is full, the last one stays. Raises OutputError then."""
     tensors = {f"{name}/{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}
@@ -53,12 +58,12 @@ def save_checkpoint(
 
 def load_checkpoint(
     folder: Path, *, parts: dict[str, nn.Module], optimizer: Optimizer
-) -> tuple[Progress, dict[str, Tensor]]:
+) -> tuple[TrainingProgress, dict[str, Tensor]]:
     """Puts the state back; returns where the run stood and its best weights. Raises InputError if it does not fit."""
     path = folder / CHECKPOINT
     try:
         with safe_open(path, framework="pt") as file:
-            progress = Progress(**json.loads(file.metadata()["progress"]))
+            progress = TrainingProgress(**json.loads(file.metadata()["progress"]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a checkpoint ({error}); remove it and begin the run anew") from error

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 from echoframe.config import flatten, from_dict
+from echoframe.data.embedding_reader import Clips, EmbeddingSets
 from echoframe.device import resolve_device
 from echoframe.errors import ConfigError, InputError
 from echoframe.evaluation.metrics import cosines, energy_distance, retrieval_ranks
-from echoframe.mapper import Mapper, load_mapper
-from echoframe.prior import PRIOR_KIND, FlowPrior, load_prior, reader_of
+from echoframe.mappers.networks import LearnedMapper, load_mapper
+from echoframe.mappers.prior import PRIOR_KIND, load_prior
 from echoframe.training.bounds import Bound, Read, bounds, bridge_bound, look_at
 from echoframe.training.config import TrainConfig
-from echoframe.training.embeddings import Clips, EmbeddingSets
 from echoframe.training.measure import answers, measure, windows_of
 from echoframe.training.run_folder import MAPPER, RUN, is_whole, read_about, read_result
 from echoframe.weights import read_json
@@ -131,7 +131,7 @@ def compare(
     groups = _groups(runs)
     names = names_of([group[0].config for group in groups])
     mappers = [_mapper_row(name, group, clips, on, told) for name, group in zip(names, groups, strict=True)]
-    read = reader_of(load(runs[0].folder)).read
+    read = load(runs[0].folder).get_regressor().read
     lines = _bounds(sets, config, read) | joined
     return Comparison(
         split=split,
@@ -146,7 +146,7 @@ def compare(
     )
 
 
-def load(folder: Path) -> Mapper | FlowPrior:
+def load(folder: Path) -> LearnedMapper:
     """The mapper of a finished run. Raises BundleError if it is damaged."""
     is_prior = read_json(folder / MAPPER / "config.json").get("kind") == PRIOR_KIND
     return (load_prior if is_prior else load_mapper)(folder / MAPPER)
@@ -225,7 +225,7 @@ def _mapper_row(name: str, group: Sequence[RunInfo], clips: _Judged, device: tor
     for run in group:
         mapper = load(run.folder).to(device)
 
-        def answer(some: Clips, _: np.ndarray, mapper: torch.nn.Module = mapper, run: RunInfo = run) -> np.ndarray:
+        def answer(some: Clips, _: np.ndarray, mapper: LearnedMapper = mapper, run: RunInfo = run) -> np.ndarray:
             return answers(mapper, some, device=device, seed=run.config.seed).numpy()
 
         try:
@@ -280,7 +280,7 @@ def names_of(configs: Sequence[TrainConfig]) -> list[str]:
     return found
 
 
-def _time(mapper: torch.nn.Module, clip: Clips, device: torch.device) -> float:
+def _time(mapper: LearnedMapper, clip: Clips, device: torch.device) -> float:
     """Milliseconds for one clip, the median of several."""
     times = []
     for _ in range(TIMED):

@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 import torch
 
 from echoframe.errors import ConfigError
-from echoframe.mapper import MapperConfig, MapperInput, MapperKind, Pooling, build_mapper
-from echoframe.scaling import ScalingKind
+from echoframe.mappers.networks import MapperConfig, MapperInput, MapperKind, Pooling, build_mapper
+from echoframe.mappers.scaling import ScalingKind
 
 Size = Literal["small", "base", "large"]
 Numbers = Literal["auto", "float32", "bfloat16"]
@@ -23,7 +23,7 @@ STEP = 16  # widths are multiples of it: of every head, and of both directions
 class MapperChoice:
     """The network. size: "small", "base" and "large" have about 1, 4 and 16 million parameters, whatever the kind: the
     width is the one that comes nearest. hidden_dim, depth: instead of that, 0 for what size says. input: "auto" is
-    "log_probability" for a space of probabilities, else "raw". The rest as in `echoframe.mapper.MapperConfig`.
+    "log_probability" for a space of probabilities, else "raw". The rest as in `echoframe.mappers.networks.MapperConfig`.
     """
 
     kind: MapperKind = "residual_mlp"
@@ -80,7 +80,7 @@ def _width(config: MapperConfig, budget: int) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PriorChoice:
-    """A prior around the mapper (`echoframe.prior`), which then draws one of many fitting embeddings.
+    """A prior around the mapper (`echoframe.mappers.prior`), which then draws one of many fitting embeddings.
 
     components: of the audio space. hidden_dim, depth: of the network that leads noise. guidance, guided_levels: of
     drawing; training does not see them.

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from echoframe.bundle import Located, find_bundle, save_bundle
+from echoframe.bundles.bundle import Located, find_bundle, save_bundle
+from echoframe.bundles.manifest import MANIFEST, Manifest, Part, Space, check_files, check_fit
 from echoframe.config import from_dict
 from echoframe.errors import BundleError, InputError
-from echoframe.manifest import MANIFEST, Manifest, Part, Space, check_files, check_fit
+from echoframe.mappers.networks import save_mapper
 from echoframe.output import make_folder
 from echoframe.spec import ClipSpec
-from echoframe.training.build import save
 from echoframe.training.card import CARD
 from echoframe.training.compare import load
 from echoframe.training.run_folder import MAPPER, RUN, is_whole, read_about, read_result
@@ -86,7 +86,7 @@ def write_bundle(
     try:
         for key, (_, folder) in found.items():
             shutil.copytree(folder, partial / key)
-        save(mapper, partial / MAPPER)
+        save_mapper(mapper, partial / MAPPER)
         shutil.copy(run / MAPPER / CARD, partial / MAPPER / CARD)
         (partial / MODEL_CARD).write_text(_card(manifest), encoding="utf-8")
         complete = save_bundle(partial, manifest)

@@ -1,6 +1,6 @@
 """What a mapper learns by: a weighted sum of three losses between what it answers and the clip's own audio embedding.
 
-A prior learns by the same sum for the mapper it reads clips with, and by its flow's loss (`echoframe.prior`).
+A prior learns by the same sum for the mapper it reads clips with, and by its flow's loss (`echoframe.mappers.prior`).
 
 *Conventions*: of centred targets all are about 1 for a mapper that always answers their mean, so that weights mean the same
 in every space. Where targets have a common part, cosine is 1 less its length.
@@ -19,8 +19,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed.nn import functional as across
 from torch.nn import functional
 
-from echoframe.mapper import Mapper
-from echoframe.prior import FlowPrior, reader_of
+from echoframe.mappers.networks import LearnedMapper
 from echoframe.training.config import LossWeights
 
 MAX_SCALE = math.log(100.0)
@@ -30,9 +29,9 @@ class MapperLoss(nn.Module):
     """The mapper and its losses as one module, as a gradient is taken of both. spread: mean squared distance of the
     scaled targets from their mean."""
 
-    mapper: Mapper | FlowPrior
+    mapper: LearnedMapper
 
-    def __init__(self, mapper: Mapper | FlowPrior, weights: LossWeights, *, spread: float = 1.0) -> None:
+    def __init__(self, mapper: LearnedMapper, weights: LossWeights, *, spread: float = 1.0) -> None:
         super().__init__()
         self.mapper, self.weights, self.spread = mapper, weights, spread
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07))) if weights.contrastive else None
@@ -47,8 +46,8 @@ class MapperLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """The losses of a batch by name, "loss" the one to follow. generator: of a prior's noise."""
         weights, found = self.weights, {}
-        mapper = reader_of(self.mapper)
-        answer, scaling = mapper.predict(visual, mask).float(), mapper.audio_scaling
+        regressor = self.mapper.get_regressor()
+        answer, scaling = regressor.predict(visual, mask).float(), regressor.audio_scaling
         if weights.mse:
             found["mse"] = (answer - scaling(target)).square().sum(dim=1).mean() / self.spread
         regressed = scaling.undo(answer)
@@ -60,10 +59,8 @@ class MapperLoss(nn.Module):
             ours, theirs = (whole_batch(unit), whole_batch(target)) if self.training else (unit, target)
             found["contrastive"] = info_nce(ours, theirs, self.log_scale.clamp(max=MAX_SCALE).exp())
         total = sum(getattr(weights, name) * value for name, value in found.items())
-        if isinstance(self.mapper, FlowPrior):
-            found["flow"] = self.mapper.flow_loss(regressed, target, generator=generator)
-            total = total + found["flow"]
-        return {"loss": torch.as_tensor(total), **found}
+        own = self.mapper.own_losses(regressed, target, generator=generator)
+        return {"loss": torch.as_tensor(total + sum(own.values())), **found, **own}
 
 
 def whole_batch(rows: Float[Tensor, "share dim"]) -> Float[Tensor, "batch dim"]:

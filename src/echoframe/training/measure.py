@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from echoframe.data.embedding_reader import Clips, EmbeddingSets
 from echoframe.evaluation.metrics import cosines, recall_at, retrieval_ranks, squared_errors
-from echoframe.mapper import Mapper
-from echoframe.training.embeddings import Clips, EmbeddingSets
+from echoframe.mappers.networks import LearnedMapper
 
 BATCH = 256
 WINDOW = 2000  # clips in memory at once
@@ -46,17 +46,14 @@ def windows_of(sets: EmbeddingSets, rows: np.ndarray) -> Iterator[Clips]:
 
 
 @torch.no_grad()
-def answers(mapper: torch.nn.Module, clips: Clips, *, device: torch.device, seed: int = 0) -> Tensor:
+def answers(mapper: LearnedMapper, clips: Clips, *, device: torch.device, seed: int = 0) -> Tensor:
     """What a mapper answers for each clip, (N, Da), before normalisation where it has such a thing. seed: of a prior."""
     found = []
     for first in range(0, len(clips), BATCH):
         some = clips[slice(first, first + BATCH)].to(device)
         visual = some.visual.float()
-        if isinstance(mapper, Mapper):
-            found.append(mapper.regress(visual, some.mask).float().cpu())
-        else:
-            seeds = range(seed * len(clips) + first, seed * len(clips) + first + len(some))
-            found.append(mapper(visual, some.mask, seeds=seeds).cpu())
+        seeds = range(seed * len(clips) + first, seed * len(clips) + first + len(some))
+        found.append(mapper.answer(visual, some.mask, seeds=seeds).float().cpu())
     return torch.cat(found)
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from echoframe.data.extra import need
+from echoframe.optional import require_extra
 from echoframe.output import atomic_files, make_folder
 from echoframe.training.compare import Comparison, Row
 
@@ -89,8 +89,8 @@ def _labels(found: Comparison) -> list[str]:
 
 def draw(found: Comparison, path: Path) -> None:
     """Cosine and R@10 of every mapper as bars, the bounds as lines."""
-    need("matplotlib", "train").use("Agg")
-    pyplot: Any = need("matplotlib.pyplot", "train")
+    require_extra("matplotlib", "train").use("Agg")
+    pyplot: Any = require_extra("matplotlib.pyplot", "train")
     places = range(len(found.mappers))
     figure, axes = pyplot.subplots(1, 2, figsize=(12, 1.5 + 0.35 * len(places)), sharey=True, layout="constrained")
     try:

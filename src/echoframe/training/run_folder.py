@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from echoframe.data.embedding_reader import EmbeddingSets
 from echoframe.errors import InputError
 from echoframe.training.card import CARD
 from echoframe.training.config import TrainConfig
-from echoframe.training.embeddings import EmbeddingSets
 from echoframe.training.measure import Figures
 
 RUN, RESULT, MAPPER = "run.json", "result.json", "mapper"

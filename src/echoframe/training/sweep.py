@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from echoframe.config import flatten, from_dict
-from echoframe.data.extra import need
-from echoframe.data.lock import hold
+from echoframe.data.embedding_reader import EmbeddingSets
 from echoframe.errors import ConfigError, InputError
+from echoframe.lock import exclusive_lock
+from echoframe.optional import require_extra
 from echoframe.output import atomic_files, check_place
 from echoframe.training.checkpoint import hash_of
 from echoframe.training.config import TrainConfig
-from echoframe.training.embeddings import EmbeddingSets
 from echoframe.training.train import train
 
 STUDY, BEST = "study.sqlite", "best.toml"
@@ -79,7 +79,7 @@ class SweepResult:
 
 def sweep(config: SweepConfig, *, told: Told | None = None) -> SweepResult:
     """Runs what is missing of the trials. Raises InputError for data that cannot be read, or if every trial fails."""
-    optuna = need("optuna", "train")
+    optuna = require_extra("optuna", "train")
     out = Path(config.out)
     check_place(out, option="out")
     first = _run_config(config, {}, out / "none")
@@ -87,7 +87,7 @@ def sweep(config: SweepConfig, *, told: Told | None = None) -> SweepResult:
         _run_config(config, {name: values["low"] if isinstance(values, dict) else values[0]}, out / "none")
     EmbeddingSets([Path(one) for one in first.data])  # what is wrong with the data is wrong with every trial
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # each trial is told of here
-    with hold(out, "echoframe sweep"):
+    with exclusive_lock(out, "echoframe sweep"):
         study = _open(optuna, config, out)
         lost = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "RUNNING"]
         for trial in lost:
@@ -107,7 +107,7 @@ def _open(optuna: Any, config: SweepConfig, out: Path) -> Any:
     storage = f"sqlite:///{(out / STUDY).resolve()}"
     try:
         known = optuna.get_all_study_names(storage)
-    except need("sqlalchemy.exc", "train").DatabaseError as error:
+    except require_extra("sqlalchemy.exc", "train").DatabaseError as error:
         raise InputError(f"{out / STUDY}: not a study ({error.orig}); remove it to begin the sweep anew") from error
     n_before = len(optuna.load_study(study_name="sweep", storage=storage).trials) if known else 0
     study = optuna.create_study(

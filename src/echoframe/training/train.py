@@ -19,29 +19,30 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from echoframe.data.extra import need
-from echoframe.data.lock import hold
+from echoframe.data.embedding_reader import Clips, EmbeddingSets
 from echoframe.device import resolve_device
 from echoframe.errors import InputError
+from echoframe.lock import exclusive_lock
+from echoframe.mappers.networks import LearnedMapper, save_mapper
+from echoframe.optional import require_extra
 from echoframe.output import check_place
 from echoframe.training.batches import FREE_SHARE, Batches, free_bytes
-from echoframe.training.build import new_loss, save
+from echoframe.training.build import new_loss
 from echoframe.training.card import CARD, mapper_card
 from echoframe.training.checkpoint import (
     CHECKPOINT,
-    Progress,
+    TrainingProgress,
     load_checkpoint,
     save_checkpoint,
     seed_dropout,
     step_generator,
 )
 from echoframe.training.config import TrainConfig
-from echoframe.training.embeddings import Clips, EmbeddingSets
 from echoframe.training.loss import MapperLoss
 from echoframe.training.measure import BATCH, answers, measure, predict_all
 from echoframe.training.rate import learning_rate
-from echoframe.training.record import Record
 from echoframe.training.run_folder import MAPPER, RESULT, RUN, TrainResult, check_run, is_whole, read_result
+from echoframe.training.run_log import RunLog
 from echoframe.weights import write_json
 
 MEASURED = 10_000  # validation clips, at most, that are looked at during training
@@ -93,7 +94,7 @@ class _Run:
     def __init__(self, config: TrainConfig, sets: EmbeddingSets, *, resume: bool, tell: Tell | None) -> None:
         self.config, self.sets, self.folder, self._tell = config, sets, Path(config.out), tell
         device = resolve_device(config.device)
-        self.accelerator = need("accelerate", "train").Accelerator(cpu=device.type == "cpu")
+        self.accelerator = require_extra("accelerate", "train").Accelerator(cpu=device.type == "cpu")
         is_chosen = device.index is not None and self.accelerator.num_processes == 1  # as cuda:1
         self.device = device if device.type != "cuda" or is_chosen else self.accelerator.device
         self.is_main = self.accelerator.is_main_process
@@ -110,7 +111,7 @@ class _Run:
             fused=self.device.type in ("cpu", "cuda"),
         )
         self.parts: dict[str, nn.Module] = {"model": self.loss, "average": self.average}
-        self.progress, self.best = Progress(), {}
+        self.progress, self.best = TrainingProgress(), {}
         if resume and (self.folder / CHECKPOINT).exists():
             check_run(self.folder, config, sets)
             self.progress, self.best = load_checkpoint(self.folder, parts=self.parts, optimizer=self.optimizer)
@@ -148,31 +149,31 @@ class _Run:
         """To the last step, or until validation is no better."""
         with ExitStack() as stack:
             if self.is_main:
-                stack.enter_context(hold(self.folder, "echoframe train"))
+                stack.enter_context(exclusive_lock(self.folder, "echoframe train"))
                 write_json(self.folder / RUN, _describe(self.config, self.sets, self))
             return self._go()
 
     def _go(self) -> TrainResult:
         progress, stepped = self.progress, self.accelerator.prepare_model(self.loss)
         val = self.sets.load(self.val_rows) if self.is_main else None
-        record = Record(self.folder, self.steps, progress, tell=self._tell, is_main=self.is_main)
+        run_log = RunLog(self.folder, self.steps, progress, tell=self._tell, is_main=self.is_main)
         saved_s = time.monotonic()
-        with record:
+        with run_log:
             for batch in self.batches.from_step(progress.step):
                 if progress.step >= self.steps or self._is_over():
                     break
                 losses = self._step(stepped, batch)
                 clips = len(batch) * self.accelerator.num_processes
-                record.step(losses, clips=clips, epoch=progress.step / self.batches.per_epoch)
+                run_log.step(losses, clips=clips, epoch=progress.step / self.batches.per_epoch)
                 if progress.step % self.eval_every == 0 or progress.step == self.steps:
                     measured = self._measure(val) if val is not None else {}
                     self._together(progress)
-                    record.measured(measured)
+                    run_log.measured(measured)
                 elif time.monotonic() - saved_s < SAVE_S:
                     continue
-                self._save(record)
+                self._save(run_log)
                 saved_s = time.monotonic()
-        return self._finish(record)
+        return self._finish(run_log)
 
     def _is_over(self) -> bool:
         return 0 < self.config.patience <= self.progress.waited
@@ -218,26 +219,26 @@ class _Run:
             )
         return losses | measure(self._answers(network.mapper, val), val.audio.numpy()).values()
 
-    def _answers(self, mapper: nn.Module, clips: Clips) -> np.ndarray:
+    def _answers(self, mapper: LearnedMapper, clips: Clips) -> np.ndarray:
         return answers(mapper.eval(), clips, device=self.device).numpy()
 
-    def _together(self, progress: Progress) -> None:
+    def _together(self, progress: TrainingProgress) -> None:
         """What the first process measured, all know: they stop at the same step."""
         if self.accelerator.num_processes > 1:
-            (progress.waited,) = need("accelerate.utils").broadcast_object_list([progress.waited])
+            (progress.waited,) = require_extra("accelerate.utils").broadcast_object_list([progress.waited])
 
-    def _save(self, record: Record) -> None:
-        self.progress.seconds = record.seconds
+    def _save(self, run_log: RunLog) -> None:
+        self.progress.seconds = run_log.seconds
         if self.is_main:
             save_checkpoint(
                 self.folder, parts=self.parts, optimizer=self.optimizer, best=self.best, progress=self.progress
             )
 
-    def _finish(self, record: Record) -> TrainResult:
+    def _finish(self, run_log: RunLog) -> TrainResult:
         progress, mapper = self.progress, self.averaged.mapper
         if self.is_main:
             mapper.load_state_dict(self.best)
-            save(mapper, self.folder / MAPPER)
+            save_mapper(mapper, self.folder / MAPPER)
             rows = self.sets.rows("val", val_share=self.config.val_share)
             figures = measure(*predict_all(lambda clips: self._answers(mapper, clips), self.sets, rows))
             result = TrainResult(
@@ -245,7 +246,7 @@ class _Run:
                 step=progress.best_step,
                 steps=progress.step,
                 loss=progress.best_loss,
-                seconds=record.seconds,
+                seconds=run_log.seconds,
                 figures=figures,
             )
             values = asdict(result)

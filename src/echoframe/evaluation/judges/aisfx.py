@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from echoframe.bundle import EMBEDDED
+from echoframe.bundles.bundle import EMBEDDED
+from echoframe.bundles.manifest import file_sha256
 from echoframe.encoders.aisfx import EMBEDDING_DIM, SAMPLE_RATE, AisfxEncoder
 from echoframe.evaluation.judges import Heard
-from echoframe.manifest import file_sha256
 
 
 class AisfxJudge:

@@ -25,7 +25,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from echoframe.audio import mel_filters, pad_or_trim
 from echoframe.encoders import FrozenModule, check_waveform, use_channels_last
 from echoframe.evaluation.judges import Heard
 from echoframe.evaluation.judges.checkpoint import Published, read_checkpoint
@@ -35,6 +34,7 @@ from echoframe.evaluation.judges.melception_network import (
     MelceptionNetwork,
     fold_batch_norms,
 )
+from echoframe.media.audio import mel_filters, pad_or_trim
 from echoframe.weights import load_weights
 
 PUBLISHED = Published(

@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from echoframe.audio import pad_or_trim
 from echoframe.encoders import FrozenModule, check_waveform
 from echoframe.evaluation.judges import Heard
 from echoframe.evaluation.judges.checkpoint import Published, read_checkpoint
+from echoframe.media.audio import pad_or_trim
 from echoframe.weights import load_weights
 
 PUBLISHED = Published(

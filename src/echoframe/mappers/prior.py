@@ -10,7 +10,7 @@ root of its deviation): fully, the weakest would count like those that tell a do
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,24 +18,27 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from echoframe.config import from_dict
 from echoframe.errors import BundleError, ConfigError, InputError
 from echoframe.flow import LEVEL_FEATURES, flow_levels, level_features, solve
-from echoframe.mapper import Mapper, MapperConfig, build_mapper
-from echoframe.weights import load_weights, read_config, save_part
+from echoframe.mappers.networks import LearnedMapper, MapperConfig, MapperNetwork, build_mapper
+from echoframe.weights import load_weights, read_json, read_weights, renamed
 
 PRIOR_KIND = "flow_prior"
+# of weights in bundles made before 0.5.0
+NEW_NAMES = {"enter": "proj_in", "leave": "proj_out", "wide": "fc1", "narrow": "fc2", "mapper": "regressor"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PriorConfig:
-    """mapper: what reads the clip. components: of the audio space. hidden_dim, depth: of the network that leads noise.
+    """regressor: what reads the clip. components: of the audio space. hidden_dim, depth: of the network that leads noise.
 
     steps, guidance: of sampling; guidance 1 draws as the training clips were spread, more draws nearer to what is
     typical of the clip. guided_levels: between which noise levels it guides; at the others it does as with 1, which
     keeps the draws apart (Kynkaanniemi et al., NeurIPS 2024, arXiv 2404.07724).
     """
 
-    mapper: MapperConfig
+    regressor: MapperConfig
     components: int = 128
     hidden_dim: int = 256
     depth: int = 4
@@ -55,26 +58,26 @@ class PriorConfig:
             raise ConfigError(
                 f"prior: guided_levels {self.guided_levels}; expected two levels from 0 to 1, the lower first"
             )
-        if self.components > self.mapper.audio_dim:
+        if self.components > self.regressor.audio_dim:
             raise ConfigError(
-                f"prior: {self.components} components of a space of {self.mapper.audio_dim} dimensions; ask for fewer"
+                f"prior: {self.components} components of a space of {self.regressor.audio_dim} dimensions; ask for fewer"
             )
 
     @property
     def visual_dim(self) -> int:
-        return self.mapper.visual_dim
+        return self.regressor.visual_dim
 
     @property
     def audio_dim(self) -> int:
-        return self.mapper.audio_dim
+        return self.regressor.audio_dim
 
     @property
     def visual_space(self) -> str:
-        return self.mapper.visual_space
+        return self.regressor.visual_space
 
     @property
     def audio_space(self) -> str:
-        return self.mapper.audio_space
+        return self.regressor.audio_space
 
 
 class Block(nn.Module):
@@ -84,26 +87,26 @@ class Block(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulate = nn.Linear(width, 3 * width)
-        self.wide = nn.Linear(width, 2 * width)
-        self.narrow = nn.Linear(2 * width, width)
+        self.fc1 = nn.Linear(width, 2 * width)
+        self.fc2 = nn.Linear(2 * width, width)
         nn.init.zeros_(self.modulate.weight)
         nn.init.zeros_(self.modulate.bias)
 
-    def forward(self, x: Tensor, given: Tensor) -> Tensor:
-        shift, scale, gate = self.modulate(given).chunk(3, dim=1)
-        return x + gate * self.narrow(functional.silu(self.wide(self.norm(x) * (1 + scale) + shift)))
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        shift, scale, gate = self.modulate(cond).chunk(3, dim=1)
+        return x + gate * self.fc2(functional.silu(self.fc1(self.norm(x) * (1 + scale) + shift)))
 
 
-class FlowPrior(nn.Module):
+class FlowPrior(LearnedMapper):
     """A mapper whose answer depends on a seed. `fit_space` before training; `flow_loss`
     and a loss of the mapper's own answers are what training brings down."""
 
     centre: Tensor
     basis: Tensor
 
-    def __init__(self, config: PriorConfig, mapper: Mapper) -> None:
+    def __init__(self, config: PriorConfig, regressor: MapperNetwork) -> None:
         super().__init__()
-        self.config, self.mapper = config, mapper
+        self.config, self.regressor = config, regressor
         width = config.hidden_dim
         self.register_buffer("centre", torch.zeros(config.audio_dim))
         self.register_buffer("basis", torch.eye(config.audio_dim)[: config.components])  # orthogonal rows
@@ -111,9 +114,9 @@ class FlowPrior(nn.Module):
             nn.LayerNorm(config.audio_dim), nn.Linear(config.audio_dim, width), nn.SiLU(), nn.Linear(width, width)
         )
         self.embed_level = nn.Sequential(nn.Linear(LEVEL_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
-        self.enter = nn.Linear(config.components, width)
+        self.proj_in = nn.Linear(config.components, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(config.depth))
-        self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.components))
+        self.proj_out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.components))
 
     def fit_space(self, embeddings: Float[Tensor, "items dim"]) -> None:
         """Takes centre, components and their deviations from the embeddings to be learned, more than `components`."""
@@ -135,17 +138,17 @@ class FlowPrior(nn.Module):
         self, noisy: Float[Tensor, "batch components"], level: Float[Tensor, " batch"], clip: Float[Tensor, "batch dim"]
     ) -> Float[Tensor, "batch components"]:
         """noise - data at a point on the way. clip: of `look`, or zeros for no clip at all."""
-        given = functional.silu(clip + self.embed_level(level_features(level)))
-        x = self.enter(noisy)
+        cond = functional.silu(clip + self.embed_level(level_features(level)))
+        x = self.proj_in(noisy)
         for block in self.blocks:
-            x = block(x, given)
-        return self.leave(x)
+            x = block(x, cond)
+        return self.proj_out(x)
 
     def look(
         self, visual: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]
     ) -> Float[Tensor, "batch hidden"]:
         """What the clips say to the flow."""
-        return self.embed_clip(self.mapper.regress(visual, mask))
+        return self.embed_clip(self.regressor.regress(visual, mask))
 
     def flow_loss(
         self,
@@ -168,6 +171,15 @@ class FlowPrior(nn.Module):
         found = self.direction(noisy, level, self.embed_clip(answer) * shown)
         return (found - (noise - data)).square().mean()
 
+    def get_regressor(self) -> MapperNetwork:
+        return self.regressor
+
+    def own_losses(self, regressed: Tensor, target: Tensor, *, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"flow": self.flow_loss(regressed, target, generator=generator)}
+
+    def answer(self, visual: Tensor, mask: Tensor, *, seeds: Sequence[int]) -> Float[Tensor, "batch audio_dim"]:
+        return self(visual, mask, seeds=seeds)
+
     @torch.no_grad()
     def forward(
         self,
@@ -186,41 +198,35 @@ class FlowPrior(nn.Module):
 
         def direction(noisy: Tensor, level: float) -> Tensor:
             levels = torch.full((len(noisy),), level).to(noisy)
-            towards = self.direction(noisy, levels, clip)
+            cond = self.direction(noisy, levels, clip)
             low, high = self.config.guided_levels
             if self.config.guidance == 1 or not low <= level <= high:
-                return towards
-            anywhere = self.direction(noisy, levels, torch.zeros_like(clip))
-            return anywhere + self.config.guidance * (towards - anywhere)
+                return cond
+            uncond = self.direction(noisy, levels, torch.zeros_like(clip))
+            return uncond + self.config.guidance * (cond - uncond)
 
         found = solve(direction, noise, flow_levels(self.config.steps, 1.0), second_order=False)
         return functional.normalize(found @ self.basis + self.centre, dim=1).float()
 
 
-def reader_of(mapper: Mapper | FlowPrior) -> Mapper:
-    """What reads the clips: the mapper itself, or that of a prior."""
-    return mapper.mapper if isinstance(mapper, FlowPrior) else mapper
-
-
 def build_prior(config: PriorConfig, *, seed: int = 0) -> FlowPrior:
     """A new prior in float32 on the CPU, its weights drawn from `seed`. The global random state is left as it was."""
-    mapper = build_mapper(config.mapper, seed=seed)
+    regressor = build_mapper(config.regressor, seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.random.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-        return FlowPrior(config, mapper)
-
-
-def save_prior(prior: FlowPrior, directory: Path, *, dtype: torch.dtype | None = None) -> None:
-    """Writes config.json and model.safetensors (as `dtype` if given) into `directory`, like a mapper."""
-    save_part(directory, asdict(prior.config), prior.state_dict(), dtype=dtype)
+        return FlowPrior(config, regressor)
 
 
 def load_prior(directory: Path, *, device: torch.device | str = "cpu") -> FlowPrior:
     """The prior saved in `directory`, in eval mode, in float32. Raises BundleError if a file is missing or does not fit."""
     path = directory / "config.json"
     try:
-        prior = build_prior(read_config(PriorConfig, path))
+        values = read_json(path)
+        if "mapper" in values:  # as it was called before 0.5.0
+            values = {"regressor" if key == "mapper" else key: value for key, value in values.items()}
+        prior = build_prior(from_dict(PriorConfig, values, name=str(path)))
     except (ConfigError, TypeError) as error:
         raise BundleError(f"{path}: not a prior's config ({error}); fetch the bundle again") from error
-    load_weights(prior, directory / "model.safetensors")
+    weights = directory / "model.safetensors"
+    load_weights(prior, weights, weights=renamed(read_weights(weights), NEW_NAMES))
     return prior.to(device).eval()

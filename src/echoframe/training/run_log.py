@@ -8,19 +8,19 @@ from typing import Any
 
 from torch import Tensor
 
-from echoframe.data.extra import need
+from echoframe.optional import require_extra
 from echoframe.output import atomic_files
-from echoframe.training.checkpoint import Progress
+from echoframe.training.checkpoint import TrainingProgress
 
 LOG = "log.jsonl"
 EVERY = 50  # steps of a line in the log
 TELL_S = 5.0
 
 
-class Record:
+class RunLog:
     """Open while a run trains. seconds: of training so far, over all parts of the run."""
 
-    def __init__(self, folder: Path, steps: int, progress: Progress, *, tell: Any, is_main: bool) -> None:
+    def __init__(self, folder: Path, steps: int, progress: TrainingProgress, *, tell: Any, is_main: bool) -> None:
         self._folder, self._steps, self._progress, self._tell, self._is_main = folder, steps, progress, tell, is_main
         self._before_s, self._began = progress.seconds, time.monotonic()
         self._sums: dict[str, Tensor] = {}
@@ -32,9 +32,9 @@ class Record:
     def seconds(self) -> float:
         return self._before_s + time.monotonic() - self._began
 
-    def __enter__(self) -> "Record":
+    def __enter__(self) -> "RunLog":
         if self._is_main:
-            board = need("torch.utils.tensorboard", "train")
+            board = require_extra("torch.utils.tensorboard", "train")
             log = self._folder / LOG
             if log.exists():  # lines after the last checkpoint are trained again
                 lines = log.read_text(encoding="utf-8", errors="replace").splitlines()

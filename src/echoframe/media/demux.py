@@ -14,7 +14,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from echoframe.errors import VideoError
-from echoframe.stills import check_file
+from echoframe.media.stills import check_file
 
 # Only true containers: libav would also "play" a .txt file as ANSI art, and follow a playlist to other files.
 # The sound formats are here so that a song is told from a broken file.

@@ -15,9 +15,15 @@ from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import HFValidationError, HTTPError
 from huggingface_hub.utils import validate_repo_id
 
-from echoframe.convert_hub import check_converted, convert_snapshot, converted_folder, is_converted, pickle_names
+from echoframe.bundles.convert_hub import (
+    check_converted,
+    convert_snapshot,
+    converted_folder,
+    is_converted,
+    pickle_names,
+)
+from echoframe.bundles.manifest import Manifest, Part, Space
 from echoframe.errors import BundleError, InputError
-from echoframe.manifest import Manifest, Part, Space
 from echoframe.weights import read_json, write_json
 
 LOCK = "echoframe.lock.json"

@@ -14,14 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from echoframe.bridge import BRIDGE_KIND, HEARD_AS, EmbedTexts, ZeroShotBridge, build_bridge, load_bridge
-from echoframe.device import resolve_device, resolve_dtype
-from echoframe.encoders import AudioEncoder, VisualEncoder, load_audio_encoder, load_text_encoder, load_visual_encoder
-from echoframe.errors import BundleError
-from echoframe.generators import LatentGenerator, load_generator
-from echoframe.hub import HUB_MODELS, check_blobs, hub_manifest, is_repo_id, locate
-from echoframe.labels import LabelBank, load_labels, vggsound_labels
-from echoframe.manifest import (
+from echoframe.bundles.hub import HUB_MODELS, check_blobs, hub_manifest, is_repo_id, locate
+from echoframe.bundles.labels import LabelBank, load_labels, vggsound_labels
+from echoframe.bundles.manifest import (
     MANIFEST,
     Manifest,
     Part,
@@ -33,12 +28,17 @@ from echoframe.manifest import (
     with_files,
     write_manifest,
 )
-from echoframe.mapper import Mapper, load_mapper
-from echoframe.prior import PRIOR_KIND, FlowPrior, load_prior
+from echoframe.device import resolve_device, resolve_dtype
+from echoframe.encoders import AudioEncoder, VisualEncoder, load_audio_encoder, load_text_encoder, load_visual_encoder
+from echoframe.errors import BundleError
+from echoframe.generators import LatentGenerator, load_generator
+from echoframe.mappers import Mapper
+from echoframe.mappers.networks import load_mapper
+from echoframe.mappers.prior import PRIOR_KIND, load_prior
+from echoframe.mappers.zero_shot import BRIDGE_KIND, HEARD_AS, EmbedTexts, ZeroShotBridge, build_bridge, load_bridge
 from echoframe.spec import ClipSpec
 
-EMBEDDED = {"mini": Path(__file__).parent / "bundles" / "mini"}
-AnyMapper = Mapper | FlowPrior | ZeroShotBridge
+EMBEDDED = {"mini": Path(__file__).parent / "mini"}
 HASHED_UP_TO = 200_000_000  # bytes: 0.1 s for mini; what is larger is hashed by `check_bundle` only
 SAME_SPACE = 0.99  # cosine of one text's two embeddings
 PROBES = ("dog barking", "rain", "a car passing by", "violin", "a crowd cheering", "hammering", "waves on a beach", "")
@@ -66,7 +66,7 @@ class Bundle:
     manifest: Manifest
     clip_spec: ClipSpec
     visual_encoder: VisualEncoder
-    mapper: AnyMapper
+    mapper: Mapper
     generator: LatentGenerator
     audio_encoder: AudioEncoder | None
     labels: LabelBank | None

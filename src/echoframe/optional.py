@@ -6,7 +6,7 @@ from types import ModuleType
 from echoframe.errors import InputError
 
 
-def need(module: str, extra: str = "data") -> ModuleType:
+def require_extra(module: str, extra: str = "data") -> ModuleType:
     """The module of that name. Raises InputError if it is not installed."""
     try:
         return import_module(module)

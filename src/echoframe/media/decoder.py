@@ -18,8 +18,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
-from echoframe.demux import frame_rate, open_video
 from echoframe.errors import VideoError
+from echoframe.media.demux import frame_rate, open_video
 
 logger = logging.getLogger(__name__)
 

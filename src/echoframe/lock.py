@@ -16,8 +16,8 @@ LOCK = ".lock"
 
 
 @contextmanager
-def hold(folder: Path, what: str) -> Iterator[None]:
-    """Keeps every other `hold` of `folder` out until the block ends, or the process does, however it ends.
+def exclusive_lock(folder: Path, what: str) -> Iterator[None]:
+    """Keeps every other `exclusive_lock` of `folder` out until the block ends, or the process does, however it ends.
 
     what: the program, for the message others get. Raises InputError that names who holds it. On network file systems it
     is as good as their flock. Raises OutputError for a folder that cannot be made or written to.

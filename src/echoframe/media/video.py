@@ -14,11 +14,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Bool, UInt8
 
-from echoframe.decoder import VideoReader
-from echoframe.demux import frame_rate, packet_span
 from echoframe.errors import InputError, VideoError
+from echoframe.media.decoder import VideoReader
+from echoframe.media.demux import frame_rate, packet_span
+from echoframe.media.stills import PICTURE_SUFFIXES, check_file, is_picture, picture_info, read_picture, scaled_size
 from echoframe.spec import ClipSpec
-from echoframe.stills import PICTURE_SUFFIXES, check_file, is_picture, picture_info, read_picture, scaled_size
 
 __all__ = ["PICTURE_SUFFIXES", "VIDEO_SUFFIXES", "Frames", "VideoInfo", "is_picture", "probe", "read_frames"]
 

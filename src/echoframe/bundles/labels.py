@@ -84,6 +84,6 @@ def vggsound_labels() -> list[tuple[str, str]]:
     >>> len(labels), labels[0]
     (309, ('air conditioning noise', 'others'))
     """
-    text = files("echoframe").joinpath("vggsound_labels.csv").read_text(encoding="utf-8")
+    text = files("echoframe.bundles").joinpath("vggsound_labels.csv").read_text(encoding="utf-8")
     lines = (line for line in text.splitlines() if not line.startswith("#"))
     return [(row["label"], row["kind"]) for row in csv.DictReader(lines)]

@@ -2,20 +2,20 @@
 
 Contract of every kind: visual (B, T, Dv) and mask (B, T), True where a frame is real -> (B, Da) float32, unit length.
 What stands in padded frames (even NaN), how many there are and where never changes a result. `seeds`, one a clip, choose
-among the points that fit; the kinds here know one point only and do not look at them (`echoframe.prior` does).
+among the points that fit; the kinds here know one point only and do not look at them (`echoframe.mappers.prior` does).
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from echoframe.errors import BundleError, ConfigError, InputError
-from echoframe.scaling import Scaling, ScalingKind
+from echoframe.mappers.scaling import Scaling, ScalingKind
 from echoframe.weights import load_weights, read_config, save_part
 
 MapperKind = Literal["mlp", "residual_mlp", "bilstm", "transformer"]
@@ -39,7 +39,8 @@ class MapperConfig:
     layers. n_heads: transformer only. n_frames: most frames a transformer can tell apart. input: "raw" takes visual
     embeddings as they are; "log_probability" takes class probabilities p as log(p + 1e-4) - log(1e-4): raw ones are
     nearly all zero, these are 0 for an absent class, 9.2 for a certain one, about 1 in root mean square over 1000.
-    visual_scaling: of each frame after that. audio_scaling: of the space in which it answers. See `echoframe.scaling`.
+    visual_scaling: of each frame after that. audio_scaling: of the space in which it answers.
+    See `echoframe.mappers.scaling`.
     pooling: of the frames, in the MLPs and the bilstm; "attention" weighs them by what they show.
     visual_space, audio_space: ids of the embeddings it was trained on; a bundle refuses any other.
     """
@@ -75,7 +76,25 @@ class MapperConfig:
             raise ConfigError(f"mapper: hidden_dim {self.hidden_dim} of a {self.kind} has to be a multiple of {parts}")
 
 
-class Mapper(nn.Module):
+class LearnedMapper(nn.Module):
+    """What training needs of a mapper, be it a network or a prior that reads clips with one. config: a dataclass."""
+
+    config: Any
+
+    def get_regressor(self) -> "MapperNetwork":
+        """The network that regression losses train."""
+        raise NotImplementedError
+
+    def answer(self, visual: Tensor, mask: Tensor, *, seeds: Sequence[int]) -> Float[Tensor, "batch audio_dim"]:
+        """What is measured beside the true embeddings: (B, Da), of any length."""
+        raise NotImplementedError
+
+    def own_losses(self, regressed: Tensor, target: Tensor, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """Losses beside the regressor's, by name, given what it answered and (B, Da) targets. Each has weight 1."""
+        return {}
+
+
+class MapperNetwork(LearnedMapper):
     """Base of the kinds: checks and prepares what comes in, lets `embed` do its part, normalises what goes out."""
 
     def __init__(self, config: MapperConfig) -> None:
@@ -83,6 +102,12 @@ class Mapper(nn.Module):
         self.config = config
         self.visual_scaling = Scaling(config.visual_scaling, config.visual_dim)
         self.audio_scaling = Scaling(config.audio_scaling, config.audio_dim)
+
+    def get_regressor(self) -> "MapperNetwork":
+        return self
+
+    def answer(self, visual: Tensor, mask: Tensor, *, seeds: Sequence[int]) -> Float[Tensor, "batch audio_dim"]:
+        return self.regress(visual, mask)
 
     def forward(
         self,
@@ -180,7 +205,7 @@ def _real_frames_first(visual: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return visual.gather(1, order[..., None].expand_as(visual))[:, :n_longest], mask.gather(1, order)[:, :n_longest]
 
 
-class MlpMapper(Mapper):
+class MlpMapper(MapperNetwork):
     """The frames pooled, then `depth` hidden layers."""
 
     def __init__(self, config: MapperConfig) -> None:
@@ -197,7 +222,7 @@ class MlpMapper(Mapper):
         return self.layers(self.pool(visual, mask))
 
 
-class ResidualMlpMapper(Mapper):
+class ResidualMlpMapper(MapperNetwork):
     """The frames pooled, then `depth` pre-norm residual blocks."""
 
     def __init__(self, config: MapperConfig) -> None:
@@ -220,7 +245,7 @@ class ResidualMlpMapper(Mapper):
         return self.project_out(x)
 
 
-class BilstmMapper(Mapper):
+class BilstmMapper(MapperNetwork):
     """A packed bidirectional LSTM over the real frames, then its states pooled."""
 
     def __init__(self, config: MapperConfig) -> None:
@@ -245,7 +270,7 @@ class BilstmMapper(Mapper):
         return self.project_out(self.pool(states, mask))
 
 
-class TransformerMapper(Mapper):
+class TransformerMapper(MapperNetwork):
     """Learned positions and a pool token in front; the token's state after `depth` layers is the answer."""
 
     def __init__(self, config: MapperConfig) -> None:
@@ -273,7 +298,7 @@ class TransformerMapper(Mapper):
         return self.project_out(self.encoder(x, src_key_padding_mask=padded)[:, 0])
 
 
-_CLASSES: dict[str, type[Mapper]] = {
+_CLASSES: dict[str, type[MapperNetwork]] = {
     "mlp": MlpMapper,
     "residual_mlp": ResidualMlpMapper,
     "bilstm": BilstmMapper,
@@ -281,19 +306,19 @@ _CLASSES: dict[str, type[Mapper]] = {
 }
 
 
-def build_mapper(config: MapperConfig, *, seed: int = 0) -> Mapper:
+def build_mapper(config: MapperConfig, *, seed: int = 0) -> MapperNetwork:
     """A new mapper in float32 on the CPU, its weights drawn from `seed`. The global random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.random.set_rng_state(torch.Generator().manual_seed(seed).get_state())
         return _CLASSES[config.kind](config)
 
 
-def save_mapper(mapper: Mapper, directory: Path, *, dtype: torch.dtype | None = None) -> None:
+def save_mapper(mapper: LearnedMapper, directory: Path, *, dtype: torch.dtype | None = None) -> None:
     """Writes config.json and model.safetensors (as `dtype` if given) into `directory`, made if need be."""
     save_part(directory, asdict(mapper.config), mapper.state_dict(), dtype=dtype)
 
 
-def load_mapper(directory: Path, *, device: torch.device | str = "cpu") -> Mapper:
+def load_mapper(directory: Path, *, device: torch.device | str = "cpu") -> MapperNetwork:
     """The mapper saved in `directory`, in eval mode, in float32: a float16 file is cast up.
 
     Raises BundleError if a file is missing or unreadable, or a weight is missing, unknown or of another shape.

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from echoframe.bundles.manifest import Space
 from echoframe.data.embedding_set import FORMAT, MANIFEST
-from echoframe.data.extra import need
 from echoframe.errors import InputError
-from echoframe.manifest import Space
+from echoframe.optional import require_extra
 
 SPLITS = ("train", "val", "test")
 UNIT_WITHIN = 0.02  # half precision rounds
@@ -250,7 +250,7 @@ def _shard_paths(folder: Path, manifest: dict[str, Any]) -> list[Path]:
 
 
 def _read(path: Path, columns: list[str]) -> Any:
-    arrow, parquet = need("pyarrow", "train"), need("pyarrow.parquet", "train")
+    arrow, parquet = require_extra("pyarrow", "train"), require_extra("pyarrow.parquet", "train")
     try:
         return parquet.read_table(path, columns=columns, memory_map=False)
     except FileNotFoundError as error:

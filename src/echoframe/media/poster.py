@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from echoframe.audio import log_mel, mel_filters
+from echoframe.media.audio import log_mel, mel_filters
 from echoframe.spec import MelSpec
 
 WIDTH, MARGIN, LEFT = 1440, 40, 96  # px; LEFT: of the plots, room for the frequencies

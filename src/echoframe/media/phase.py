@@ -9,7 +9,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 from torch.nn import functional
 
-from echoframe.audio import mel_basis
+from echoframe.media.audio import mel_basis
 from echoframe.spec import MelSpec
 
 MOMENTUM = 0.99  # the paper's alpha

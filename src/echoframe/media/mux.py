@@ -21,10 +21,10 @@ from av.video.stream import VideoStream
 from jaxtyping import Float
 from torch import Tensor
 
-from echoframe.audio import n_samples, pad_or_trim, resample
-from echoframe.demux import open_video, packet_span
 from echoframe.errors import InputError, OutputError, VideoError
-from echoframe.stills import check_file, is_picture
+from echoframe.media.audio import n_samples, pad_or_trim, resample
+from echoframe.media.demux import open_video, packet_span
+from echoframe.media.stills import check_file, is_picture
 
 MUX_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _SAMPLE_RATE = 48_000  # Hz: the one rate that AAC and Opus both take

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from echoframe.errors import BundleError, ConfigError
-from echoframe.mapper import check_visual, masked_mean
+from echoframe.mappers.networks import check_visual, masked_mean
 from echoframe.weights import load_weights, read_config, save_part
 
 BRIDGE_KIND = "zero_shot_bridge"

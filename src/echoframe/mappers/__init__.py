@@ -1,0 +1,44 @@
+"""Mappers: a clip in visual embeddings to one point of an audio space. One seam, and three ways to answer it.
+
+`networks` regress, `prior` draws one of many fitting points, `zero_shot` goes by way of words and learns nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+class MapperSpaces(Protocol):
+    """What every mapper's config says: the two spaces it joins, by name and number of dimensions."""
+
+    @property
+    def visual_space(self) -> str: ...
+    @property
+    def audio_space(self) -> str: ...
+    @property
+    def visual_dim(self) -> int: ...
+    @property
+    def audio_dim(self) -> int: ...
+
+
+class Mapper(Protocol):
+    """Clips to unit vectors of an audio space."""
+
+    @property
+    def config(self) -> MapperSpaces: ...
+
+    def __call__(
+        self,
+        visual: Float[Tensor, "batch frames dim"],
+        mask: Bool[Tensor, "batch frames"],
+        *,
+        seeds: Sequence[int] | None = None,
+    ) -> Float[Tensor, "batch audio_dim"]:
+        """One float32 unit vector a clip: (B, T, Dv), mask True where a frame is real -> (B, Da).
+
+        seeds: one a clip; they choose among the points that fit. A mapper that knows one point ignores them. What
+        stands in padded frames never changes a result.
+        """
+        ...
