@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import ClapTextConfig, ClapTextModelWithProjection, SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from echoframe.generators.audioldm import AudioLdmGenerator, GeneratorConfig
-from echoframe.generators.schedulers import SampleOptions
+from echoframe.options import SampleOptions
 
 # diffusers scripts/convert_original_audioldm_to_diffusers.py
 UNET: dict[str, Any] = {

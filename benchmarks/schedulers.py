@@ -16,7 +16,7 @@ from torch import Tensor
 
 from echoframe.generators import load_generator
 from echoframe.generators.mel_flow import SOLVERS
-from echoframe.generators.schedulers import SampleOptions
+from echoframe.options import SampleOptions
 
 STEPS = (5, 10, 15, 20, 25, 30, 50, 100)
 REFERENCE_STEPS = 200

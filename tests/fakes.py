@@ -11,9 +11,9 @@ from torch.nn.functional import normalize
 
 from echoframe.bundles.labels import LabelBank
 from echoframe.generators import Generator
-from echoframe.generators.schedulers import SampleOptions
 from echoframe.mappers.networks import MapperConfig, build_mapper
 from echoframe.media.audio import n_samples
+from echoframe.options import SampleOptions
 from echoframe.pipeline import EchoFrame
 from echoframe.progress import ProgressCallback
 from echoframe.provenance import BundleId

@@ -18,7 +18,8 @@ from transformers.utils import logging as transformers_logging
 
 from echoframe.errors import BundleError, ConfigError, DeviceError, InputError
 from echoframe.generators.audioldm import AudioLdmGenerator, GeneratorConfig
-from echoframe.generators.schedulers import SCHEDULERS, SampleOptions, build_scheduler
+from echoframe.generators.schedulers import SCHEDULERS, build_scheduler
+from echoframe.options import SCHEDULER_NAMES, SampleOptions
 from echoframe.pretrained import load_part, quiet
 from tiny_audioldm import DIM, write_tiny_audioldm, write_tiny_textless_audioldm
 
@@ -256,6 +257,10 @@ def test_defaults_come_from_the_directory(textless: AudioLdmGenerator, audioldm:
 
 
 # --- bad requests -----------------------------------------------------------------------------------------------------
+
+
+def test_options_name_every_scheduler() -> None:
+    assert sorted(SCHEDULER_NAMES) == sorted({*SCHEDULERS, *(name for name, _ in SCHEDULERS.values())})
 
 
 @pytest.mark.parametrize(

@@ -440,3 +440,19 @@ def test_windows_of_a_long_film_see_their_own_frames(bundle, tmp_path):
     sound = pipeline.load(bundle).generate(tmp_path / "long.mp4")
     assert sound.times_s == pytest.approx([1.5 + 3 * i for i in range(8)], abs=1.3)  # the middles of eight parts
     assert len({frame.mean() for frame in sound.frames}) == 8
+
+
+def test_a_video_is_opened_four_times_at_most(bundle, films, out, monkeypatch):
+    import av
+
+    opened: list[str] = []
+    plain = av.open
+
+    def counted(file, *args, **more):
+        opened.extend([str(file)] if "one.mp4" in str(file) and "w" not in (*args, more.get("mode")) else [])
+        return plain(file, *args, **more)
+
+    monkeypatch.setattr(av, "open", counted)
+    assert run("generate", films / "one.mp4", "-o", out, "--model", bundle, "--duration", 12) == 0
+    # to look at it, to read every window's frames, to measure its length for the copy, to copy
+    assert 0 < len(opened) <= 4, opened

@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from echoframe.generators.audioldm import AudioLdmGenerator, GeneratorConfig
-from echoframe.generators.schedulers import SampleOptions
+from echoframe.options import SampleOptions
 
 pytestmark = pytest.mark.slow
 

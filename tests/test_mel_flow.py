@@ -8,7 +8,7 @@ import torch
 from echoframe.errors import BundleError, ConfigError, DeviceError, InputError
 from echoframe.generators import load_generator
 from echoframe.generators.mel_flow import MelFlowConfig, MelFlowGenerator, flow_levels, solve
-from echoframe.generators.schedulers import SampleOptions
+from echoframe.options import SampleOptions
 from tiny_mel_flow import tiny_codec, tiny_denoiser, write_tiny_mel_flow
 
 CONFIG = MelFlowConfig(min_duration_s=0.32, max_duration_s=1.28, phase_iterations=2)

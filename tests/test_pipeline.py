@@ -12,7 +12,8 @@ from PIL import Image
 from echoframe import EchoFrame, read_provenance
 from echoframe.bundles.bundle import load_bundle
 from echoframe.errors import BundleError, InputError, OutputError, VideoError
-from echoframe.generators.schedulers import SampleOptions
+from echoframe.media.video import probe
+from echoframe.options import Request, SampleOptions
 from echoframe.pipeline import from_bundle, remake
 from echoframe.windows import add_faded, derived_seed, plan_windows, seen_mask
 from fakes import RATE, FakeGenerator, calls_of, fake_model, shown_to
@@ -104,7 +105,6 @@ def test_a_container_that_claims_to_be_longer_than_its_pictures(film, monkeypatc
 
     from echoframe import pipeline
 
-    probe = pipeline.probe
     monkeypatch.setattr(pipeline, "probe", lambda path: replace(probe(path), duration_s=12.0))
     sound = fake_model().generate(film)
     assert sound.waveform.shape == (1, 12 * RATE)
@@ -184,7 +184,7 @@ def test_saved_and_made_again_to_the_bit(film, tmp_path):
         remake(fake_model(sha256="0" * 64), record)
     (tmp_path / "other.mp4").write_bytes(film.read_bytes() + b"\0")
     with pytest.raises(InputError, match="the input has changed, give the original file"):
-        remake(fake_model(), record, path=tmp_path / "other.mp4")
+        remake(fake_model(), record, info=probe(tmp_path / "other.mp4"))
 
 
 def test_save_refuses_what_it_should_not_write(film, tmp_path):
@@ -229,7 +229,7 @@ def test_impossible_settings_are_refused_before_anything_runs(film, options, wor
 
 
 def test_an_hour_can_be_forced(film):
-    assert fake_model().resolve(film, duration_s=4000.0, force=True).duration_s == 4000.0
+    assert fake_model().resolve(probe(film), Request(duration_s=4000.0), force=True).duration_s == 4000.0
 
 
 def test_candidates_need_ears(film):

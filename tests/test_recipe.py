@@ -288,7 +288,7 @@ class StandIn:
 
 def test_what_was_heard_before_is_not_generated_again(tmp_path):
     import held_out
-    from echoframe.generators.schedulers import SampleOptions
+    from echoframe.options import SampleOptions
 
     class Few:
         rows = [5, 7, 9]

@@ -13,8 +13,8 @@ from echoframe.bundles.labels import LabelBank, save_labels
 from echoframe.bundles.manifest import Manifest, Part, Space
 from echoframe.encoders.aisfx import AisfxConfig, AisfxNetwork
 from echoframe.encoders.efficientnet_lite import EfficientNetLite
-from echoframe.generators.schedulers import SampleOptions
 from echoframe.mappers.networks import MapperConfig, build_mapper, save_mapper
+from echoframe.options import SampleOptions
 from echoframe.pretrained import quiet
 from echoframe.spec import ClipSpec
 from echoframe.weights import save_part

@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from echoframe.bundles.bundle import Bundle
-from echoframe.generators.schedulers import SampleOptions
 from echoframe.media.audio import fade_ends
-from echoframe.media.loudness import TARGET_LUFS, to_loudness
+from echoframe.media.loudness import to_loudness
+from echoframe.options import TARGET_LUFS, SampleOptions
 from echoframe.pipeline import EchoFrame
 from echoframe.spec import MINI_MEL
 from flow import SCENE_S, Scenes

@@ -14,7 +14,8 @@ import torch
 
 from echoframe import load
 from echoframe.media.audio import log_mel
-from echoframe.media.loudness import TARGET_LUFS, to_loudness
+from echoframe.media.loudness import to_loudness
+from echoframe.options import TARGET_LUFS
 from echoframe.spec import MINI_MEL
 from flow import SCENE_S
 from held_out import RATE, HeldOut, embed

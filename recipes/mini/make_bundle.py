@@ -17,9 +17,9 @@ from echoframe.bundles.labels import LabelBank, save_labels
 from echoframe.bundles.manifest import Manifest, Part, Space
 from echoframe.generators.denoiser import load_denoiser, save_denoiser
 from echoframe.generators.mel_flow import MelFlowConfig
-from echoframe.generators.schedulers import SampleOptions
 from echoframe.mappers.networks import save_mapper
 from echoframe.mappers.prior import PRIOR_KIND, load_prior
+from echoframe.options import SampleOptions
 from echoframe.weights import write_json
 from flow import Scenes
 from stage import arguments

@@ -24,8 +24,8 @@ from torch.nn import functional
 from codec import DECIBELS
 from echoframe import load
 from echoframe.bundles.labels import vggsound_labels
-from echoframe.generators.schedulers import SampleOptions
 from echoframe.media.audio import log_mel
+from echoframe.options import SampleOptions
 from echoframe.spec import MINI_MEL
 from held_out import Heard, HeldOut, count, embed, hear_generated
 from judge import Judge, frechet_distance, log_spectral_distance
@@ -199,7 +199,8 @@ def measure_photos(model, held_out: HeldOut, folder: Path, seeds: int, candidate
 @torch.no_grad()
 def look(model, photo: Path, seed: int) -> Tensor:
     """The mapper's point for a still and a seed, (D,)."""
-    _, target = model.predict_target(photo, start_s=0.0, duration_s=4.0, seed=seed)
+    frames = read_frames(photo, model.clip_spec, short_side=model.visual_encoder.short_side)
+    target = model.predict_target(frames, until_s=4.0, seed=seed)
     return target[0].cpu()
 
 

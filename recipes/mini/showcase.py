@@ -12,7 +12,8 @@ import os
 from pathlib import Path
 
 from echoframe import load
-from echoframe.jobs import Job, Request, find_clips, plan_jobs, run_job
+from echoframe.jobs import Job, find_clips, plan_jobs, run_job
+from echoframe.options import Request, WriteOptions
 from echoframe.provenance import read_provenance
 
 PAGE = """<!doctype html>
@@ -68,7 +69,7 @@ def main() -> None:
     jobs = plan_jobs(find_clips(args.folders), args.out, with_film=False, with_picture=True)
     request = Request(seed=args.seed, candidates=args.candidates)
     for number, job in enumerate(jobs, start=1):
-        run_job(model, job, request)
+        run_job(model, job, request, WriteOptions())
         print(f"showcase: {number}/{len(jobs)} {job.clip.name}", flush=True)
     identity = model.identity
     about = f"{identity.name} {identity.version}, seed {args.seed}, best of {args.candidates}; {len(jobs)} clips."

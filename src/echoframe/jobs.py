@@ -5,7 +5,6 @@ made. They appear together or not at all, the JSON last; a clip whose JSON names
 """
 
 import glob
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,73 +12,43 @@ from pathlib import Path
 from PIL import Image
 
 from echoframe.errors import EchoFrameError, InputError, OutputError, VideoError
-from echoframe.generators.schedulers import SampleOptions
-from echoframe.media.loudness import TARGET_LUFS
-from echoframe.media.mux import MUX_FORMATS, check_container, mux, mux_suffix
+from echoframe.media.containers import MUX_FORMATS, suffix_for
+from echoframe.media.mux import mux
 from echoframe.media.poster import draw_poster
 from echoframe.media.stills import PICTURE_SUFFIXES
-from echoframe.media.video import VIDEO_SUFFIXES, probe
+from echoframe.media.video import VIDEO_SUFFIXES, VideoInfo, check_fits, probe
+from echoframe.options import Request, Settings, WriteOptions
 from echoframe.output import SOUND_FORMATS, atomic_files, check_folder, encode_sound
-from echoframe.pipeline import EchoFrame, check_duration, remake
+from echoframe.pipeline import EchoFrame, remake
 from echoframe.progress import ProgressCallback
-from echoframe.provenance import Provenance, Settings, file_sha256, find_provenance, to_json
+from echoframe.provenance import Provenance, file_sha256, find_provenance, to_json
 from echoframe.sound import Sound
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
-    """What was asked for; None where the model's or the clip's own value is to be taken.
+class Job:
+    """One clip and the files to make of it. film: a film's copy with the sound; picture: the PNG to look at.
 
-    force: allow more than an hour, and replace files that EchoFrame did not write.
+    info: what the clip holds, once it was looked at.
     """
 
-    seed: int = 0
-    duration_s: float | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    scheduler: str | None = None
-    candidates: int = 1
-    loudness_lufs: float | None = TARGET_LUFS
-    force: bool = False
-    original_level_db: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """One clip and the files to make of it. film: a film's copy with the sound; picture: the PNG to look at."""
-
     clip: Path
+    info: VideoInfo | None = None
     sound: Path | None
     film: Path | None
     picture: Path | None
     record: Path
 
     @property
+    def known(self) -> VideoInfo:
+        """What the clip holds; `looked_at` has been here."""
+        assert self.info is not None
+        return self.info
+
+    @property
     def outputs(self) -> list[Path]:
         """All files in the order they appear, the JSON last."""
         return [path for path in (self.sound, self.film, self.picture, self.record) if path is not None]
-
-
-def check_request(request: Request) -> None:
-    """Raises InputError for a value that no model can work with, before one is loaded."""
-    options = SampleOptions()
-    options = SampleOptions(
-        steps=options.steps if request.steps is None else request.steps,
-        guidance=options.guidance if request.guidance is None else request.guidance,
-        scheduler=request.scheduler or options.scheduler,
-    )
-    settings = Settings(
-        seed=request.seed,
-        duration_s=1.0 if request.duration_s is None else request.duration_s,
-        steps=options.steps,
-        guidance=options.guidance,
-        scheduler=options.scheduler,
-        candidates=request.candidates,
-        loudness_lufs=request.loudness_lufs,
-    )
-    check_duration(settings.duration_s, force=request.force)
-    if request.original_level_db is not None and not math.isfinite(request.original_level_db):
-        raise InputError(f"original level {request.original_level_db} dB: expected decibels, such as -12")
 
 
 def find_clips(inputs: Sequence[str]) -> list[Path]:
@@ -149,11 +118,15 @@ def _named_job(clip: Path, out: Path, *, with_picture: bool) -> Job:
 
 
 def _job_in_folder(clip: Path, folder: Path, *, with_film: bool, with_picture: bool) -> Job:
-    film = None
+    film = info = None
     if with_film and clip.suffix.lower() not in PICTURE_SUFFIXES:
-        film = _beside(clip, folder, _film_suffix(clip))
+        suffix = clip.suffix.lower()
+        if suffix not in MUX_FORMATS:
+            suffix, info = _film_suffix(clip)
+        film = _beside(clip, folder, suffix)
     return Job(
         clip=clip,
+        info=info,
         sound=folder / f"{clip.stem}.wav",
         film=film,
         picture=_beside(clip, folder, ".png") if with_picture else None,
@@ -166,13 +139,12 @@ def _beside(clip: Path, folder: Path, suffix: str) -> Path:
     return folder / f"{clip.stem}.sound{suffix}" if path.resolve() == clip.resolve() else path
 
 
-def _film_suffix(clip: Path) -> str:
-    if clip.suffix.lower() in MUX_FORMATS:
-        return clip.suffix.lower()
+def _film_suffix(clip: Path) -> tuple[str, VideoInfo | None]:
     try:
-        return mux_suffix(clip)
+        info = probe(clip)
+        return suffix_for(info.video_codec, clip), info
     except (InputError, VideoError):
-        return ".mp4"  # a clip that cannot be read is reported when its turn comes, not while planning
+        return ".mp4", None  # a clip that cannot be read is reported when its turn comes, not while planning
 
 
 def _check_distinct(jobs: Sequence[Job]) -> None:
@@ -188,21 +160,6 @@ def _check_distinct(jobs: Sequence[Job]) -> None:
                     f"{job.clip} and {made[resolved]} would both make {path}; run them apart, each with its own -o"
                 )
             made[resolved] = job.clip
-
-
-def settings_for(model: EchoFrame, clip: Path, request: Request) -> Settings:
-    """The settings of one clip, every default filled in."""
-    return model.resolve(
-        clip,
-        seed=request.seed,
-        duration_s=request.duration_s,
-        steps=request.steps,
-        guidance=request.guidance,
-        scheduler=request.scheduler,
-        candidates=request.candidates,
-        loudness_lufs=request.loudness_lufs,
-        force=request.force,
-    )
 
 
 def is_done(model: EchoFrame, job: Job, settings: Settings, original_level_db: float | None) -> bool:
@@ -221,39 +178,56 @@ def is_done(model: EchoFrame, job: Job, settings: Settings, original_level_db: f
     )
 
 
-def run_job(model: EchoFrame, job: Job, request: Request, *, progress: ProgressCallback | None = None) -> bool:
+def looked_at(job: Job) -> Job:
+    """The job with what its clip holds, so that a clip is opened once to look at it. Raises as `probe`."""
+    return job if job.info else replace(job, info=probe(job.clip))
+
+
+def run_job(
+    model: EchoFrame, job: Job, request: Request, writing: WriteOptions, *, progress: ProgressCallback | None = None
+) -> bool:
     """Makes a job's files; False if they were there already. Raises EchoFrameError, and then leaves nothing new."""
-    settings = settings_for(model, job.clip, request)
-    check_job(job, force=request.force)
-    if is_done(model, job, settings, request.original_level_db):
+    job = looked_at(job)
+    settings = model.resolve(job.known, request, force=writing.force)
+    check_job(job, writing)
+    if is_done(model, job, settings, writing.original_level_db):
         return False
-    write_results(model.render(job.clip, settings, progress=progress), job, request.original_level_db)
+    write_results(model.render(job.known, settings, progress=progress), job, writing.original_level_db)
     return True
 
 
 def remake_job(
-    model: EchoFrame, job: Job, record: Provenance, *, force: bool = False, progress: ProgressCallback | None = None
+    model: EchoFrame,
+    job: Job,
+    record: Provenance,
+    writing: WriteOptions,
+    *,
+    progress: ProgressCallback | None = None,
 ) -> bool:
     """Makes a job's files again as `record` says; whether the samples are the same to the bit.
 
     Raises EchoFrameError, and then leaves nothing new: for another clip or bundle than the record's too.
     """
-    check_job(job, force=force)
-    sound = remake(model, record, path=job.clip, progress=progress)
+    job = looked_at(job)
+    check_job(job, writing)
+    sound = remake(model, record, info=job.known, progress=progress)
     write_results(sound, job, record.original_level_db)
     return sound.provenance.result.samples_sha256 == record.result.samples_sha256
 
 
-def check_job(job: Job, *, force: bool = False) -> None:
+def check_job(job: Job, writing: WriteOptions) -> None:
     """Raises unless the clip can be read and none of the files to be made is someone else's, unless forced."""
-    if probe(job.clip).is_still and job.film is not None:
-        raise InputError(f"{job.film}: {job.clip} is a still, a film with sound needs a film; give a sound file's name")
+    job = looked_at(job)
     if job.film is not None:
-        check_container(job.clip, job.film)
+        if job.known.is_still:
+            raise InputError(
+                f"{job.film}: {job.clip} is a still, a film with sound needs a film; give a sound file's name"
+            )
+        check_fits(job.known, job.film)
     earlier = find_provenance(job.record)
     own = {job.record.name, *earlier.outputs} if earlier else set()
     for path in job.outputs:
-        if path.exists() and path.name not in own and not force:
+        if path.exists() and path.name not in own and not writing.force:
             raise OutputError(
                 f"{path}: exists and was not written by EchoFrame; move it, choose another folder with -o, "
                 "or replace it with --force"

@@ -1,11 +1,11 @@
 """Silent video to sound: frames -> visual embeddings -> a point in the audio space -> a waveform.
 
-The way of one window is `EchoFrame.predict_target` and `generate_candidates`, four calls. Clips longer than the generator's longest sound are
-made in overlapping windows: each sees its own frames, has its own target and its own seed, and is faded into the next.
+The way of one window is `EchoFrame.predict_target` and `generate_candidates`. Clips longer than the generator's longest
+sound are made in overlapping windows: each sees its own frames, has its own target and its own seed, and is faded into
+the next.
 """
 
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,11 +19,11 @@ from echoframe.bundles.labels import LabelBank
 from echoframe.encoders import AudioEncoder, VisualEncoder
 from echoframe.errors import InputError
 from echoframe.generators import Generator
-from echoframe.generators.schedulers import SampleOptions
 from echoframe.mappers import Mapper
 from echoframe.media.audio import fade_ends, n_samples
-from echoframe.media.loudness import TARGET_LUFS, to_loudness
-from echoframe.media.video import Frames, probe, read_frames
+from echoframe.media.loudness import to_loudness
+from echoframe.media.video import Frames, VideoInfo, probe, read_windows
+from echoframe.options import TARGET_LUFS, Request, SampleOptions, Settings, check_duration
 from echoframe.progress import ProgressCallback, nth_of
 from echoframe.provenance import (
     BundleId,
@@ -31,14 +31,13 @@ from echoframe.provenance import (
     Machine,
     Provenance,
     Result,
-    Settings,
     check_same_bundle,
     check_same_input,
     file_sha256,
     samples_sha256,
 )
 from echoframe.sound import Sound
-from echoframe.spec import MAX_DURATION_S, ClipSpec
+from echoframe.spec import ClipSpec
 from echoframe.windows import Seen, add_faded, derived_seed, picture_times, plan_windows, seen_mask
 
 OVERLAP_S = 1.0  # of neighbouring windows
@@ -80,80 +79,79 @@ class EchoFrame:
         *,
         seed: int = 0,
         duration_s: float | None = None,
+        candidates: int = 1,
         steps: int | None = None,
         guidance: float | None = None,
         scheduler: str | None = None,
-        candidates: int = 1,
         loudness_lufs: float | None = TARGET_LUFS,
         force: bool = False,
         progress: ProgressCallback | None = None,
     ) -> Sound:
-        """The sound of a video or a still. The same seed, bundle, device and versions give the same samples.
+        """The sound of a video or a still image. The same seed, bundle, device and versions give the same samples.
 
-        duration_s: the video's own length, or 10 s for a still, unless given; past the video's end its last frame is
-        held; above one hour only with `force`. steps, guidance, scheduler: the bundle's own unless given.
-        candidates: so many are made, the one nearest to the target is kept. loudness_lufs: what the sound is brought
-        to, unless its peak would pass -1 dBFS; None leaves it. progress: see `echoframe.progress`.
+        Args:
+            path: any video FFmpeg reads, or a still image.
+            seed: another number, another sound.
+            duration_s: seconds of sound; the video's own length, or 10 s for a still image, unless given. Past the
+                video's end its last frame is held.
+            candidates: so many sounds are made, and the one nearest to the target is kept.
+            steps: denoising steps; the model's own number unless given.
+            guidance: 1 follows the target alone, more pushes away from what no target would give.
+            scheduler: a name from `echoframe.options.SCHEDULER_NAMES`; the model's own unless given.
+            loudness_lufs: what the sound is brought to, unless its peak would pass -1 dBFS; None leaves it.
+            force: allows more than an hour.
+            progress: see `echoframe.progress`.
+
+        Returns:
+            The sound, (1, S) float32 in [-1, 1] at the model's sample rate, and what made it.
+
+        Raises:
+            InputError: an option out of range, or a path that cannot be used.
+            VideoError: a file that cannot be read.
         """
-        settings = self.resolve(
-            Path(path),
+        request = Request(
             seed=seed,
             duration_s=duration_s,
+            candidates=candidates,
             steps=steps,
             guidance=guidance,
             scheduler=scheduler,
-            candidates=candidates,
             loudness_lufs=loudness_lufs,
-            force=force,
         )
-        return self.render(Path(path), settings, progress=progress)
+        info = probe(Path(path))
+        return self.render(info, self.resolve(info, request, force=force), progress=progress)
 
-    def resolve(
-        self,
-        path: Path,
-        *,
-        seed: int = 0,
-        duration_s: float | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        scheduler: str | None = None,
-        candidates: int = 1,
-        loudness_lufs: float | None = TARGET_LUFS,
-        force: bool = False,
-    ) -> Settings:
-        """The settings `generate` works with, every default filled in. Raises InputError for an impossible one."""
-        info = probe(path)
-        if duration_s is None:
-            duration_s = STILL_DURATION_S if info.is_still else info.duration_s
-        settings = Settings(
-            seed=seed,
-            duration_s=float(duration_s),
-            steps=self.defaults.steps if steps is None else steps,
-            guidance=self.defaults.guidance if guidance is None else guidance,
-            scheduler=self.defaults.scheduler if scheduler is None else scheduler,
-            candidates=candidates,
-            loudness_lufs=loudness_lufs,
-        )
-        _options(settings)
+    def resolve(self, info: VideoInfo, request: Request, *, force: bool = False) -> Settings:
+        """The settings a clip is made with, every default filled in. Raises InputError for an impossible request.
+
+        info: of the clip, from `probe`. force: allows more than an hour.
+        """
+        settings = request.settle(self.defaults, duration_s=STILL_DURATION_S if info.is_still else info.duration_s)
         check_duration(settings.duration_s, force=force)
         if n_samples(settings.duration_s, self.generator.sample_rate) < 1:
             raise InputError(f"duration {settings.duration_s} s: shorter than one sample; give a longer one")
-        if candidates > 1 and self.audio_encoder is None:
-            raise InputError(f"candidates {candidates}: this bundle has no audio encoder to rank them; ask for 1")
+        if settings.candidates > 1 and self.audio_encoder is None:
+            raise InputError(
+                f"candidates {settings.candidates}: this bundle has no audio encoder to rank them; ask for 1"
+            )
         return settings
 
-    def render(self, path: Path, settings: Settings, *, progress: ProgressCallback | None = None) -> Sound:
+    def render(self, info: VideoInfo, settings: Settings, *, progress: ProgressCallback | None = None) -> Sound:
         """The sound of a clip with settings from `resolve`."""
         rate = self.generator.sample_rate
         total = n_samples(settings.duration_s, rate)
         longest, overlap = int(self.generator.max_duration_s * rate + 1e-6), round(OVERLAP_S * rate)
         windows = plan_windows(total, longest=longest, overlap=min(overlap, longest // 2))
-        seen = Seen(*_where_to_look(path, settings.duration_s))
+        seen = Seen(picture_times(settings.duration_s, 1 if info.is_still else N_PICTURE_FRAMES))
         waveform = torch.zeros(1, total)
-        input_id = InputId(path=str(path.resolve()), sha256=file_sha256(path))
-        for index, (start, stop) in enumerate(windows):
+        input_id = InputId(path=str(info.path.resolve()), sha256=file_sha256(info.path))
+        every_frames = read_windows(
+            info, self.clip_spec, [start / rate for start, _ in windows], short_side=self.visual_encoder.short_side
+        )
+        for index, ((start, stop), frames) in enumerate(zip(windows, every_frames, strict=True)):
+            seen.keep(frames, stop / rate)
             report = nth_of(progress, index, len(windows))
-            part = self._best(path, start / rate, (stop - start) / rate, index, settings, seen, report)
+            part = self._best(frames, start / rate, (stop - start) / rate, index, settings, seen, report)
             faded = 0 if index == 0 else windows[index - 1][1] - start
             add_faded(waveform, part, start, n_fade=faded)
         if settings.loudness_lufs is not None:
@@ -180,37 +178,30 @@ class EchoFrame:
         )
 
     @torch.no_grad()
+    def predict_target(self, frames: Frames, *, until_s: float, seed: int) -> Float[Tensor, "1 dim"]:
+        """The point of the audio space that the frames before `until_s` and the seed lead to: (1, Da), unit length."""
+        visual = self.visual_encoder(frames.images)  # (T, Dv)
+        mask = torch.from_numpy(seen_mask(frames.mask, frames.times_s, until_s)).to(visual.device)
+        return self.mapper(visual[None], mask[None], seeds=[seed])  # (1, Da)
+
+    @torch.no_grad()
     def generate_candidates(
         self,
-        path: Path,
+        target: Float[Tensor, "1 dim"],
         *,
-        start_s: float,
         duration_s: float,
-        target_seed: int,
         seeds: Sequence[int],
         options: SampleOptions,
         progress: ProgressCallback | None = None,
-    ) -> tuple[Frames, Float[Tensor, "1 dim"], Float[Tensor, "candidates samples"]]:
-        """The frames of a window that begins at `start_s`, its target (unit length), and a sound for each of `seeds`."""
-        frames, target = self.predict_target(path, start_s=start_s, duration_s=duration_s, seed=target_seed)
-        waveforms = self.generator.generate(
+    ) -> Float[Tensor, "candidates samples"]:
+        """A sound of the target for each of `seeds`."""
+        return self.generator.generate(
             target.expand(len(seeds), -1), duration_s=duration_s, seeds=seeds, options=options, progress=progress
         )
-        return frames, target, waveforms
-
-    @torch.no_grad()
-    def predict_target(
-        self, path: Path, *, start_s: float, duration_s: float, seed: int
-    ) -> tuple[Frames, Float[Tensor, "1 dim"]]:
-        """The frames of a window that begins at `start_s`, and the point of the audio space they and the seed lead to."""
-        frames = read_frames(path, self.clip_spec, start_s=start_s, short_side=self.visual_encoder.short_side)
-        visual = self.visual_encoder(frames.images)  # (T, Dv)
-        mask = torch.from_numpy(seen_mask(frames.mask, frames.times_s, start_s + duration_s)).to(visual.device)
-        return frames, self.mapper(visual[None], mask[None], seeds=[seed])  # (1, Da)
 
     def _best(
         self,
-        path: Path,
+        frames: Frames,
         start_s: float,
         duration_s: float,
         index: int,
@@ -220,18 +211,11 @@ class EchoFrame:
     ) -> Tensor:
         """(1, S): the one of a window's candidates whose embedding is nearest to the target."""
         seeds = [derived_seed(settings.seed, window=index, candidate=k) for k in range(settings.candidates)]
-        options = _options(settings)
-        look_s = min(start_s, seen.last_s)
-        frames, target, waveforms = self.generate_candidates(
-            path,
-            start_s=look_s,
-            duration_s=duration_s,
-            target_seed=settings.seed,  # the same in every window, so that a long sound keeps its character
-            seeds=seeds,
-            options=options,
-            progress=progress,
+        # the same seed in every window, so that a long sound keeps its character
+        target = self.predict_target(frames, until_s=start_s + duration_s, seed=settings.seed)
+        waveforms = self.generate_candidates(
+            target, duration_s=duration_s, seeds=seeds, options=settings.sampling, progress=progress
         )
-        seen.keep(frames, start_s + duration_s)
         if self.audio_encoder is None:
             seen.embeddings.append(target.float().cpu())
             return waveforms
@@ -241,7 +225,7 @@ class EchoFrame:
         best = int(np.argmax(scores))
         if len(seeds) > 1:
             seen.scores.append([round(score, 6) for score in scores])
-            _log.info("%s: window %d: candidate %d of %d, scores %s", path, index, best + 1, len(seeds), scores)
+            _log.info("window %d: candidate %d of %d, scores %s", index, best + 1, len(seeds), scores)
         seen.embeddings.append(embedded[best : best + 1])
         return waveforms[best : best + 1]
 
@@ -250,24 +234,6 @@ class EchoFrame:
             return ()
         mean = torch.nn.functional.normalize(torch.cat(embeddings).mean(dim=0), dim=0)
         return tuple((name, round(cosine, 4)) for name, _, cosine in self.labels.nearest(mean, N_NEAREST))
-
-
-def _options(settings: Settings) -> SampleOptions:
-    return SampleOptions(steps=settings.steps, guidance=settings.guidance, scheduler=settings.scheduler)
-
-
-def check_duration(duration_s: float, *, force: bool) -> None:
-    """Raises InputError for a duration above one hour, unless forced."""
-    if duration_s > MAX_DURATION_S and not force:
-        raise InputError(f"duration {duration_s:g} s: longer than {MAX_DURATION_S:g} s; give --force if it is meant")
-
-
-def _where_to_look(path: Path, duration_s: float) -> tuple[list[float], float]:
-    """The times the picture shows, and the latest at which a window may begin: within the video's last frame."""
-    info = probe(path)
-    if info.is_still:
-        return picture_times(duration_s, 1), math.inf
-    return picture_times(duration_s, N_PICTURE_FRAMES), max(0.0, info.duration_s - 1 / max(info.frame_rate, 1.0))
 
 
 def load(
@@ -303,13 +269,13 @@ def from_bundle(bundle: Bundle, *, source: str = "") -> EchoFrame:
 
 
 def remake(
-    model: EchoFrame, provenance: Provenance, *, path: Path | None = None, progress: ProgressCallback | None = None
+    model: EchoFrame, provenance: Provenance, *, info: VideoInfo | None = None, progress: ProgressCallback | None = None
 ) -> Sound:
-    """The same samples again. path: where the clip lies now, if not where it was.
+    """The same samples again. info: of the clip where it lies now, if not where it was.
 
     Raises InputError or BundleError if the clip's or the bundle's sha256 is another than it was.
     """
     check_same_bundle(provenance, model.identity)
-    path = path or Path(provenance.input.path)
-    check_same_input(provenance, path)
-    return model.render(path, provenance.settings, progress=progress)
+    info = info or probe(Path(provenance.input.path))
+    check_same_input(provenance, info.path)
+    return model.render(info, provenance.settings, progress=progress)

@@ -7,7 +7,6 @@ The file has the keys of `Provenance`, nested ones as objects, and "format". It 
 import dataclasses
 import hashlib
 import json
-import math
 import platform
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -17,8 +16,8 @@ import numpy as np
 
 from echoframe.config import from_dict
 from echoframe.errors import BundleError, ConfigError, InputError, OutputError
+from echoframe.options import Settings
 
-MAX_CANDIDATES = 64
 FORMAT = "echoframe-provenance/1"
 PACKAGES = ("echoframe", "torch", "diffusers", "transformers", "numpy", "av")  # av: another decoder, other pixels
 
@@ -40,32 +39,6 @@ class BundleId:
     version: str = ""
     revision: str = ""
     sha256: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """What was chosen, with every default filled in. Steps, guidance and scheduler are the generator's to judge.
-
-    loudness_lufs: what the sound was brought to; None leaves it as the generator made it.
-    """
-
-    seed: int
-    duration_s: float
-    steps: int
-    guidance: float
-    scheduler: str
-    candidates: int = 1
-    loudness_lufs: float | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"seed {self.seed}: expected a whole number from 0 to 2^63 - 1")
-        if not (math.isfinite(self.duration_s) and self.duration_s > 0):
-            raise InputError(f"duration {self.duration_s} s: expected a number of seconds above 0")
-        if not 1 <= self.candidates <= MAX_CANDIDATES:
-            raise InputError(f"candidates {self.candidates}: expected 1 to {MAX_CANDIDATES}; 3 is usual")
-        if self.loudness_lufs is not None and not -70 <= self.loudness_lufs <= 0:
-            raise InputError(f"loudness {self.loudness_lufs} LUFS: expected -70 to 0; -23 is usual, -16 is loud")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

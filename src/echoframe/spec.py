@@ -7,8 +7,6 @@ from echoframe.errors import ConfigError
 
 Sampling = Literal["uniform", "head"]
 
-MAX_DURATION_S = 3600.0  # longer sounds have to be asked for with force
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipSpec:

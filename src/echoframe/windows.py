@@ -75,7 +75,6 @@ class Seen:
     """What the windows leave behind for the picture, the ranking and the labels."""
 
     picture_times_s: list[float]  # still to be seen
-    last_s: float  # no window may begin to look later: past the video's end its last frame is held
     images: list[np.ndarray] = field(default_factory=list)
     times_s: list[float] = field(default_factory=list)
     scores: list[list[float]] = field(default_factory=list)
@@ -84,9 +83,6 @@ class Seen:
     def keep(self, frames: Frames, until_s: float) -> None:
         """Of one window, only the frames nearest to the times the picture wants: memory does not grow."""
         times = np.asarray(frames.times_s)
-        if frames.mask.any() and not frames.mask.all():
-            # a container can claim to be longer than its pictures are
-            self.last_s = min(self.last_s, float(times[frames.mask][-1]))
         while self.picture_times_s and self.picture_times_s[0] < until_s:
             nearest = int(np.abs(times - self.picture_times_s.pop(0)).argmin())
             self.images.append(frames.images[nearest].copy())

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from echoframe.apps.data_arguments import add_data, add_extract
 from echoframe.apps.evaluate_arguments import add_evaluate
+from echoframe.apps.options import add_request, add_writing
 from echoframe.apps.rate_arguments import add_rate
 from echoframe.apps.train_arguments import add_bundle, add_compare, add_sweep, add_train
 from echoframe.errors import EchoFrameError
@@ -55,26 +56,15 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     add("inputs", nargs="*", metavar="CLIP", help="films and stills, folders of them, or quoted globs")
     add("-o", "--out", default=".", metavar="OUT", help="a folder, or NAME.wav/.flac/.mp3/.mp4/... [this folder]")
     add("--model", metavar="NAME", help="a known model, a bundle's folder or a hub repository [mini]")
-    add("--seed", type=int, metavar="N", help="another number, another sound [0]")
-    add("--duration", type=float, metavar="S", help="seconds of sound [the film's length; 10 for a still]")
-    add("--candidates", type=int, metavar="K", help="make K, keep the one nearest to what was seen [1]")
-    add("--steps", type=int, metavar="N", help="denoising steps [the model's own]")
-    add("--guidance", type=float, metavar="G", help="1 is none, more follows the picture harder [the model's own]")
-    add("--scheduler", metavar="NAME", help="ddim, dpm++2m, unipc, ... [the model's own]")
-    add("--loudness", type=lufs, metavar="LUFS", help="bring the sound to this loudness, or off [-23]")
+    add_request(parser)
     add("--mux", action=argparse.BooleanOptionalAction, default=True, help="write the film with its sound [yes]")
-    add("--original-level", type=float, metavar="DB", help="mix the film's own sound under, at this level [dropped]")
+    add_writing(parser)
     add("--picture", action="store_true", help="draw frames, spectrogram and nearest labels as NAME.png")
     add("--from", dest="record", metavar="JSON", help="make the same samples again as this JSON says")
     add("--device", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
     add("--dtype", metavar="NAME", help="auto, float32, float16, bfloat16 [auto]")
-    add("--force", action="store_true", help="allow more than an hour, and replace files that are not EchoFrame's")
     add("--debug", action="store_true", help="show where a failure came from")
     parser.set_defaults(run=generate)
-
-
-def lufs(text: str) -> "float | str":
-    return text if text == "off" else float(text)
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from echoframe.data.clip_list import ClipList, read_clip_list
 from echoframe.data.ledger import Ledger, open_ledger
 from echoframe.errors import InputError
 from echoframe.lock import exclusive_lock
+from echoframe.progress import ProgressCallback
 
 OK, SOME_FAILED = 0, 1
 EVERY_S = 5.0

@@ -5,6 +5,8 @@ import time
 from types import TracebackType
 from typing import Any
 
+from echoframe.progress import ProgressCallback
+
 
 class Reporter:
     """Counts clips; the bar moves within a clip too. Everything goes to standard error, but for the results' lines."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from echoframe.config import from_dict
 from echoframe.errors import BundleError, EchoFrameError
-from echoframe.generators.schedulers import SampleOptions
+from echoframe.options import SampleOptions
 from echoframe.spec import ClipSpec
 from echoframe.weights import read_json, write_json
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from echoframe.errors import BundleError, DeviceError, InputError
-from echoframe.generators.schedulers import SampleOptions
 from echoframe.media.audio import n_samples, pad_or_trim
+from echoframe.options import SampleOptions
 from echoframe.progress import ProgressCallback, nth_of
 
 _BATCH = 8  # items denoised together (twice as many rows with guidance): more would cost memory and gain no speed

@@ -21,8 +21,9 @@ from transformers import SpeechT5HifiGan
 
 from echoframe.errors import BundleError, ConfigError
 from echoframe.generators import LatentGenerator, guided
-from echoframe.generators.schedulers import SampleOptions, build_scheduler, step_randomness
+from echoframe.generators.schedulers import build_scheduler, step_randomness
 from echoframe.media.audio import n_samples
+from echoframe.options import SampleOptions
 from echoframe.pretrained import LOAD_ERRORS, freeze, load_part, quiet
 from echoframe.progress import ProgressCallback
 from echoframe.spec import AUDIOLDM_MEL, MelSpec

@@ -17,9 +17,9 @@ from echoframe.flow import flow_levels, solve
 from echoframe.generators import LatentGenerator, guided
 from echoframe.generators.denoiser import Denoiser, load_denoiser
 from echoframe.generators.mel_codec import MelCodec, load_codec
-from echoframe.generators.schedulers import SampleOptions
 from echoframe.media.audio import n_samples
 from echoframe.media.phase import griffin_lim
+from echoframe.options import SampleOptions
 from echoframe.progress import ProgressCallback
 from echoframe.spec import MINI_MEL, MelSpec
 from echoframe.weights import read_config

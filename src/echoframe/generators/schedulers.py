@@ -1,16 +1,15 @@
-"""How a generator samples: steps, guidance and the scheduler, by name. Loads no torch until one is built.
+"""The schedulers a diffusion model can be sampled with, by name. Loads no torch until one is built.
 
 Every scheduler is a class of diffusers, made from the model's own saved config: betas, prediction type and spacing of
 the timesteps are the model's, whatever solver walks them.
 """
 
 import inspect
-import math
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from echoframe.errors import InputError
+from echoframe.options import SampleOptions
 from echoframe.pretrained import quiet
 
 if TYPE_CHECKING:
@@ -38,31 +37,13 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "unipc": ("UniPCMultistepScheduler", {}),
     "unipc-karras": ("UniPCMultistepScheduler", {"use_karras_sigmas": True}),
 }
-_CLASSES = sorted({name for name, _ in SCHEDULERS.values()})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SampleOptions:
-    """steps: denoising steps. guidance: 1 follows the target alone, more pushes away from the unconditional (or
-    negative) result; AudioLDM's is 2.5. scheduler: a key of `SCHEDULERS` or the name of one of its diffusers classes.
-    """
-
-    steps: int = 25
-    guidance: float = 2.5
-    scheduler: str = "dpm++2m-lu"
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.steps <= 1000:
-            raise InputError(f"steps {self.steps}: expected 1 to 1000; 25 is a good start")
-        if not (math.isfinite(self.guidance) and self.guidance >= 0):
-            raise InputError(f"guidance {self.guidance}: expected a number from 0 up; 1 is none, 2.5 is usual")
-        if self.scheduler not in SCHEDULERS and self.scheduler not in _CLASSES:
-            known = ", ".join([*SCHEDULERS, *_CLASSES])
-            raise InputError(f'scheduler "{self.scheduler}" is not known; choose one of {known}')
 
 
 def build_scheduler(options: SampleOptions, saved_config: dict[str, Any], *, device: "torch.device | str") -> Any:
-    """The diffusers scheduler that `options` name, made from `saved_config`, with its timesteps set on `device`."""
+    """The diffusers scheduler that `options` name, made from `saved_config`, with its timesteps set on `device`.
+
+    options.scheduler: a key of `SCHEDULERS` or the name of one of its diffusers classes.
+    """
     import diffusers
 
     class_name, changes = SCHEDULERS.get(options.scheduler, (options.scheduler, {}))

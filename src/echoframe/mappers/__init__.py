@@ -4,12 +4,13 @@
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 
+@runtime_checkable
 class MapperSpaces(Protocol):
     """What every mapper's config says: the two spaces it joins, by name and number of dimensions."""
 
@@ -23,6 +24,7 @@ class MapperSpaces(Protocol):
     def audio_dim(self) -> int: ...
 
 
+@runtime_checkable
 class Mapper(Protocol):
     """Clips to unit vectors of an audio space."""
 

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-TARGET_LUFS = -23.0  # EBU R 128
 MAX_PEAK_DBFS = -1.0
 _SHORTEST_S = 0.5  # BS.1770 looks at blocks of 0.4 s: a shorter sound is measured as if it went on
 _LONGEST_BLOCK = 1 << 16  # samples handed to the filter at once

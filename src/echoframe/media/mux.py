@@ -1,6 +1,5 @@
 """A sound under a video: the video's packets are copied as they are, the sound is encoded beside them."""
 
-import io
 import math
 import os
 import uuid
@@ -23,20 +22,13 @@ from torch import Tensor
 
 from echoframe.errors import InputError, OutputError, VideoError
 from echoframe.media.audio import n_samples, pad_or_trim, resample
+from echoframe.media.containers import MUX_FORMATS, hidden_order, hides_order, suffix_for
 from echoframe.media.demux import open_video, packet_span
 from echoframe.media.stills import check_file, is_picture
 
-MUX_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _SAMPLE_RATE = 48_000  # Hz: the one rate that AAC and Opus both take
 _BIT_RATE = {1: 128_000, 2: 192_000}  # bit/s by channels
 _BLOCK = _SAMPLE_RATE // 2  # samples handed to the encoder at once
-# what each holds beside a sound, the most widely played container first; names as libav has them
-_HOLDS = {
-    ".mp4": {"av1", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4", "png", "vc1", "vp9"},
-    ".webm": {"vp8"},
-    ".mov": {"dvvideo", "gif", "h263", "prores", "qtrle", "rawvideo"},
-    ".mkv": {"ffv1", "theora"},
-}
 # written by the container itself
 _OWN_KEYS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
 # the MP4 muxer drops any other key, unless it is told to keep QuickTime's key table
@@ -44,19 +36,6 @@ _MP4_KEYS = frozenset(
     "album album_artist artist comment composer copyright creation_time date description genre grouping keywords "
     "location location-eng lyrics synopsis title track".split()  # noqa: SIM905
 )
-
-
-def mux_suffix(video: Path) -> str:
-    """The suffix of a container that can hold the video stream of `video` and a sound: ".mp4" if that can.
-
-    Raises VideoError if none can.
-    """
-    with open_video(video) as (_, stream):
-        codec = stream.codec_context.codec.canonical_name
-    for suffix, codecs in _HOLDS.items():
-        if codec in codecs:
-            return suffix
-    raise VideoError(f"{video}: no container here can hold {codec} video and a sound; convert it to MP4 first")
 
 
 def mux(
@@ -96,13 +75,6 @@ def mux(
         raise OutputError(f"{out}: cannot be written ({error.strerror}); write to another folder") from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def check_container(video: Path, out: Path) -> None:
-    """Raises VideoError, as `mux` would in the end, if the container of `out` cannot hold the video's stream."""
-    kind = MUX_FORMATS[out.suffix.lower()]
-    with open_video(video) as (source, stream), av.open(io.BytesIO(), "w", format=kind) as target:
-        _copied_stream(source, stream, target, video, out)
 
 
 def _checked_sound(waveform: Tensor | np.ndarray, sample_rate: int, out: Path) -> Tensor:
@@ -216,14 +188,14 @@ def _copied_stream(
     source: InputContainer, stream: VideoStream, target: OutputContainer, video: Path, out: Path
 ) -> VideoStream:
     codec = stream.codec_context.codec.canonical_name
-    if source.format.name == "avi" and codec in ("h264", "hevc") and stream.codec_context.has_b_frames:
-        raise VideoError(f"{video}: an AVI does not say when its {codec} B-frames are shown; convert it to MP4 first")
+    if hides_order(source, stream):
+        raise hidden_order(video, codec)
     source.flags |= Flags.gen_pts.value  # MPEG-4 in AVI: shown times follow from the order of the frames
     try:
         copy = target.add_stream_from_template(stream, opaque=True)
     except ValueError as error:
         raise VideoError(
-            f"{out}: {target.format.name} cannot hold {codec} video; name it {out.stem}{mux_suffix(video)} instead"
+            f"{out}: {target.format.name} cannot hold {codec} video; name it {out.stem}{suffix_for(codec, video)} instead"
         ) from error
     copy.metadata.update({key: value for key, value in stream.metadata.items() if key.lower() not in _OWN_KEYS})
     target.metadata.update({key: value for key, value in source.metadata.items() if key.lower() not in _OWN_KEYS})

@@ -5,6 +5,7 @@ Interlaced video is not deinterlaced: scaling down to a model's input blends the
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +16,23 @@ from av.video.stream import VideoStream
 from jaxtyping import Bool, UInt8
 
 from echoframe.errors import InputError, VideoError
+from echoframe.media.containers import MUX_FORMATS, containers_of, hidden_order, suffix_for
 from echoframe.media.decoder import VideoReader
 from echoframe.media.demux import frame_rate, packet_span
 from echoframe.media.stills import PICTURE_SUFFIXES, check_file, is_picture, picture_info, read_picture, scaled_size
 from echoframe.spec import ClipSpec
 
-__all__ = ["PICTURE_SUFFIXES", "VIDEO_SUFFIXES", "Frames", "VideoInfo", "is_picture", "probe", "read_frames"]
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "VIDEO_SUFFIXES",
+    "Frames",
+    "VideoInfo",
+    "is_picture",
+    "check_fits",
+    "probe",
+    "read_frames",
+    "read_windows",
+]
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -36,7 +48,8 @@ class VideoInfo:
 
     width, height: pixels as shown, after rotation and pixel aspect. frame_rate: 1/s, the average. duration_s: of the
     video stream. A still has frame_rate 0 and duration_s 0: it lasts as long as it is asked for.
-    video_codec: libav's name of the codec ("h264"), or of the picture's format ("png").
+    video_codec: libav's name of the codec ("h264"), or of the picture's format ("png"). container: libav's name of the
+    format ("mov,mp4,m4a,3gp,3g2,mj2"). fits: suffixes of the containers that can hold its video stream beside a sound.
     """
 
     path: Path
@@ -47,6 +60,8 @@ class VideoInfo:
     has_audio: bool
     is_still: bool
     video_codec: str
+    container: str = ""
+    fits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,12 +86,14 @@ def probe(path: Path) -> VideoInfo:
     if is_picture(path):
         width, height, codec = picture_info(path)
         rate, duration_s, has_audio, is_still = 0.0, 0.0, False, True
+        container, fits = "", ()
     else:
         with VideoReader(path) as reader:
             width, height = reader.shown_size
             codec = reader.stream.codec_context.codec.canonical_name
             rate, duration_s = frame_rate(reader.stream), _duration_s(reader.container, reader.stream)
             has_audio, is_still = bool(reader.container.streams.audio), False
+            container, fits = reader.container.format.name, containers_of(reader.container, reader.stream)
         if duration_s <= 0:
             raise VideoError(f"{path}: its video stream lasts 0 s; give a longer video, or its picture as a PNG")
     return VideoInfo(
@@ -88,7 +105,20 @@ def probe(path: Path) -> VideoInfo:
         has_audio=has_audio,
         is_still=is_still,
         video_codec=codec,
+        container=container,
+        fits=fits,
     )
+
+
+def check_fits(info: VideoInfo, out: Path) -> None:
+    """Raises VideoError, as `mux` would in the end, if the container of `out` cannot hold the video's stream."""
+    if out.suffix.lower() in info.fits:
+        return
+    if not info.fits:
+        raise hidden_order(info.path, info.video_codec)
+    kind = MUX_FORMATS[out.suffix.lower()]
+    suffix = suffix_for(info.video_codec, info.path)
+    raise VideoError(f"{out}: {kind} cannot hold {info.video_codec} video; name it {out.stem}{suffix} instead")
 
 
 def _duration_s(container: InputContainer, stream: VideoStream) -> float:
@@ -125,6 +155,41 @@ def read_frames(path: Path, spec: ClipSpec, *, start_s: float = 0.0, short_side:
         return Frames(images=images, mask=np.ones(len(times_s), dtype=bool), times_s=times_s)
     with VideoReader(path, times_s) as reader:
         return collect_frames(reader, times_s, start_s=start_s, short_side=short_side)
+
+
+def read_windows(info: VideoInfo, spec: ClipSpec, starts_s: Sequence[float], *, short_side: int) -> Iterator[Frames]:
+    """The frames of several windows of a clip, as `read_frames` for each start, from one opening of the file.
+
+    starts_s: rising. A window that begins past the end shows the last frame, with mask False.
+    """
+    offsets = spec.times_s()
+    if info.is_still:
+        images = np.repeat(read_picture(info.path, short_side=short_side)[None], len(offsets), axis=0)
+        for start_s in starts_s:
+            yield Frames(
+                images=images, mask=np.ones(len(offsets), dtype=bool), times_s=tuple(start_s + t for t in offsets)
+            )
+        return
+    times_s = [start_s + t for start_s in starts_s for t in offsets]
+    order = sorted(range(len(times_s)), key=times_s.__getitem__)  # windows overlap
+    collected: dict[int, list[tuple[np.ndarray, bool]]] = {}
+    with VideoReader(info.path, [times_s[i] for i in order]) as reader:
+        width, height = scaled_size(*reader.shown_size, short_side=short_side, path=info.path)
+        previous, image = None, np.empty(0, dtype=np.uint8)
+        for i in order:
+            frame, real = reader.frame_at(times_s[i])
+            image = image if frame is previous else reader.render(frame, width, height)
+            previous = frame
+            window = i // len(offsets)
+            collected.setdefault(window, []).append((image, real))
+            if len(collected[window]) == len(offsets):
+                images, reals = zip(*collected.pop(window), strict=True)
+                first = window * len(offsets)
+                yield Frames(
+                    images=np.stack(images),
+                    mask=np.array(reals, dtype=bool),
+                    times_s=tuple(times_s[first : first + len(offsets)]),
+                )
 
 
 def collect_frames(reader: VideoReader, times_s: tuple[float, ...], *, start_s: float, short_side: int) -> Frames:

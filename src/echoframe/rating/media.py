@@ -14,8 +14,9 @@ from echoframe.errors import InputError
 from echoframe.evaluation.sounds import Excerpt
 from echoframe.evaluation.table import listed
 from echoframe.media.audio import n_samples, pad_or_trim, resample
+from echoframe.media.containers import suffix_for
 from echoframe.media.loudness import integrated_loudness, to_loudness
-from echoframe.media.mux import mux, mux_suffix
+from echoframe.media.mux import mux
 from echoframe.media.video import probe
 from echoframe.output import encode_sound
 
@@ -28,10 +29,11 @@ BEEP_HZ, BEEP_S, GAP_S = 880.0, 0.25, 0.35
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Film:
-    """A film that browsers play."""
+    """A film that browsers play. suffix: of a container that holds its picture beside a sound."""
 
     path: Path
     duration_s: float
+    suffix: str
 
 
 def read_film(path: Path) -> Film:
@@ -41,7 +43,7 @@ def read_film(path: Path) -> Film:
         raise InputError(
             f"{path}: its video is {found.video_codec}, which browsers do not play; convert it to H.264 in MP4"
         )
-    return Film(path=path, duration_s=found.duration_s)
+    return Film(path=path, duration_s=found.duration_s, suffix=suffix_for(found.video_codec, path))
 
 
 class MediaMaker:
@@ -82,7 +84,7 @@ class MediaMaker:
         self._cut += sound.is_cut
         if level < LOUDNESS - TOLERANCE:
             (self._quiet if level > -math.inf else self._silent).append(name)
-        path = self._folder / (secrets.token_hex(12) + (mux_suffix(film.path) if film else ".wav"))
+        path = self._folder / (secrets.token_hex(12) + (film.suffix if film else ".wav"))
         if film is None:
             whole = pad_or_trim(waveform, max(1, length))
             path.write_bytes(encode_sound(whole.numpy(), SAMPLE_RATE, suffix=".wav"))

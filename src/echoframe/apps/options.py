@@ -1,0 +1,48 @@
+"""The options of `echoframe.options` as flags of the command, and back."""
+
+import argparse
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from echoframe.options import REQUEST_FIELDS, Request, WriteOptions, name_of
+
+Options = TypeVar("Options", Request, WriteOptions)
+
+
+def add_request(parser: argparse.ArgumentParser) -> None:
+    """Adds a flag for everything that can be asked of a sound. One that is not given leaves no trace in the result."""
+    for option in REQUEST_FIELDS:
+        _add(parser, option)
+
+
+def add_writing(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `WriteOptions`."""
+    _add(parser, fields(WriteOptions)[0])
+    words = "allow more than an hour, and replace files that are not EchoFrame's"
+    parser.add_argument("--force", action="store_true", default=argparse.SUPPRESS, help=words)
+
+
+def taken(kind: type[Options], args: argparse.Namespace) -> Options:
+    """The `kind` that the flags ask for. Raises InputError for a value out of range."""
+    return kind(**{each.name: getattr(args, each.name) for each in fields(kind) if hasattr(args, each.name)})
+
+
+def flags_given(args: argparse.Namespace) -> list[str]:
+    """The flags, given or not by default, that decide what a sound is."""
+    return [_flag(each) for each in [*REQUEST_FIELDS, fields(WriteOptions)[0]] if hasattr(args, each.name)]
+
+
+def _flag(option: Any) -> str:
+    return f"--{name_of(option).replace(' ', '-')}"
+
+
+def _add(parser: argparse.ArgumentParser, option: Any) -> None:
+    about = option.metadata
+    parser.add_argument(
+        _flag(option),
+        dest=option.name,
+        type=about["kind"],
+        metavar=about["metavar"],
+        default=argparse.SUPPRESS,
+        help=f"{about['help']} (default: {about['default_text']})".replace("%", "%%"),
+    )

@@ -1,0 +1,210 @@
+"""What can be asked of a generation, each option once: its name, type, default, range and help.
+
+The command, `EchoFrame.generate`, the record beside a result and the sampler all take theirs from here. A new option is
+a field of `SampleOptions` (the sampler's) or `Settings` (the cascade's) and of `Request`, a parameter of `generate`,
+and what uses it.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+from echoframe.errors import InputError
+
+TARGET_LUFS = -23.0  # EBU R 128
+MAX_CANDIDATES = 64
+# aliases, then the diffusers classes behind them (`echoframe.generators.schedulers`); a flow knows euler and dpm++2m
+SCHEDULER_NAMES = (
+    *("ddim", "ddpm", "deis", "dpm++2m", "dpm++2m-karras", "dpm++2m-lu", "dpm++2m-sde", "dpm++2s", "dpm2", "dpm2-a"),
+    *("euler", "euler-a", "heun", "lms", "pndm", "sa", "unipc", "unipc-karras"),
+    *("DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler"),
+    *("DPMSolverSinglestepScheduler", "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler"),
+    *("HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LMSDiscreteScheduler"),
+    *("PNDMScheduler", "SASolverScheduler", "UniPCMultistepScheduler"),
+)
+MAX_DURATION_S = 3600.0  # longer sounds have to be asked for with force
+
+
+def option(
+    *,
+    help: str,
+    valid: Callable[[Any], bool] = lambda _: True,
+    expected: str = "",
+    choices: tuple[str, ...] = (),
+    default: Any = ...,
+    default_text: str = "",
+    unit: str = "",
+    metavar: str = "",
+    kind: Callable[[str], Any] = str,
+) -> Any:
+    """A dataclass field that describes itself.
+
+    help: for people, without the default. valid, expected: the range, for the program and in words; or choices.
+    default_text: how help calls the default, where it is not a value. kind: makes a value of a command-line word.
+    """
+    about = {"help": help, "valid": valid, "expected": expected, "unit": unit, "metavar": metavar, "kind": kind}
+    about["choices"], about["default_text"] = choices, default_text or str(default)
+    return field(metadata=about) if default is ... else field(default=default, metadata=about)
+
+
+def name_of(option: "Field[Any]") -> str:
+    """What people call an option: its name without the unit.
+
+    >>> [name_of(option) for option in fields(Settings)][:4]
+    ['steps', 'guidance', 'scheduler', 'seed']
+    """
+    return option.name.removesuffix("_s").removesuffix("_lufs").removesuffix("_db").replace("_", " ")
+
+
+def check(option: "Field[Any]", value: Any) -> None:
+    """Raises InputError if `value` is outside the option's range."""
+    about = option.metadata
+    if about["choices"] and value not in about["choices"]:
+        raise InputError(f'{name_of(option)} "{value}" is not known; choose one of {", ".join(about["choices"])}')
+    if not about["valid"](value):
+        unit = f" {about['unit']}" if about["unit"] else ""
+        raise InputError(f"{name_of(option)} {value}{unit}: expected {about['expected']}")
+
+
+def lufs(text: str) -> float | None:
+    """A loudness from the command line; "off" asks for none."""
+    return None if text == "off" else float(text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleOptions:
+    """How a generator samples. A model has its own defaults, which are used where nothing else is asked for."""
+
+    steps: int = option(
+        default=25,
+        default_text="the model's own",
+        help="denoising steps",
+        valid=lambda n: 1 <= n <= 1000,
+        expected="1 to 1000; 25 is a good start",
+        metavar="N",
+        kind=int,
+    )
+    guidance: float = option(
+        default=2.5,
+        default_text="the model's own",
+        help="1 is none, more follows the picture harder",
+        valid=lambda g: math.isfinite(g) and g >= 0,
+        expected="a number from 0 up; 1 is none, 2.5 is usual",
+        metavar="G",
+        kind=float,
+    )
+    scheduler: str = option(
+        default="dpm++2m-lu",
+        default_text="the model's own",
+        help="ddim, dpm++2m, unipc, ...",
+        choices=SCHEDULER_NAMES,
+        metavar="NAME",
+    )
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            check(each, getattr(self, each.name))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings(SampleOptions):
+    """What was decided for one sound, every default filled in, as its record holds it."""
+
+    seed: int = option(
+        default_text="0",
+        help="another number, another sound",
+        valid=lambda n: 0 <= n < 2**63,
+        expected="a whole number from 0 to 2^63 - 1",
+        metavar="N",
+        kind=int,
+    )
+    duration_s: float = option(
+        default_text="the video's length; 10 for a still image",
+        help="seconds of sound",
+        valid=lambda s: math.isfinite(s) and s > 0,
+        expected="a number of seconds above 0",
+        unit="s",
+        metavar="S",
+        kind=float,
+    )
+    candidates: int = option(
+        default=1,
+        help="make K, keep the one nearest to what was seen",
+        valid=lambda k: 1 <= k <= MAX_CANDIDATES,
+        expected=f"1 to {MAX_CANDIDATES}; 3 is usual",
+        metavar="K",
+        kind=int,
+    )
+    loudness_lufs: float | None = option(
+        default=None,
+        default_text=f"{TARGET_LUFS:g}",
+        help="bring the sound to this loudness, or off",
+        valid=lambda x: x is None or -70 <= x <= 0,
+        expected="-70 to 0; -23 is usual, -16 is loud",
+        unit="LUFS",
+        metavar="LUFS",
+        kind=lufs,
+    )
+
+    @property
+    def sampling(self) -> SampleOptions:
+        """The sampler's part."""
+        return SampleOptions(**{each.name: getattr(self, each.name) for each in fields(SampleOptions)})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What was asked for; None where the model's or the clip's own value is to be taken. See `Settings` for each."""
+
+    seed: int = 0
+    duration_s: float | None = None
+    candidates: int = 1
+    steps: int | None = None
+    guidance: float | None = None
+    scheduler: str | None = None
+    loudness_lufs: float | None = TARGET_LUFS
+
+    def __post_init__(self) -> None:
+        for each in fields(Settings):
+            if getattr(self, each.name) is not None:
+                check(each, getattr(self, each.name))
+
+    def settle(self, defaults: SampleOptions, *, duration_s: float) -> Settings:
+        """The settings, with the model's defaults and the clip's duration where nothing was asked for."""
+        own: dict[str, Any] = {each.name: getattr(defaults, each.name) for each in fields(SampleOptions)}
+        own["duration_s"] = duration_s
+        asked: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Settings(**asked | {name: value for name, value in own.items() if asked[name] is None})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriteOptions:
+    """How results are written. force: allow more than an hour, and replace files that EchoFrame did not write."""
+
+    original_level_db: float | None = option(
+        default=None,
+        default_text="dropped",
+        help="mix the video's own sound under, at this level",
+        valid=lambda x: x is None or math.isfinite(x),
+        expected="decibels, such as -12",
+        unit="dB",
+        metavar="DB",
+        kind=float,
+    )
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        check(fields(self)[0], self.original_level_db)
+
+
+# in the order in which people read them
+REQUEST_FIELDS: tuple["Field[Any]", ...] = tuple(
+    next(each for each in fields(Settings) if each.name == asked.name) for asked in fields(Request)
+)
+
+
+def check_duration(duration_s: float, *, force: bool) -> None:
+    """Raises InputError for a duration above one hour, unless forced."""
+    if duration_s > MAX_DURATION_S and not force:
+        raise InputError(f"duration {duration_s:g} s: longer than {MAX_DURATION_S:g} s; give --force if it is meant")
