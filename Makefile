@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 .PHONY: demo test test-all lint bench clean
 
 demo: $(VENV)/.base
-	mkdir -p out && $(BIN)/echoframe generate demo/clip.mp4 -o out --seed 0 --picture
+	$(BIN)/echoframe generate demo/clip.mp4 -o out --seed 0 --picture
 
 # one process a core, each with one thread: small tensors gain nothing from more
 test: $(VENV)/.dev

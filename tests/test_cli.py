@@ -255,7 +255,14 @@ BAD = [
     (["zip.mp4"], "zip.mp4: "),
     (["cut.mp4"], "cut.mp4: "),
     (["sound.wav"], "sound.wav: no video stream (found: audio"),
-    (["ok.mp4", "-o", "none"], "none: no such output folder"),
+    (["ok.mp4", "-o", "text.mp4/none"], "text.mp4: is a file, expected an output folder"),
+    (
+        ["ok.mp4", "-o", "out.wv"],
+        'out.wv: suffix ".wv" is not a format that can be written; use one of .wav, .flac, .mp3',
+    ),
+    (["https://example.org/a.mp4"], "https://example.org/a.mp4: is an address, not a file; download it first"),
+    (["-1pRmoJIGQc.mp4"], "-1pRmoJIGQc.mp4: a name that begins with a dash reads as an option; write ./-1pRm"),
+    (["ok.mp4", "-o", "empty", "zip.mp4"], "unexpected zip.mp4; write all names next to each other"),
     (["ok.mp4", "-o", "ok.mp4"], "ok.mp4: would overwrite an input"),
     (["ok.mp4", "text.mp4", "-o", "one.wav"], "one.wav: one output file for 2 clips"),
     (["ok.mp4", "other/ok.mp4", "-o", "empty"], "would both make empty/ok.wav"),
@@ -277,7 +284,7 @@ BAD = [
     (["still.png", "-o", "empty/a.mp4"], "is a still, a film with sound needs a film"),
     (["--from", "text.mp4"], "text.mp4: not valid JSON"),
     ([], "no clip; give a film, a still or a folder of them"),
-    (["ok.mp4", "--sedd", "3"], "unrecognized arguments: --sedd 3; see echoframe --help"),
+    (["ok.mp4", "--sedd", "3"], "no such option --sedd (did you mean --seed?); see echoframe generate --help"),
     (["ok.mp4", "--steps", "many"], "invalid int value: 'many'; see echoframe generate --help"),
 ]
 
@@ -344,8 +351,8 @@ def test_a_full_disk_leaves_nothing(bundle, films, out, capsys, monkeypatch):
 
 
 def test_debug_shows_the_trace(bundle, films, out):
-    with pytest.raises(OutputError, match="no such output folder"):
-        run("generate", films / "one.mp4", "-o", out / "none", "--model", bundle, "--debug")
+    with pytest.raises(OutputError, match="is not a format that can be written"):
+        run("generate", films / "one.mp4", "-o", out / "none.wv", "--model", bundle, "--debug")
 
 
 def test_interrupted_between_writing_leaves_no_half_file(bundle, films, out, capsys, monkeypatch):

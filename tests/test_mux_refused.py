@@ -50,8 +50,9 @@ def test_refused_arguments(tmp_path: Path) -> None:
     (tmp_path / "link.mp4").symlink_to(video)
     with pytest.raises(InputError, match="would overwrite the video it is made from"):
         mux(video, tone(), RATE, tmp_path / "link.mp4")
-    with pytest.raises(OutputError, match=r"there is no folder .*gone; make it first"):
-        mux(video, tone(), RATE, tmp_path / "gone" / "b.mp4")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file: is a file, expected an output folder"):
+        mux(video, tone(), RATE, tmp_path / "file" / "b.mp4")
     (tmp_path / "folder.mp4").mkdir()
     with pytest.raises(OutputError, match=r"folder\.mp4: is a folder"):
         mux(video, tone(), RATE, tmp_path / "folder.mp4")

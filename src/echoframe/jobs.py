@@ -5,6 +5,8 @@ made. They appear together or not at all, the JSON last; a clip whose JSON names
 """
 
 import glob
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +20,7 @@ from echoframe.media.poster import draw_poster
 from echoframe.media.stills import PICTURE_SUFFIXES
 from echoframe.media.video import VIDEO_SUFFIXES, VideoInfo, check_fits, probe
 from echoframe.options import Request, Settings, WriteOptions
-from echoframe.output import SOUND_FORMATS, atomic_files, check_folder, encode_sound
+from echoframe.output import SOUND_FORMATS, atomic_files, check_place, encode_sound
 from echoframe.pipeline import EchoFrame, remake
 from echoframe.progress import ProgressCallback
 from echoframe.provenance import Provenance, file_sha256, find_provenance, to_json
@@ -54,11 +56,14 @@ class Job:
 def find_clips(inputs: Sequence[str]) -> list[Path]:
     """The clips that files, folders and globs name, each once, in the order given; a folder's own, sorted by name.
 
-    Raises InputError for a folder or glob without clips. A file is not opened yet, it may even not be there.
+    Raises InputError for an address, and for a folder or glob without clips. A file is not opened yet, it may even not
+    be there.
     """
     clips: dict[Path, Path] = {}
     for name in inputs:
         path = Path(name)
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name):
+            raise InputError(f"{name}: is an address, not a file; download it first, then give the file")
         if path.is_dir():
             found = _clips_in(path)
             if not found:
@@ -88,8 +93,21 @@ def _is_own(path: Path) -> bool:
     return any(path.name in found.outputs for found in map(find_provenance, records) if found)
 
 
+def output_path(name: str) -> Path:
+    """The path that a user called `name`. Raises OutputError if it seems to be a file of a format that is not known."""
+    path, suffix = Path(name), Path(name).suffix.lower()
+    is_known = not suffix or suffix in SOUND_FORMATS or suffix in MUX_FORMATS
+    if not is_known and not path.is_dir() and not name.endswith(("/", os.sep)):
+        known = ", ".join([*SOUND_FORMATS, *MUX_FORMATS])
+        raise OutputError(
+            f'{name}: suffix "{path.suffix}" is not a format that can be written; use one of {known}, or write {name}/ '
+            "for a folder"
+        )
+    return path
+
+
 def plan_jobs(clips: Sequence[Path], out: Path, *, with_film: bool = True, with_picture: bool = False) -> list[Job]:
-    """What to make of each clip. out: a folder that is there, or for a single clip the name of a sound or film file.
+    """What to make of each clip. out: a folder, or for a single clip the name of a sound or film file.
 
     Raises InputError or OutputError if two clips would make the same file, or an output would be one of the clips.
     """
@@ -97,10 +115,10 @@ def plan_jobs(clips: Sequence[Path], out: Path, *, with_film: bool = True, with_
     if named and not out.is_dir():
         if len(clips) > 1:
             raise InputError(f"{out}: one output file for {len(clips)} clips; give a folder with -o")
-        check_folder(out.parent)
+        check_place(out.parent)
         jobs = [_named_job(clips[0], out, with_picture=with_picture)]
     else:
-        check_folder(out)
+        check_place(out)
         jobs = [_job_in_folder(clip, out, with_film=with_film, with_picture=with_picture) for clip in clips]
     _check_distinct(jobs)
     return jobs

@@ -63,12 +63,12 @@ def download(args: argparse.Namespace) -> int:
     retry, fetch, wanted = parse_retry(args.retry), fetcher(options), _listed(args.list)
     with _opened(args, args.out, create=True) as (folder, ledger):
         ledger.add(wanted.rows)
-        with Reporter(len(ledger.to_fetch(retry))) as reporter:
+        with Reporter(len(ledger.to_fetch(retry)), quiet=args.quiet) as reporter:
 
             def tell(done: int, total: int, what: str) -> None:
                 key, _, how = what.rpartition(": ")
                 if how == "done":
-                    reporter.done(key)
+                    reporter.done("" if args.quiet else key)
                 else:
                     reporter.failed(what)
 
@@ -151,7 +151,7 @@ def stats(args: argparse.Namespace) -> int:
     print(table(found))
     if args.json:
         with atomic_files([Path(args.json)]) as (partial,):
-            partial.write_text(json.dumps(to_json(found), indent=1, sort_keys=True) + "\n")
+            partial.write_text(json.dumps(to_json(found), indent=1, sort_keys=True) + "\n", encoding="utf-8")
     if args.png:
         draw(found, Path(args.png))
     return OK

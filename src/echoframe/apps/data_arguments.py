@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Callable
 
+from echoframe.apps.parser import Parser
+
 
 def _run(name: str) -> Callable[[argparse.Namespace], int]:
     def run(args: argparse.Namespace) -> int:
@@ -13,45 +15,48 @@ def _run(name: str) -> Callable[[argparse.Namespace], int]:
     return run
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
+def add_data(parser: Parser) -> None:
     """The subcommands of `echoframe data`."""
     parser.description = "VGGSound and sets like it: from a list of clips to a published dataset."
-    commands = parser.add_subparsers(dest="what", metavar="COMMAND", required=True)
+    parser.add_commands("COMMAND", dest="what")
     for name, about, arguments in (
         ("download", "fetch the clips of a list, or of an organised mirror; run it again to go on", _download),
         ("adopt", "take in clips that are on this machine under names like ID_000030.mp4", _adopt),
         ("verify", "decode every clip to its end and say what is wrong", _verify),
         ("repair", "bring every clip to ten seconds, one container, one codec; put broken ones aside", _verify),
         ("stats", "what there is and what is lost: table, picture, JSON", _stats),
-        ("split", "train, val and test without one film on two sides", _split),
+        ("split", "train, val and test without one video on two sides", _split),
         ("pack", "WebDataset tars", _pack),
         ("unpack", "clips out of tars", _unpack),
         ("publish", "a dataset repository for the Hugging Face hub", _publish),
     ):
-        command = commands.add_parser(name, help=about, description=about)
+        command = parser.add_command(name, about)
         arguments(command.add_argument)
-        command.add_argument("--quiet", action="store_true", help="no word on the way")
+        command.add_argument("--quiet", action="store_true", help="show no progress")
         command.add_argument("--debug", action="store_true", help="show where a failure came from")
         command.set_defaults(run=_run(name))
 
 
-def add_extract(parser: argparse.ArgumentParser) -> None:
+def add_extract(parser: Parser) -> None:
     """The arguments of `echoframe extract`."""
     parser.description = "Visual and audio embeddings of every clip, from one decode of each, as Parquet shards."
     add = parser.add_argument
-    add("source", metavar="SOURCE", help="a clip folder, a folder of films, a tar or a folder of tars")
+    add("source", metavar="SOURCE", help="a clip folder, a folder of videos, a tar or a folder of tars")
     add("-o", "--out", required=True, metavar="DIR", help="the embeddings' folder; run it again to go on")
+    add("--model", default="mini", metavar="NAME", help="whose encoders: a known model, a bundle or a repository")
+    add("--shard-clips", type=int, default=1000, metavar="N", help="clips in a shard")
     add(
-        "--model", default="mini", metavar="NAME", help="whose encoders: a known model, a bundle or a repository [mini]"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="decoders at once; 0 is one plain loop without Ray (default: one a core)",
     )
-    add("--shard-clips", type=int, default=1000, metavar="N", help="clips in a shard [1000]")
-    add("--workers", type=int, metavar="N", help="decoders at once; 0 is one plain loop without Ray [all cores]")
-    add("--ray-address", metavar="ADDRESS", help="of a running Ray cluster [this machine]")
-    add("--retry", default="", metavar="STAGES", help="read,decode,encode: try these failures again [none]")
-    add("--max-failed", type=float, default=0.05, metavar="SHARE", help="more failures than this end with 1 [0.05]")
-    add("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
-    add("--dtype", default="auto", metavar="NAME", help="auto, float32, float16, bfloat16 [auto]")
-    add("--quiet", action="store_true", help="no word on the way")
+    add("--ray-address", metavar="ADDRESS", help="address of a running Ray cluster (default: this machine)")
+    add("--retry", default="", metavar="STAGES", help="read,decode,encode: try these failures again (default: none)")
+    add("--max-failed", type=float, default=0.05, metavar="SHARE", help="more failures than this end with exit code 1")
+    add("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, mps")
+    add("--dtype", default="auto", metavar="NAME", help="auto, float32, float16, bfloat16")
+    add("--quiet", action="store_true", help="show no progress")
     add("--debug", action="store_true", help="show where a failure came from")
     parser.set_defaults(run=_run("extract"), what="extract")
 
@@ -60,16 +65,23 @@ def _download(add: Callable[..., object]) -> None:
     add("list", nargs="?", metavar="LIST", help="vggsound.csv (id, start, label, split), or names and labels")
     add("-o", "--out", required=True, metavar="DIR", help="the clip folder")
     add("--from-hub", metavar="REPO", help="a dataset repository with tars of clips, instead of a list")
-    add("--retry", default="", metavar="REASONS", help="lost clips to try again: network,rate-limited,... or temporary")
-    add("--workers", type=int, default=4, metavar="N", help="downloads at once [4]")
-    add("--rate", type=float, metavar="N", help="downloads a minute at most [as many as can]")
-    add("--tries", type=int, default=3, metavar="N", help="of a clip, for what passes by itself [3]")
-    add("--sleep", type=float, default=0.0, metavar="S", help="seconds before each download [0]")
+    add(
+        "--retry",
+        default="",
+        metavar="REASONS",
+        help="lost clips to try again: network,rate-limited,... or temporary (default: none)",
+    )
+    add("--workers", type=int, default=4, metavar="N", help="downloads at once")
+    add("--rate", type=float, metavar="N", help="most downloads a minute (default: no limit)")
+    add("--tries", type=int, default=3, metavar="N", help="attempts per clip after a temporary error")
+    add("--sleep", type=float, default=0.0, metavar="S", help="seconds before each download")
     add("--cookies", metavar="FILE", help="a Netscape cookies.txt")
     add("--cookies-from-browser", metavar="NAME", help="firefox, chrome, ...")
     add("--proxy", metavar="URL", help="http:// or socks5://")
-    add("--format", metavar="TEXT", help="yt-dlp's words for the streams to take [360 lines or more, best sound]")
-    add("--url", metavar="TEMPLATE", help="another site's address of a film, with {id} in it [YouTube's]")
+    add(
+        "--format", metavar="TEXT", help="streams to take, as yt-dlp writes it (default: 360 lines or more, best sound)"
+    )
+    add("--url", metavar="TEMPLATE", help="address of a video at another site, with {id} in it (default: YouTube's)")
 
 
 def _adopt(add: Callable[..., object]) -> None:
@@ -81,7 +93,7 @@ def _adopt(add: Callable[..., object]) -> None:
 
 def _verify(add: Callable[..., object]) -> None:
     add("folder", metavar="DIR", help="the clip folder")
-    add("--workers", type=int, default=1, metavar="N", help="clips at once [1]")
+    add("--workers", type=int, default=1, metavar="N", help="clips at once")
 
 
 def _stats(add: Callable[..., object]) -> None:
@@ -94,14 +106,14 @@ def _stats(add: Callable[..., object]) -> None:
 def _split(add: Callable[..., object]) -> None:
     add("list", metavar="LIST", help="clips and labels; test stays test")
     add("-o", "--out", required=True, metavar="CSV", help="the new list")
-    add("--val-share", type=float, default=0.05, metavar="SHARE", help="of the films in train [0.05]")
-    add("--seed", type=int, default=0, metavar="N", help="another number, another val [0]")
+    add("--val-share", type=float, default=0.05, metavar="SHARE", help="share of the videos in train that becomes val")
+    add("--seed", type=int, default=0, metavar="N", help="another number, another val")
 
 
 def _pack(add: Callable[..., object]) -> None:
     add("folder", metavar="DIR", help="the clip folder")
     add("-o", "--out", required=True, metavar="DIR", help="the tars' folder")
-    add("--shard-bytes", type=int, default=1_000_000_000, metavar="N", help="of a tar, at most [1000000000]")
+    add("--shard-bytes", type=int, default=1_000_000_000, metavar="N", help="most bytes of a tar")
 
 
 def _unpack(add: Callable[..., object]) -> None:
@@ -115,5 +127,5 @@ def _publish(add: Callable[..., object]) -> None:
     add("-o", "--out", required=True, metavar="OUT", help="the repository's folder, made here first")
     add("--embeddings", metavar="DIR", help="what echoframe extract wrote")
     add("--tars", metavar="DIR", help="what echoframe data pack wrote")
-    add("--title", default="VGGSound, embedded", metavar="TEXT", help="of the dataset's card")
+    add("--title", default="VGGSound, embedded", metavar="TEXT", help="title of the dataset's card")
     add("--dry-run", action="store_true", help="write the folder, upload nothing")

@@ -2,6 +2,8 @@
 
 import argparse
 
+from echoframe.apps.parser import Parser
+
 
 def _run(args: argparse.Namespace) -> int:
     from echoframe.apps import evaluate
@@ -9,14 +11,14 @@ def _run(args: argparse.Namespace) -> int:
     return evaluate.evaluate(args)
 
 
-def add_evaluate(parser: argparse.ArgumentParser) -> None:
+def add_evaluate(parser: Parser) -> None:
     """The arguments of `echoframe evaluate`."""
     parser.description = (
         "Judges folders of generated sounds beside the real ones. Files belong together by their names without suffix; "
         "every system is judged on the clips that all have. docs/evaluation.md says what each figure means."
     )
     add = parser.add_argument
-    add("--reference", required=True, metavar="DIR", help="the real sounds, or films for their sound")
+    add("--reference", required=True, metavar="DIR", help="the real sounds, or videos for their sound")
     add(
         "--generated",
         required=True,
@@ -25,11 +27,11 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=DIR",
         help="a system's name and its sounds",
     )
-    add("--video", metavar="DIR", help="films by the same names, for alignment with what moves")
-    add("--clips", metavar="FILE", help="a list NAME[,label]: only these count, all are expected [every file]")
+    add("--video", metavar="DIR", help="videos of the same names, for alignment with what moves")
+    add("--clips", metavar="FILE", help="a list NAME[,label]: only these count, all are expected (default: every file)")
     add("--unpaired", action="store_true", help="compare sets of sounds, whatever their names")
     others = "sets, clap, av-benchmark, audioldm_eval, specvqgan, seed"
-    add("--protocol", default="echoframe", metavar="P", help=f"{others} [echoframe]")
+    add("--protocol", default="echoframe", metavar="P", help=f"echoframe, {others}")
     add(
         "--weights",
         nargs="+",
@@ -38,11 +40,11 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         metavar="JUDGE=FILE",
         help="a judge's weights, or its folder",
     )
-    add("-o", "--out", default="evaluation", metavar="DIR", help="where evaluation.md, .json and .html go [evaluation]")
-    add("--draws", type=int, default=1000, metavar="N", help="bootstrap draws for the intervals [1000]")
-    add("--seed", type=int, default=0, metavar="N", help="of the draws and of the shuffled pairs [0]")
-    add("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
-    add("--cache", metavar="DIR", help="where features are kept, by content [~/.cache/echoframe/features]")
-    add("--quiet", action="store_true", help="no word on the way")
+    add("-o", "--out", default="evaluation", metavar="DIR", help="where evaluation.md, .json and .html go")
+    add("--draws", type=int, default=1000, metavar="N", help="bootstrap draws for the intervals")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the draws and of the shuffled pairs")
+    add("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, mps")
+    add("--cache", metavar="DIR", help="where features are kept, by content (default: ~/.cache/echoframe/features)")
+    add("--quiet", action="store_true", help="show no progress")
     add("--debug", action="store_true", help="show where a failure came from")
     parser.set_defaults(run=_run)

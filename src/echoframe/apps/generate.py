@@ -1,17 +1,32 @@
 """`echoframe generate`: many clips, one after another, with their progress and their failures."""
 
 import argparse
-from dataclasses import replace
+import json
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from echoframe.apps.options import flags_given, taken
 from echoframe.apps.progress import Reporter
 from echoframe.errors import EchoFrameError, InputError
-from echoframe.jobs import Job, check_job, find_clips, plan_jobs, remake_job, run_job
+from echoframe.jobs import Job, check_job, find_clips, output_path, plan_jobs, remake_job, run_job
 from echoframe.media.video import probe
 from echoframe.options import Request, WriteOptions, check_duration
 from echoframe.pipeline import EchoFrame, load
 from echoframe.provenance import Machine, Provenance, changed_versions, read_provenance
+
+# made now; done before; made again from a record with the same samples, or with others
+How = Literal["made", "kept", "remade", "differs"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Show:
+    """What is shown: json: one line a clip instead of text. quiet: failures only. debug: raise the first failure."""
+
+    json: bool
+    quiet: bool
+    debug: bool
 
 
 def generate(args: argparse.Namespace) -> int:
@@ -28,14 +43,15 @@ def generate(args: argparse.Namespace) -> int:
     info = None
     if len(clips) == 1:
         info = probe(clips[0])  # a wrong file is told before all else, and before the model is loaded
-    jobs = plan_jobs(clips, Path(args.out), with_film=args.mux, with_picture=args.picture)
+    jobs = plan_jobs(clips, output_path(args.out), with_film=args.mux, with_picture=args.picture)
     if len(jobs) == 1:
         jobs = [replace(jobs[0], info=info)]
         check_job(jobs[0], writing)
     source = args.model or (record.bundle.source if record else "mini")
     device = args.device or (record.machine.device if record else "auto")
     dtype = args.dtype or (record.machine.dtype if record else "auto")
-    return run_jobs(load(source, device=device, dtype=dtype), jobs, request, writing, record, debug=args.debug)
+    show = Show(json=args.json, quiet=args.quiet, debug=args.debug)
+    return run_jobs(load(source, device=device, dtype=dtype), jobs, request, writing, record, show)
 
 
 def _record(args: argparse.Namespace) -> Provenance | None:
@@ -48,27 +64,26 @@ def _record(args: argparse.Namespace) -> Provenance | None:
 
 
 def run_jobs(
-    model: EchoFrame,
-    jobs: list[Job],
-    request: Request,
-    writing: WriteOptions,
-    record: Provenance | None,
-    *,
-    debug: bool,
+    model: EchoFrame, jobs: list[Job], request: Request, writing: WriteOptions, record: Provenance | None, show: Show
 ) -> int:
     """Makes every job's files; returns how many failed. A failure is raised where there is but one, or with debug."""
-    with Reporter(len(jobs)) as reporter:
+    with Reporter(len(jobs), quiet=show.quiet) as reporter:
         for job in jobs:
+            began = time.monotonic()
             try:
-                line = _run_one(model, job, request, writing, record, reporter)
+                how = _run_one(model, job, request, writing, record, reporter)
             except Exception as error:
-                if len(jobs) == 1 or debug:
-                    raise
                 # a fault of ours in one clip must not cost the night's other thousand
                 known = isinstance(error, EchoFrameError)
-                reporter.failed(str(error) if known else f"{job.clip}: unexpected {type(error).__name__}: {error}")
+                words = str(error) if known else f"{job.clip}: unexpected {type(error).__name__}: {error}"
+                if show.json:
+                    print(json.dumps({"clip": str(job.clip), "status": "failed", "error": words}), flush=True)
+                if len(jobs) == 1 or show.debug:
+                    raise
+                reporter.failed(words)
             else:
-                reporter.done(line)
+                seconds = round(time.monotonic() - began, 3)
+                reporter.done(_as_json(job, how, seconds) if show.json else "" if show.quiet else _as_text(job, how))
     return reporter.n_failed
 
 
@@ -79,14 +94,35 @@ def _run_one(
     writing: WriteOptions,
     record: Provenance | None,
     reporter: Reporter,
-) -> str:
+) -> How:
     progress = reporter.begin(str(job.clip))
-    names = ", ".join(str(path) for path in job.outputs)
     if record is None:
-        made = run_job(model, job, request, writing, progress=progress)
-        return f"{job.clip} -> {names}" if made else f"{job.clip}: done before ({names})"
+        return "made" if run_job(model, job, request, writing, progress=progress) else "kept"
     same = remake_job(model, job, record, writing, progress=progress)
     changed = changed_versions(record, Machine(device=model.device, dtype=model.dtype))
     if not same:
         reporter.note(f"{job.clip}: not the same samples as then; changed: {', '.join(changed) or 'nothing known'}")
-    return f"{job.clip} -> {names}{' (the same samples)' if same else ''}"
+    return "remade" if same else "differs"
+
+
+def _as_text(job: Job, how: How) -> str:
+    names = ", ".join(str(path) for path in job.outputs)
+    if how == "kept":
+        return f"{job.clip}: done before ({names})"
+    return f"{job.clip} -> {names}{' (the same samples)' if how == 'remade' else ''}"
+
+
+def _as_json(job: Job, how: How, seconds: float) -> str:
+    """One line of JSON: the clip, its files, and what the record says of the sound. seconds: that the work took."""
+    found = read_provenance(job.record)
+    values = {
+        "clip": str(job.clip),
+        "status": how,
+        "files": [str(path) for path in job.outputs],
+        "seconds": seconds,
+        "duration_s": found.result.n_samples / found.result.sample_rate,
+        "model": f"{found.bundle.name} {found.bundle.version}",
+        "seed": found.settings.seed,
+        "nearest": found.result.nearest,
+    }
+    return json.dumps(values, ensure_ascii=False)

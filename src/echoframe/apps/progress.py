@@ -9,16 +9,20 @@ from echoframe.progress import ProgressCallback
 
 
 class Reporter:
-    """Counts clips; the bar moves within a clip too. Everything goes to standard error, but for the results' lines."""
+    """Counts clips; the bar moves within a clip too. Everything goes to standard error, but for the results' lines.
 
-    def __init__(self, n_clips: int) -> None:
+    quiet: no bar, and the count at the end only where a clip failed.
+    """
+
+    def __init__(self, n_clips: int, *, quiet: bool = False) -> None:
         self.n_clips, self.n_done, self.n_failed = n_clips, 0, 0
+        self._quiet = quiet
         self._bar: Any = None
         self._task: Any = None
         self._began = time.monotonic()
 
     def __enter__(self) -> "Reporter":
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not self._quiet:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -37,7 +41,7 @@ class Reporter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.stop()
-        if kind is None and self.n_clips > 1:
+        if kind is None and self.n_clips > 1 and (self.n_failed or not self._quiet):
             print(f"{self.n_done} of {self.n_clips} clips done, {self.n_failed} failed", file=sys.stderr)
 
     def begin(self, name: str) -> ProgressCallback | None:
@@ -52,7 +56,7 @@ class Reporter:
         return self.n_done + self.n_failed
 
     def done(self, line: str) -> None:
-        """One clip more; `line` says what was written."""
+        """One clip more; `line` says what was written, or is empty."""
         self.n_done += 1
         self._show(line, sys.stdout)
 
@@ -65,6 +69,8 @@ class Reporter:
         if self._bar is not None:
             minutes = (time.monotonic() - self._began) / 60
             self._bar.update(self._task, completed=self._finished, rate=f"{self._finished / minutes:.1f} clips/min")
+        if not line:
+            return
         if self._bar is not None and stream.isatty():
             # above the bar; markup off: a name may hold square brackets
             self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)

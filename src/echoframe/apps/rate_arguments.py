@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Callable
 
+from echoframe.apps.parser import Parser
+
 
 def _run(name: str) -> Callable[[argparse.Namespace], int]:
     def run(args: argparse.Namespace) -> int:
@@ -13,17 +15,17 @@ def _run(name: str) -> Callable[[argparse.Namespace], int]:
     return run
 
 
-def add_rate(parser: argparse.ArgumentParser) -> None:
+def add_rate(parser: Parser) -> None:
     """The arguments of `echoframe rate make`, `serve`, `links`, `report`."""
     parser.description = "Listening tests on a web page: make a study, serve it, send out links, report. docs/rating.md"
-    commands = parser.add_subparsers(dest="what", metavar="make | serve | links | report", required=True)
+    parser.add_commands("make | serve | links | report", dest="what")
     about = {
         "make": "a study of folders of sounds, paired by their names without suffix",
         "serve": "the page on which raters answer, until Ctrl-C",
         "links": "print a link for each rater, and make more",
         "report": "mean opinion scores, preferences, and how far raters agree",
     }
-    made = {name: commands.add_parser(name, help=words, description=words) for name, words in about.items()}
+    made = {name: parser.add_command(name, words) for name, words in about.items()}
     for name, command in made.items():
         command.add_argument("study", metavar="STUDY", help="the study's folder")
         command.add_argument("--debug", action="store_true", help="show where a failure came from")
@@ -32,20 +34,26 @@ def add_rate(parser: argparse.ArgumentParser) -> None:
     about_systems = "a system's name and its sounds"
     add("--generated", required=True, nargs="+", action="extend", metavar="NAME=DIR", help=about_systems)
     add("--reference", metavar="DIR", help="the real sounds, rated like a system, unnamed")
-    add("--video", metavar="DIR", help="films by the same names: sounds are heard under them")
+    add("--video", metavar="DIR", help="videos of the same names: sounds are heard under them")
     add("--clips", metavar="FILE", help="a list NAME[,label]: only these clips, and the page shows the label")
-    add("--title", default="Listening test", metavar="TEXT", help="what raters read at the top [Listening test]")
-    add("--pairs", action="store_true", help="two sounds side by side: which is preferred? [one, rated from 1 to 5]")
-    about_questions = "quality, relevance, synchrony [all that make sense]"
+    add("--title", default="Listening test", metavar="TEXT", help="what raters read at the top")
+    add(
+        "--pairs",
+        action="store_true",
+        help="two sounds side by side: which is preferred? (default: one sound, rated from 1 to 5)",
+    )
+    about_questions = "quality, relevance, synchrony (default: all that make sense)"
     add("--questions", nargs="+", action="extend", default=[], metavar="Q", help=about_questions)
-    add("--per-rater", type=int, default=0, metavar="N", help="clips each rater is given, in turn [all]")
-    add("--checks", type=int, default=2, metavar="N", help="checks of attention for each rater [2]")
-    add("--raters", type=int, default=10, metavar="N", help="links to make at once [10]")
-    add("--seed", type=int, default=0, metavar="N", help="of the order, the sides, and who is given what [0]")
+    add("--per-rater", type=int, default=0, metavar="N", help="clips each rater is given, in turn, or 0 for all")
+    add("--checks", type=int, default=2, metavar="N", help="checks of attention for each rater")
+    add("--raters", type=int, default=10, metavar="N", help="links to make at once")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the order, the sides, and who is given what")
     for name in ("serve", "links"):
-        made[name].add_argument("--url", metavar="URL", help="how raters reach the page [http://HOST:PORT]")
+        made[name].add_argument("--url", metavar="URL", help="how raters reach the page (default: http://HOST:PORT)")
     for name in ("serve", "links"):
-        made[name].add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on [127.0.0.1]")
-        made[name].add_argument("--port", type=int, default=8000, metavar="P", help="port to listen on [8000]")
+        made[name].add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on")
+        made[name].add_argument("--port", type=int, default=8000, metavar="P", help="port to listen on")
     made["links"].add_argument("--add", type=int, default=0, metavar="N", help="make N more raters")
-    made["report"].add_argument("-o", "--out", metavar="DIR", help="where rating.md, .json and .html go [STUDY/report]")
+    made["report"].add_argument(
+        "-o", "--out", metavar="DIR", help="where rating.md, .json and .html go (default: STUDY/report)"
+    )

@@ -25,6 +25,7 @@ from echoframe.media.audio import n_samples, pad_or_trim, resample
 from echoframe.media.containers import MUX_FORMATS, hidden_order, hides_order, suffix_for
 from echoframe.media.demux import open_video, packet_span
 from echoframe.media.stills import check_file, is_picture
+from echoframe.output import make_folder
 
 _SAMPLE_RATE = 48_000  # Hz: the one rate that AAC and Opus both take
 _BIT_RATE = {1: 128_000, 2: 192_000}  # bit/s by channels
@@ -94,12 +95,12 @@ def _check_paths(video: Path, out: Path) -> None:
         raise InputError(f"{video}: is a still picture; expected a video to put the sound under")
     if out.suffix.lower() not in MUX_FORMATS:
         raise InputError(f'{out}: cannot write "{out.suffix}"; choose {", ".join(MUX_FORMATS)}')
-    if not out.parent.is_dir():
-        raise OutputError(f"{out}: there is no folder {out.parent}; make it first")
     if out.is_dir():
         raise OutputError(f"{out}: is a folder; give the name of a file in it")
     if out.exists() and os.path.samefile(video, out):
         raise InputError(f"{out}: would overwrite the video it is made from; choose another name")
+    if not out.parent.is_dir():
+        make_folder(out.parent)
 
 
 def _mixed(sound: Tensor, original: Tensor | None, level_db: float) -> Tensor:

@@ -1,0 +1,37 @@
+"""The arguments of `echoframe generate`. Imports nothing heavy: --help has to be quick."""
+
+import argparse
+
+from echoframe.apps.options import add_request, add_writing
+from echoframe.apps.parser import Parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    from echoframe.apps import generate
+
+    return 1 if generate.generate(args) else 0
+
+
+def add_generate(parser: Parser) -> None:
+    """The arguments of `echoframe generate`."""
+    parser.description = (
+        "Makes NAME.wav, for a video NAME.mp4 with the sound in it, and NAME.json that says how to make them again. "
+        "Clips that are done are skipped. Two clips of the same name cannot share an output folder: that is refused. "
+        "A video in the output folder is not overwritten: its copy with sound is NAME.sound.mp4."
+    )
+    add = parser.add_argument
+    add("inputs", nargs="*", metavar="CLIP", help="videos and still images, folders of them, or quoted globs")
+    about_out = "a folder, made if it is not there, or NAME.wav/.flac/.mp3/.mp4/... (default: this folder)"
+    add("-o", "--out", default=".", metavar="OUT", help=about_out)
+    add("--model", metavar="NAME", help="a known model, a bundle's folder or a hub repository (default: mini)")
+    add_request(parser)
+    add("--mux", action=argparse.BooleanOptionalAction, help="write the video with its sound (default: yes)")
+    add_writing(parser)
+    add("--picture", action="store_true", help="draw frames, spectrogram and nearest labels as NAME.png")
+    add("--from", dest="record", metavar="JSON", help="make the same samples again as this JSON says")
+    add("--device", metavar="NAME", help="auto, cpu, cuda, mps (default: auto)")
+    add("--dtype", metavar="NAME", help="auto, float32, float16, bfloat16 (default: auto)")
+    add("--json", action="store_true", help="print one line of JSON for each clip to standard output")
+    add("--quiet", action="store_true", help="show neither progress nor the names of files, only failures")
+    add("--debug", action="store_true", help="show where a failure came from")
+    parser.set_defaults(run=_run, mux=True)
