@@ -23,8 +23,9 @@ SOUND_FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".mp3":
 def atomic_files(finals: Sequence[Path]) -> Iterator[list[Path]]:
     """Temporary names, one per final path, in the same folder and with the same suffix, to write to.
 
-    The folders are made where they are not there. When the block ends well, all are flushed to the disk and renamed in the order given; when it ends with any
-    exception (Ctrl-C too), all are removed and the final paths are as before. Raises OutputError for an OSError.
+    The folders are made where they are not there. When the block ends well, all are flushed to the disk and renamed in
+    the order given; when it ends with any exception (Ctrl-C too), all are removed and the final paths are as before.
+    Raises OutputError for an OSError.
     """
     token = secrets.token_hex(4)
     partials = [path.with_name(f".{path.stem}.{token}.tmp{path.suffix}") for path in finals]

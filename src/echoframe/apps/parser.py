@@ -39,7 +39,8 @@ class Parser(argparse.ArgumentParser):
     """An argument parser. fill: adds the arguments, once they are needed. about: one line for the list of commands."""
 
     def __init__(self, *, fill: "Callable[[Parser], None] | None" = None, about: str = "", **options: "Any") -> None:
-        super().__init__(allow_abbrev=False, formatter_class=HelpFormatter, **{"description": about} | options)
+        options.setdefault("description", about)
+        super().__init__(allow_abbrev=False, formatter_class=HelpFormatter, **options)
         self.about = about
         self._fill = fill
         self._subparsers_action: "Any" = None
