@@ -13,7 +13,8 @@ BOUND = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)")
 
 def main() -> None:
     values = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    lists = [values["project"]["dependencies"], *values["project"]["optional-dependencies"].values()]
+    project, tests = values["project"], values["dependency-groups"]["tests"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values(), tests]
     found = {match[1]: match[2] for each in lists for text in each if (match := BOUND.match(text))}
     print("# Made by .ci/lowest.py from pyproject.toml. torch has the one pin that every environment here uses.")
     print((ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()[-1])
