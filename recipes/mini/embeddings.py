@@ -8,7 +8,6 @@ recordings: no sound of a validation clip was trained on. Written whole or not a
 """
 
 import argparse
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 
 from echoframe.data.embedding_set import FORMAT, Counts, Row, Shape, plan_shards, write_manifest, write_shard
 from echoframe.data.sources import Item
+from echoframe.output import atomic_folder
 from echoframe.spec import ClipSpec
 from flow import Scenes
 from mapper import DrawnClips, load_clips
@@ -51,15 +51,8 @@ def write_embeddings(work: Path, out: Path, *, n_train: int, n_val: int, seed: i
         scenes = train if split == "train" else Scenes(work, split)
         more = draw(load_clips(work, scenes), n, split, seed)
         items, rows = items + more[0], rows + more[1]
-    partial = out.with_name(out.name + ".tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     n_frames, visual_dim = rows[0].visual.shape
     shape = Shape(n_frames=n_frames, visual_dim=visual_dim, audio_dim=len(rows[0].audio))
-    done = 0
-    for shard in plan_shards(partial, items, SHARD):
-        write_shard(shard, rows[done : done + len(shard.items)], shape)
-        done += len(shard.items)
     part = {"licence": "Apache-2.0", "source": "drawn by recipes/mini", "files": {}}
     encoders = {
         "visual_encoder": part | {"kind": "efficientnet_lite", "space": VISUAL_SPACE, "dim": shape.visual_dim},
@@ -80,9 +73,11 @@ def write_embeddings(work: Path, out: Path, *, n_train: int, n_val: int, seed: i
         "source": {"kind": "drawn", "clips": len(items), "sha256": f"seed {seed}"},
         "shard_clips": SHARD,
     }
-    write_manifest(partial, identity, Counts(n_done=len(items), failed=[], n_left=0))
-    shutil.rmtree(out, ignore_errors=True)
-    os.replace(partial, out)
+    with atomic_folder(out) as partial:
+        for n, shard in enumerate(plan_shards(partial, items, SHARD)):
+            write_shard(shard, rows[n * SHARD : (n + 1) * SHARD], shape)
+        write_manifest(partial, identity, Counts(n_done=len(items), failed=[], n_left=0))
+        shutil.rmtree(out, ignore_errors=True)
     return out
 
 

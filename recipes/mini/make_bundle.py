@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 from collections import Counter, defaultdict
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from echoframe.generators.mel_flow import MelFlowConfig
 from echoframe.mappers.networks import save_mapper
 from echoframe.mappers.prior import PRIOR_KIND, load_prior
 from echoframe.options import SampleOptions
+from echoframe.output import atomic_folder
 from echoframe.weights import write_json
 from flow import Scenes
 from stage import arguments
@@ -104,22 +104,19 @@ def read_run(log: Path) -> dict[str, float]:
 def main() -> None:
     _, work, args = arguments(__doc__ or "")
     scenes = Scenes(work)
-    partial = args.out.with_name(args.out.name + ".tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write_parts(work, partial, scenes)
-    for path in partial.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    save_bundle(partial, describe())
-    logs = {name: work / name / "log.jsonl" for name in ("flow", "mapper")}
-    runs = {name: read_run(path) for name, path in logs.items()}
-    sources = read_sources(args.manifest)
-    write_card(partial / "MODEL_CARD.md", describe(), sources, len(scenes.labels), runs, previous=args.out)
-    size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
-    if size > MAX_BYTES:
-        raise SystemExit(f"bundle: {size / 1e6:.1f} MB, more than the {MAX_BYTES / 1e6:.0f} MB a package may weigh")
-    shutil.rmtree(args.out, ignore_errors=True)
-    os.replace(partial, args.out)
+    with atomic_folder(args.out) as partial:
+        write_parts(work, partial, scenes)
+        for path in partial.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        save_bundle(partial, describe())
+        logs = {name: work / name / "log.jsonl" for name in ("flow", "mapper")}
+        runs = {name: read_run(path) for name, path in logs.items()}
+        sources = read_sources(args.manifest)
+        write_card(partial / "MODEL_CARD.md", describe(), sources, len(scenes.labels), runs, previous=args.out)
+        size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
+        if size > MAX_BYTES:
+            raise SystemExit(f"bundle: {size / 1e6:.1f} MB, more than the {MAX_BYTES / 1e6:.0f} MB a package may weigh")
+        shutil.rmtree(args.out, ignore_errors=True)
     print(f"bundle: {args.out}, {size / 1e6:.1f} MB", flush=True)
 
 

@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 
 from safetensors import SafetensorError
 
-from echoframe.bundles.manifest import file_sha256
 from echoframe.encoders.convert import PICKLED, convert_pytorch_bin
 from echoframe.errors import BundleError, EchoFrameError
+from echoframe.output import file_sha256
 from echoframe.weights import read_json, write_json
 
 FOLDER = "echoframe-converted"

@@ -1,6 +1,5 @@
 """A bundle's bundle.json: every part's kind, licence, spaces and files, and whether they fit together."""
 
-import hashlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from echoframe.config import from_dict
 from echoframe.errors import BundleError, EchoFrameError
 from echoframe.options import SampleOptions
+from echoframe.output import file_sha256, is_partial
 from echoframe.spec import ClipSpec
 from echoframe.weights import read_json, write_json
 
@@ -151,7 +151,9 @@ def with_files(manifest: Manifest, directory: Path) -> Manifest:
     parts = {}
     for name, part in manifest.parts.items():
         folder = directory / name
-        found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".tmp")
+        found = sorted(
+            path for path in folder.rglob("*") if path.is_file() and path.suffix != ".tmp" and not is_partial(path)
+        )
         if not found:
             raise BundleError(f"{folder}: no files; write the part before the bundle is saved")
         files = [
@@ -182,9 +184,3 @@ def check_files(directory: Path, manifest: Manifest, *, hashes: bool) -> None:
                 raise BundleError(
                     f"{path}: altered: sha256 {found[:12]}..., expected {file.sha256[:12]}...; fetch the bundle again"
                 )
-
-
-def file_sha256(path: Path) -> str:
-    """Hexadecimal sha256 of the file at `path`."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from echoframe import output
 from echoframe.data.sources import Item
 from echoframe.errors import InputError, OutputError
 from echoframe.optional import require_extra
@@ -240,7 +241,6 @@ def remove_partials(out: Path) -> None:
     """Makes `out` if it is not there, and removes what a killed run left half written."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for partial in out.glob(".*.tmp.*"):
-            partial.unlink()
+        output.remove_partials(out)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written to ({error.strerror}); choose another folder with -o") from error

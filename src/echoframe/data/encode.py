@@ -9,12 +9,13 @@ import torch
 
 from echoframe.bundles.bundle import EMBEDDED, LOADERS, Located, find_bundle
 from echoframe.bundles.hub import HUB_MODELS
-from echoframe.bundles.manifest import Part, Space, check_files, file_sha256
+from echoframe.bundles.manifest import Part, Space, check_files
 from echoframe.data.decode import Clip
 from echoframe.data.embedding_set import Row, Shape
 from echoframe.device import resolve_device, resolve_dtype
 from echoframe.encoders import encoder_kind
 from echoframe.errors import BundleError
+from echoframe.output import file_sha256
 
 _HASHED = ("config.json", "preprocessor_config.json", "model.safetensors")
 

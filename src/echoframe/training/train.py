@@ -25,7 +25,7 @@ from echoframe.errors import InputError
 from echoframe.lock import exclusive_lock
 from echoframe.mappers.networks import LearnedMapper, save_mapper
 from echoframe.optional import require_extra
-from echoframe.output import check_place
+from echoframe.output import check_place, remove_partials
 from echoframe.training.batches import FREE_SHARE, Batches, free_bytes
 from echoframe.training.build import new_loss
 from echoframe.training.card import CARD, mapper_card
@@ -150,6 +150,7 @@ class _Run:
         with ExitStack() as stack:
             if self.is_main:
                 stack.enter_context(exclusive_lock(self.folder, "echoframe train"))
+                remove_partials(self.folder)
                 write_json(self.folder / RUN, _describe(self.config, self.sets, self))
             return self._go()
 
