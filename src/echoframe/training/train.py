@@ -271,8 +271,8 @@ def _describe(config: TrainConfig, sets: EmbeddingSets, run: _Run) -> dict[str, 
         "processes": run.accelerator.num_processes,
         "device": str(run.device),
         "data_sha256": sets.sha256,
-        "encoders": sets.encoders.about,
-        "clip": sets.encoders.clip,
+        "encoders": {name: asdict(facts) for name, facts in sets.encoders.about.items()},
+        "clip": asdict(sets.encoders.clip),
         "versions": {name: version(name) for name in ("echoframe", "torch", "accelerate", "numpy")}
         | {"python": platform.python_version()},
     }
