@@ -26,6 +26,7 @@ from stage import arguments
 
 HERE = Path(__file__).parent
 VERSION = "0.4.0"
+NEEDS = "0.5.0"  # of echoframe: the names of weights are new
 VISUAL_SPACE = Space(name="efficientnet_lite0/probabilities", dim=1000)
 AUDIO_SPACE = Space(name="aisfx/centred", dim=512)
 DEFAULTS = SampleOptions(steps=20, guidance=2.5, scheduler="dpm++2m")
@@ -75,7 +76,9 @@ def describe() -> Manifest:
         "generator": Part(kind="mel_flow", licence=TRAINED_LICENCE, source=mine, takes=AUDIO_SPACE),
         "labels": Part(kind="labels", licence=TRAINED_LICENCE, source=mine, gives=AUDIO_SPACE),
     }
-    return Manifest(name="mini", version=VERSION, sample_rate=16_000, parts=parts, defaults=DEFAULTS)
+    return Manifest(
+        name="mini", version=VERSION, sample_rate=16_000, parts=parts, defaults=DEFAULTS, requires_echoframe=NEEDS
+    )
 
 
 def read_sources(manifests: list[Path]) -> list[tuple[str, str, str, int, float]]:
