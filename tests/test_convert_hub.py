@@ -226,7 +226,8 @@ def test_check_reads_every_converted_file(fake, cache):
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(
-        BundleError, match=r"unet/diff.*: altered: sha256 \w+\.\.\., expected \w+\.\.\.; delete .* pull"
+        BundleError,
+        match=r"unet/diff.*: altered: sha256 \w+\.\.\., expected \w+\.\.\.; delete .* and pull the model again",
     ):
         check_bundle(NAME, cache_dir=cache)
 

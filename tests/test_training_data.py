@@ -228,7 +228,10 @@ def test_sets_that_are_refused(tmp_path):
     ):
         EmbeddingSets([folder, other])
     wide = linear_set(tmp_path / "wide", n=20, n_frames=8)
-    with pytest.raises(InputError, match="use sets with the same frames"):
+    with pytest.raises(
+        InputError,
+        match=r"wide: frames as {.*'n_frames': 8, .*set has {.*'n_frames': 4, .*; use sets with the same frames",
+    ):
         EmbeddingSets([folder, wide])
     with pytest.raises(InputError, match=r"no clips of split test \(16 train, 4 val, 0 test\)"):
         EmbeddingSets([folder]).rows("test")

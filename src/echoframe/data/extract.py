@@ -96,13 +96,14 @@ def extract(
         else:
             device = str(resolve_device(device))
         choice = replace(choice, device=device, dtype=_dtype_name(dtype, device))
+        shards = plan_shards(out, listed.items, shard_clips)
         manifest = _manifest(listed, located, choice, shard_clips)
         check_manifest(out, manifest)
         run = _Run(
             source=listed,
             located=located,
             choice=choice,
-            shards=plan_shards(out, listed.items, shard_clips),
+            shards=shards,
             workers=workers,
             retry=frozenset(retry),
             progress=progress,
