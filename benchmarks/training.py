@@ -17,15 +17,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from echoframe.data.embedding_manifest import EncoderFacts, SetManifest, SourceFacts
 from echoframe.data.embedding_reader import EmbeddingSets
-from echoframe.data.embedding_set import FORMAT, Counts, Row, Shape, plan_shards, write_manifest, write_shard
+from echoframe.data.embedding_set import Counts, Row, Shape, plan_shards, write_manifest, write_shard
 from echoframe.data.sources import Item
 from echoframe.device import resolve_device
 from echoframe.mappers.networks import build_mapper
@@ -60,18 +60,16 @@ def write_set(folder: Path, n: int) -> Path:
         )
         write_shard(shard, rows, Shape(n_frames=FRAMES, visual_dim=SEEN, audio_dim=HEARD))
 
-    def encoder(space: str, dim: int) -> dict[str, object]:
-        return {"kind": "none", "source": "random", "licence": "CC0-1.0", "space": space, "dim": dim, "files": {}}
+    def encoder(space: str, dim: int) -> EncoderFacts:
+        return EncoderFacts(kind="none", source="random", licence="CC0-1.0", space=space, dim=dim)
 
-    identity = {
-        "format": FORMAT,
-        "encoders": {"visual_encoder": encoder("seen", SEEN), "audio_encoder": encoder("heard", HEARD)},
-        "clip": asdict(ClipSpec()),
-        "numbers": {},
-        "source": {"kind": "folder", "clips": n, "sha256": ""},
-        "shard_clips": SHARD,
-    }
-    write_manifest(folder, identity, Counts(n_done=n, failed=[], n_left=0))
+    manifest = SetManifest(
+        encoders={"visual_encoder": encoder("seen", SEEN), "audio_encoder": encoder("heard", HEARD)},
+        clip=ClipSpec(),
+        source=SourceFacts(kind="folder", clips=n, sha256=""),
+        shard_clips=SHARD,
+    )
+    write_manifest(folder, manifest, Counts(n_done=n, failed=[], n_left=0))
     return folder
 
 

@@ -1,12 +1,12 @@
 """Embedding sets made by a test, with an answer that is known, in the files that `echoframe extract` writes."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from echoframe.data.embedding_set import FORMAT, Counts, Row, Shape, plan_shards, write_manifest, write_shard
+from echoframe.data.embedding_manifest import EncoderFacts, SetManifest, SourceFacts
+from echoframe.data.embedding_set import Counts, Row, Shape, plan_shards, write_manifest, write_shard
 from echoframe.data.sources import Item
 from echoframe.spec import ClipSpec
 
@@ -54,22 +54,20 @@ def write_set(
         write_shard(shard, rows, shape)
         done += len(rows)
 
-    def encoder(kind: str, space: str, dim: int) -> dict[str, object]:
+    def encoder(kind: str, space: str, dim: int) -> EncoderFacts:
         files = {"model.safetensors": space}
-        return {"kind": kind, "source": "a test", "licence": "CC0-1.0", "space": space, "dim": dim, "files": files}
+        return EncoderFacts(kind=kind, source="a test", licence="CC0-1.0", space=space, dim=dim, files=files)
 
-    identity = {
-        "format": FORMAT,
-        "encoders": {
+    manifest = SetManifest(
+        encoders={
             "visual_encoder": encoder("clip", spaces[0], visual.shape[2]),
             "audio_encoder": encoder("aisfx", spaces[1], audio.shape[1]),
         },
-        "clip": asdict(ClipSpec(n_frames=n_frames, frame_rate=n_frames / 10)),
-        "numbers": {"visual": "float16", "audio": "float32", "computed": "float32"},
-        "source": {"kind": "folder", "clips": n, "sha256": folder.name},
-        "shard_clips": shard_clips,
-    }
-    write_manifest(folder, identity, Counts(n_done=n, failed=[], n_left=0))
+        clip=ClipSpec(n_frames=n_frames, frame_rate=n_frames / 10),
+        source=SourceFacts(kind="folder", clips=n, sha256=folder.name),
+        shard_clips=shard_clips,
+    )
+    write_manifest(folder, manifest, Counts(n_done=n, failed=[], n_left=0))
     return folder
 
 

@@ -226,7 +226,8 @@ def test_check_reads_every_converted_file(fake, cache):
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(
-        BundleError, match=r"unet/diff.*: altered: sha256 \w+\.\.\., expected \w+\.\.\.; delete .* pull"
+        BundleError,
+        match=r"unet/diff.*: altered: sha256 \w+\.\.\., expected \w+\.\.\.; delete .* and pull the model again",
     ):
         check_bundle(NAME, cache_dir=cache)
 
@@ -327,12 +328,12 @@ def test_interrupted_conversion_leaves_nothing_and_the_next_pull_finishes(fake, 
 
 
 def test_what_a_killed_conversion_left_is_swept_a_day_later(made, tmp_path):
-    old, new = tmp_path / f"{COMMIT}.old.tmp", tmp_path / f"{COMMIT}.new.tmp"
+    old, new = tmp_path / f".{COMMIT}.0123abcd.tmp", tmp_path / f".{COMMIT}.4567cdef.tmp"
     for left in (old, new):
-        (left / COMMIT / "unet").mkdir(parents=True)
+        (left / "unet").mkdir(parents=True)
     os.utime(old, (0, 0))
     convert_snapshot(made / "pickles", tmp_path / COMMIT, parts=PARTS)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [COMMIT, new.name]  # another may be at work there
+    assert sorted(path.name for path in tmp_path.iterdir()) == [new.name, COMMIT]  # another may be at work there
 
 
 @pytest.mark.parametrize("damage", ["no list", "list cut", "list of nothing", "no weights"])

@@ -588,7 +588,7 @@ def test_arguments_that_cannot_be(model, films, tmp_path):
         run(films, tmp_path, model, retry=["network"])
     with pytest.raises(InputError, match="expected 1 or more decoders"):
         extract(films, tmp_path, model=model, workers=-1)
-    with pytest.raises(InputError, match="expected a share of the clips"):
+    with pytest.raises(InputError, match="max failed 5; expected a share of the clips, 0 to 1"):
         run(films, tmp_path, model, max_failed=5)
     with pytest.raises(InputError, match="shard clips 0; expected 1 or more"):
         run(films, tmp_path, model, shard_clips=0)

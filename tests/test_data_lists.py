@@ -79,7 +79,7 @@ def test_duplicates_are_one(tmp_path):
         (f"{A},1,dog barking,dev\n", 'split "dev" is not known; expected train, val, test'),
         (f"{A},1,dog barking,train\n{A},1,cat purring,train\n", 'on line 1 "dog barking" train; keep one'),
         ("", "lists no clip"),
-        (f"{A},1,d\xe9,train\n".encode("latin-1"), "not UTF-8 at byte"),
+        (f"{A},1,d\xe9,train\n".encode("latin-1"), "not UTF-8 at byte 15; save the list as UTF-8"),
     ],
 )
 def test_lists_that_are_refused(tmp_path, text, words):

@@ -196,7 +196,7 @@ def test_tars_that_are_planned_no_more_go_and_others_stay(clips, tmp_path):
 
 def test_what_cannot_be_packed(clips, tmp_path):
     folder, ledger = clips
-    with pytest.raises(InputError, match="expected 1 or more, 1000000000 is usual"):
+    with pytest.raises(InputError, match="shard bytes 0; expected 1 or more, 1000000000 is usual"):
         pack(folder, tmp_path / "out", ledger, shard_bytes=0)
     first = next(iter(ledger.entries()))
     for changed in (b"changed", bytes(first.facts["size"])):

@@ -19,10 +19,12 @@ from test_data_pack import fill
 N_FRAMES, SEEN, HEARD = 4, 8, 6
 ABOUT = {
     "encoders": {
-        "visual_encoder": {"kind": "clip", "source": "tiny CLIP", "dim": SEEN},
-        "audio_encoder": {"kind": "clap", "source": "tiny CLAP", "dim": HEARD},
+        "visual_encoder": {"kind": "clip", "source": "tiny CLIP", "licence": "MIT", "space": "seen", "dim": SEEN},
+        "audio_encoder": {"kind": "clap", "source": "tiny CLAP", "licence": "MIT", "space": "heard", "dim": HEARD},
     },
     "clip": {"n_frames": N_FRAMES, "frame_rate": 8.0, "duration_s": 10.0, "sampling": "uniform"},
+    "source": {"kind": "folder", "clips": 10, "sha256": ""},
+    "shard_clips": 7,
 }
 
 

@@ -63,7 +63,7 @@ def test_the_order_does_not_matter_and_the_seed_does():
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])
 def test_shares_that_are_none(share):
-    with pytest.raises(InputError, match="expected 0 or more and less than 1"):
+    with pytest.raises(InputError, match=f"val share {share}; expected 0 or more and less than 1"):
         split_rows(some_rows(0), val_share=share)
 
 

@@ -414,7 +414,7 @@ def test_bad_arguments_are_named(sounds, judge, tmp_path):
 def test_a_table_refuses_what_is_no_number_and_what_has_no_column():
     with pytest.raises(InputError, match="a table's value is nan; expected a number"):
         Cell(value=float("nan"), n=3)
-    with pytest.raises(InputError, match="expected each column once"):
+    with pytest.raises(InputError, match=r"T: columns \['a'\], cells of \['b'\]; expected each column once"):
         Table(title="T", columns=[Column(key="a", title="A")], lines=[Line(name="x", cells={"b": Cell(value=1, n=1)})])
 
 

@@ -120,5 +120,5 @@ def test_a_sound_that_cannot_be_judged_is_named(sound, tmp_path):
         AudioError, match=r"short.wav: cannot be judged by timing \(a waveform of 0 samples, .* from its"
     ):
         Ear({}, Listening(), None)(short, timed=True)
-    with pytest.raises(AudioError, match=r"none.wav: cannot be read \(No such file .*\); check that it is there"):
+    with pytest.raises(AudioError, match=r"none.wav: cannot be read \(No such file .*\); give a file that can be read"):
         ear(Loudness(), tmp_path / "cache")(tmp_path / "none.wav", timed=False)

@@ -88,7 +88,9 @@ def test_numbers_that_are_none_have_no_rank():
 
 
 def test_what_is_no_pair():
-    with pytest.raises(InputError, match=r"embeddings of shape \(2, 3\) and \(3, 3\); expected pairs"):
+    with pytest.raises(
+        InputError, match=r"embeddings of shape \(2, 3\) and \(3, 3\); expected pairs, as many of both, of one size"
+    ):
         cosines(np.ones((2, 3)), np.ones((3, 3)))
 
 

@@ -85,7 +85,9 @@ def test_altered_file_is_refused(cache, suffix):
     data = bytearray(blob.read_bytes())
     data[-2] ^= 1
     blob.write_bytes(data)
-    with pytest.raises(BundleError, match=rf"vae/.*{suffix}: altered: hash \w+\.\.\., expected \w+\.\.\.; delete it"):
+    with pytest.raises(
+        BundleError, match=rf"vae/.*{suffix}: altered: hash \w+\.\.\., expected \w+\.\.\.; delete it and pull again"
+    ):
         check_bundle(NAME, cache_dir=cache)
 
 

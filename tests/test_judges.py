@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from echoframe.bundles.manifest import file_sha256
 from echoframe.encoders import load_audio_encoder
 from echoframe.errors import InputError
 from echoframe.evaluation.judges import Judge
 from echoframe.evaluation.judges.registry import JUDGES, load_judge
+from echoframe.output import file_sha256
 from peers import bundled
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from echoframe.bundles.manifest import file_sha256
 from echoframe.errors import BundleError
 from echoframe.evaluation.judges.checkpoint import Published, read_checkpoint
+from echoframe.output import file_sha256
 from echoframe.weights import write_weights
 
 EAR = Published(what="Ear", file="ear.pth", url="https://ear.example/ear.pth", key="model")

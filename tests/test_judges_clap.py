@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from echoframe.bundles.manifest import file_sha256
 from echoframe.encoders.clap import ClapAudioEncoder, ClapTextEncoder
 from echoframe.errors import AudioError, BundleError
 from echoframe.evaluation.judges import Judge, ReadingJudge
 from echoframe.evaluation.judges.registry import load_judge
+from echoframe.output import file_sha256
 from tiny_models import write_tiny_clap
 
 

@@ -70,7 +70,9 @@ def test_other_contents_are_refused(damage, tmp_path):
         (tmp_path / "labels.json").write_text(json.dumps({"kinds": []}))
     else:
         save_file({"other": torch.ones(4, 3)}, tmp_path / "model.safetensors")
-    with pytest.raises(BundleError, match="expected lists names and kinds, and one tensor, vectors"):
+    with pytest.raises(
+        BundleError, match="found .* beside weights .*; expected lists names and kinds, and one tensor, vectors"
+    ):
         load_labels(tmp_path)
 
 

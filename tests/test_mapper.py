@@ -157,7 +157,7 @@ def test_base_class_has_no_embed():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"depth": 0}, "every size has to be positive"),
+        ({"depth": 0}, r"mapper: sizes \(.*\) and dropout 0\.\d+; every size has to be positive"),
         ({"dropout": 1.0}, "dropout in"),
         ({"kind": "bilstm", "hidden_dim": 33}, "hidden_dim 33 of a bilstm has to be a multiple of 2"),
         ({"kind": "transformer", "n_heads": 5}, "hidden_dim 32 of a transformer has to be a multiple of 5"),

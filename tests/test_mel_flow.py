@@ -134,7 +134,9 @@ def test_what_cannot_be_is_refused():
         generator.embed_text(["rain"])
     with pytest.raises(DeviceError, match="not finite"):
         generator.decode(torch.full((1, 4, 32), math.nan))
-    with pytest.raises(ConfigError, match="every one has to be positive"):
+    with pytest.raises(
+        ConfigError, match="generator: durations .* phase iterations, level shift .*; every one has to be positive"
+    ):
         MelFlowConfig(min_duration_s=20.0)
     with pytest.raises(BundleError, match=r"tokens of 24 numbers from 64 mels, the denoiser takes 32"):
         MelFlowGenerator(generator.denoiser, tiny_codec(components=3))

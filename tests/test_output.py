@@ -8,8 +8,20 @@ import numpy as np
 import pytest
 import soundfile
 
-from echoframe.errors import OutputError
-from echoframe.output import atomic_files, check_folder, encode_sound, make_folder, write_sound
+from echoframe.errors import InputError, OutputError
+from echoframe.output import (
+    atomic_files,
+    atomic_folder,
+    check_folder,
+    encode_sound,
+    file_sha256,
+    is_partial,
+    make_folder,
+    partial_path,
+    remove_partials,
+    replacing,
+    write_sound,
+)
 
 TONE = (0.5 * np.sin(np.arange(16_000) * 0.3)).astype(np.float32)[None]
 
@@ -130,3 +142,60 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
 def test_a_folder_whose_mode_bits_lie():
     with pytest.raises(OutputError, match="proc: cannot be written to"):
         check_folder(Path("/proc"))
+
+
+def test_the_sha256_of_a_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")  # the example of FIPS 180-4
+    assert file_sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    with pytest.raises(InputError, match=r"b: cannot be read \(No such file .*\); give a file that can be read"):
+        file_sha256(tmp_path / "b")
+
+
+def test_what_a_killed_run_left_is_known_by_its_name_and_removed(tmp_path):
+    half = partial_path(tmp_path / "model.safetensors")
+    assert half.parent == tmp_path
+    assert half.suffix == ".safetensors"
+    others = [".hidden", "a.tmp", ".a.tmp.tar", ".mine.0123abcd.tmp", "model.safetensors"]
+    for path in (half, *(tmp_path / name for name in others)):
+        path.touch()
+    assert is_partial(half)
+    assert not is_partial(tmp_path / ".a.tmp.tar")
+    remove_partials(tmp_path)
+    assert names(tmp_path) == sorted(set(others) - {".mine.0123abcd.tmp"})
+
+
+def test_words_of_its_own_for_what_the_system_says(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+
+    def write() -> None:
+        with replacing([tmp_path / "a.txt"]) as (partial,):
+            partial.write_text("half")
+
+    with pytest.raises(OSError, match="No space left"):
+        write()
+    assert names(tmp_path) == []
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    with atomic_folder(tmp_path / "new") as partial:
+        (partial / "a").touch()
+        assert names(tmp_path) == [partial.name]
+    assert names(tmp_path / "new") == ["a"]
+
+    def fill(failure: Exception | None) -> None:
+        with atomic_folder(tmp_path / "new") as partial:
+            (partial / "b").touch()
+            if failure:
+                raise failure
+
+    with pytest.raises(OSError, match="not empty"):
+        fill(None)
+    with pytest.raises(ValueError, match="half way"):
+        fill(ValueError("half way"))
+    with atomic_folder(tmp_path / "new") as partial:
+        partial.rmdir()  # not needed after all
+    assert names(tmp_path) == ["new"]
+    assert names(tmp_path / "new") == ["a"]

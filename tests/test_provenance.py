@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from echoframe.errors import BundleError, InputError, OutputError
+from echoframe.output import file_sha256
 from echoframe.provenance import (
     BundleId,
     InputId,
@@ -19,7 +20,6 @@ from echoframe.provenance import (
     check_replaceable,
     check_same_bundle,
     check_same_input,
-    file_sha256,
     find_provenance,
     read_provenance,
     samples_sha256,

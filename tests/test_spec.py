@@ -26,7 +26,9 @@ def test_head_that_outlasts_the_clip():
 
 @pytest.mark.parametrize("wrong", [{"duration_s": 0.0}, {"frame_rate": -1.0}, {"n_frames": 0}])
 def test_sizes_have_to_be_positive(wrong):
-    with pytest.raises(ConfigError, match="all three have to be positive"):
+    with pytest.raises(
+        ConfigError, match="clip spec: duration_s .*, frame_rate .*, n_frames .*; all three have to be positive"
+    ):
         ClipSpec(**wrong)
 
 

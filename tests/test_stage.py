@@ -75,3 +75,26 @@ def test_the_configs_that_come_with_it_are_whole(stage, name):
     config = load_toml(stage.RecipeConfig, RECIPE / f"{name}.toml")
     assert config.device == {"cpu": "cpu", "gpu": "cuda"}[name]
     DenoiserConfig(width=config.flow.width, depth=config.flow.depth, n_heads=config.flow.n_heads)  # sizes that can be
+
+
+def test_a_checkpoint_of_an_older_recipe_is_refused(stage, tmp_path):
+    (tmp_path / "toy").mkdir()
+    torch.save({"step": 4}, tmp_path / "toy" / "checkpoint.pt")
+    with pytest.raises(
+        SystemExit, match=r"checkpoint\.pt: is of a recipe before 0\.5\.0, .*; remove it and run the stage"
+    ):
+        train(stage, tmp_path, steps=12)
+
+
+def test_the_average_is_the_formula(stage):
+    network = nn.Linear(2, 1, bias=False)
+    nn.init.zeros_(network.weight)
+    ema = stage.Ema(network, 0.5)
+    expected, now = 0.0, 0.0
+    for step in range(20):
+        now += 1.0
+        nn.init.constant_(network.weight, now)
+        ema.update(network, step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * now
+        torch.testing.assert_close(ema.weights["weight"], torch.full((1, 2), expected))

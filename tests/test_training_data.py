@@ -228,7 +228,10 @@ def test_sets_that_are_refused(tmp_path):
     ):
         EmbeddingSets([folder, other])
     wide = linear_set(tmp_path / "wide", n=20, n_frames=8)
-    with pytest.raises(InputError, match="use sets with the same frames"):
+    with pytest.raises(
+        InputError,
+        match=r"wide: frames as {.*'n_frames': 8, .*set has {.*'n_frames': 4, .*; use sets with the same frames",
+    ):
         EmbeddingSets([folder, wide])
     with pytest.raises(InputError, match=r"no clips of split test \(16 train, 4 val, 0 test\)"):
         EmbeddingSets([folder]).rows("test")
@@ -247,16 +250,22 @@ def test_manifests_that_are_refused(tmp_path):
     good = json.loads(path.read_text())
     for change, words in (
         ({"format": 9}, "embeddings of format 9, expected 1; extract them again"),
-        ({"counts": {"left": 3}}, "3 clips are not embedded yet; run echoframe extract again to its end"),
-        ({"counts": {}}, "not a manifest of embeddings .KeyError"),
+        (
+            {"counts": good["counts"] | {"left": 3}},
+            "3 clips are not embedded yet; run echoframe extract again to its end",
+        ),
+        ({"counts": {}}, r"not a manifest of embeddings \(manifest \[counts\]: has no done, failed, left; add it"),
         ({"encoders": {"visual_encoder": good["encoders"]["visual_encoder"]}}, "no audio embeddings, the targets"),
         ({"source": good["source"] | {"clips": 0}}, "no clip has embeddings; see its failures.jsonl"),
-        ({"shard_clips": 0}, "not a manifest of embeddings .ValueError.*counts are too small"),
-        ({"source": 3}, "not a manifest of embeddings .TypeError"),
-        ({"clip": None}, "not a manifest of embeddings .Type"),
+        ({"shard_clips": 0}, r"not a manifest of embeddings \(manifest: 20 clips in shards of 0; expected 0 or more"),
+        ({"source": 3}, "manifest: source is 3; expected a table.*; update echoframe, or extract them into a new"),
+        ({"clip": None}, "manifest: clip is None; expected a table"),
+        ({"encoders": {"audio_encoder": good["encoders"]["audio_encoder"]}}, "has no visual_encoder, or no counts"),
+        ({"flavour": 1}, "manifest: unknown key flavour; known keys are .*; update echoframe, or extract them"),
+        ({"clip": good["clip"] | {"zoom": 2}}, r"manifest \[clip\]: unknown key zoom; known keys are duration_s, "),
         (
             {"encoders": {name: {"space": "a", "dim": 2} for name in good["encoders"]}},
-            "encoder says no source or licence",
+            "visual_encoder: has no kind, source, licence; add it",
         ),
     ):
         path.write_text(json.dumps(good | change))

@@ -171,7 +171,7 @@ def test_zero_duration(tmp_path: Path) -> None:
 def test_arguments_out_of_range(tmp_path: Path) -> None:
     clip = write_video(tmp_path / "clip.mp4", n_frames=25)
     for start_s in (-1.0, float("nan"), float("inf")):
-        with pytest.raises(InputError, match="start_s is .*expected 0 or more"):
+        with pytest.raises(InputError, match="start_s is .*; expected 0 or more seconds"):
             read_frames(clip, ClipSpec(), start_s=start_s)
     with pytest.raises(InputError, match="short_side is 0; expected at least 1"):
         read_frames(clip, ClipSpec(), short_side=0)

@@ -10,7 +10,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from echoframe import weights
 from echoframe.errors import BundleError
 from echoframe.weights import load_weights, read_json, read_weights, save_part, write_json, write_weights
 
@@ -145,7 +144,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_half_one(write, name, new
         raise OSError("No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(weights.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
             write(tmp_path / name, new)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == old

@@ -11,6 +11,7 @@ import torch
 from echoframe.generators.mel_codec import MelCodec, fit_codec, save_codec
 from echoframe.generators.mel_codec import MelCodecConfig as SavedConfig
 from echoframe.media.audio import log_mel
+from echoframe.output import atomic_files
 from echoframe.spec import MINI_MEL
 from stage import arguments
 
@@ -39,18 +40,14 @@ def main() -> None:
         SavedConfig(n_mels=MINI_MEL.n_mels, frames=config.frames, components=config.components),
     )
     check(codec, mels_of(scenes, held_out), config.max_error_db)
-    tokens = np.lib.format.open_memmap(
-        out / "tokens.tmp.npy",
-        "w+",
-        np.float16,
-        (len(scenes), scenes.shape[1] // MINI_MEL.hop_length // config.frames, codec.channels),
-    )
-    for n in range(0, len(scenes), 64):
-        tokens[n : n + 64] = codec.encode(mels_of(scenes, range(n, min(n + 64, len(scenes))))).numpy()
-        print(f"codec: {min(n + 64, len(scenes))}/{len(scenes)} scenes", flush=True)
-    tokens.flush()
-    save_codec(codec, out / "final")
-    (out / "tokens.tmp.npy").replace(out / "tokens.npy")
+    with atomic_files([out / "tokens.npy"]) as (partial,):
+        shape = (len(scenes), scenes.shape[1] // MINI_MEL.hop_length // config.frames, codec.channels)
+        tokens = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
+        for n in range(0, len(scenes), 64):
+            tokens[n : n + 64] = codec.encode(mels_of(scenes, range(n, min(n + 64, len(scenes))))).numpy()
+            print(f"codec: {min(n + 64, len(scenes))}/{len(scenes)} scenes", flush=True)
+        tokens.flush()
+        save_codec(codec, out / "final")
 
 
 def check(codec: MelCodec, mels: torch.Tensor, max_error_db: float) -> None:

@@ -8,15 +8,15 @@ recordings: no sound of a validation clip was trained on. Written whole or not a
 """
 
 import argparse
-import os
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from echoframe.data.embedding_set import FORMAT, Counts, Row, Shape, plan_shards, write_manifest, write_shard
+from echoframe.data.embedding_manifest import EncoderFacts, SetManifest, SourceFacts
+from echoframe.data.embedding_set import Counts, Row, Shape, plan_shards, write_manifest, write_shard
 from echoframe.data.sources import Item
+from echoframe.output import atomic_folder
 from echoframe.spec import ClipSpec
 from flow import Scenes
 from mapper import DrawnClips, load_clips
@@ -51,38 +51,29 @@ def write_embeddings(work: Path, out: Path, *, n_train: int, n_val: int, seed: i
         scenes = train if split == "train" else Scenes(work, split)
         more = draw(load_clips(work, scenes), n, split, seed)
         items, rows = items + more[0], rows + more[1]
-    partial = out.with_name(out.name + ".tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     n_frames, visual_dim = rows[0].visual.shape
     shape = Shape(n_frames=n_frames, visual_dim=visual_dim, audio_dim=len(rows[0].audio))
-    done = 0
-    for shard in plan_shards(partial, items, SHARD):
-        write_shard(shard, rows[done : done + len(shard.items)], shape)
-        done += len(shard.items)
-    part = {"licence": "Apache-2.0", "source": "drawn by recipes/mini", "files": {}}
-    encoders = {
-        "visual_encoder": part | {"kind": "efficientnet_lite", "space": VISUAL_SPACE, "dim": shape.visual_dim},
-        "audio_encoder": part
-        | {
-            "kind": "aisfx",
-            "space": AUDIO_SPACE,
-            "dim": shape.audio_dim,
-            "licence": "CC-BY-4.0",
-            "source": "PyPI aisfx 0.1.2",
-        },
-    }
-    identity = {
-        "format": FORMAT,
-        "encoders": encoders,
-        "clip": asdict(ClipSpec(n_frames=n_frames, frame_rate=n_frames / 10)),
-        "numbers": {"visual": "float16", "audio": "float32", "computed": "float32"},
-        "source": {"kind": "drawn", "clips": len(items), "sha256": f"seed {seed}"},
-        "shard_clips": SHARD,
-    }
-    write_manifest(partial, identity, Counts(n_done=len(items), failed=[], n_left=0))
-    shutil.rmtree(out, ignore_errors=True)
-    os.replace(partial, out)
+    sees = EncoderFacts(
+        kind="efficientnet_lite",
+        source="drawn by recipes/mini",
+        licence="Apache-2.0",
+        space=VISUAL_SPACE,
+        dim=shape.visual_dim,
+    )
+    hears = EncoderFacts(
+        kind="aisfx", source="PyPI aisfx 0.1.2", licence="CC-BY-4.0", space=AUDIO_SPACE, dim=shape.audio_dim
+    )
+    manifest = SetManifest(
+        encoders={"visual_encoder": sees, "audio_encoder": hears},
+        clip=ClipSpec(n_frames=n_frames, frame_rate=n_frames / 10),
+        source=SourceFacts(kind="drawn", clips=len(items), sha256=f"seed {seed}"),
+        shard_clips=SHARD,
+    )
+    with atomic_folder(out) as partial:
+        for n, shard in enumerate(plan_shards(partial, items, SHARD)):
+            write_shard(shard, rows[n * SHARD : (n + 1) * SHARD], shape)
+        write_manifest(partial, manifest, Counts(n_done=len(items), failed=[], n_left=0))
+        shutil.rmtree(out, ignore_errors=True)
     return out
 
 

@@ -5,7 +5,6 @@ Before statistics are taken, every sound is brought to -23 LUFS, and a generated
 """
 
 import json
-import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from echoframe.bundles.bundle import Bundle
 from echoframe.media.audio import fade_ends
 from echoframe.media.loudness import to_loudness
 from echoframe.options import TARGET_LUFS, SampleOptions
+from echoframe.output import atomic_files
 from echoframe.pipeline import EchoFrame
 from echoframe.spec import MINI_MEL
 from flow import SCENE_S, Scenes
@@ -106,10 +106,8 @@ def hear_generated(model: EchoFrame, held_out: HeldOut, seed: int, options: Samp
 
 def _keep(path: Path, embedding: Tensor, statistics: Statistics, floor: NoiseFloor, click: EdgeClick) -> None:
     text = json.dumps({"statistics": statistics, "floor": asdict(floor), "click": asdict(click)})
-    partial = path.with_name(path.name + ".tmp")
-    with partial.open("wb") as file:
+    with atomic_files([path]) as (partial,), partial.open("wb") as file:
         np.savez(file, embedding=embedding.numpy(), counted=np.array(text))
-    os.replace(partial, path)
 
 
 def _read(path: Path) -> Heard:

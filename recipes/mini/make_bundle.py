@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 from collections import Counter, defaultdict
 from dataclasses import asdict
@@ -20,12 +19,14 @@ from echoframe.generators.mel_flow import MelFlowConfig
 from echoframe.mappers.networks import save_mapper
 from echoframe.mappers.prior import PRIOR_KIND, load_prior
 from echoframe.options import SampleOptions
+from echoframe.output import atomic_folder
 from echoframe.weights import write_json
 from flow import Scenes
 from stage import arguments
 
 HERE = Path(__file__).parent
 VERSION = "0.4.0"
+NEEDS = "0.5.0"  # of echoframe: the names of weights are new
 VISUAL_SPACE = Space(name="efficientnet_lite0/probabilities", dim=1000)
 AUDIO_SPACE = Space(name="aisfx/centred", dim=512)
 DEFAULTS = SampleOptions(steps=20, guidance=2.5, scheduler="dpm++2m")
@@ -75,7 +76,9 @@ def describe() -> Manifest:
         "generator": Part(kind="mel_flow", licence=TRAINED_LICENCE, source=mine, takes=AUDIO_SPACE),
         "labels": Part(kind="labels", licence=TRAINED_LICENCE, source=mine, gives=AUDIO_SPACE),
     }
-    return Manifest(name="mini", version=VERSION, sample_rate=16_000, parts=parts, defaults=DEFAULTS)
+    return Manifest(
+        name="mini", version=VERSION, sample_rate=16_000, parts=parts, defaults=DEFAULTS, requires_echoframe=NEEDS
+    )
 
 
 def read_sources(manifests: list[Path]) -> list[tuple[str, str, str, int, float]]:
@@ -104,22 +107,19 @@ def read_run(log: Path) -> dict[str, float]:
 def main() -> None:
     _, work, args = arguments(__doc__ or "")
     scenes = Scenes(work)
-    partial = args.out.with_name(args.out.name + ".tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write_parts(work, partial, scenes)
-    for path in partial.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    save_bundle(partial, describe())
-    logs = {name: work / name / "log.jsonl" for name in ("flow", "mapper")}
-    runs = {name: read_run(path) for name, path in logs.items()}
-    sources = read_sources(args.manifest)
-    write_card(partial / "MODEL_CARD.md", describe(), sources, len(scenes.labels), runs, previous=args.out)
-    size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
-    if size > MAX_BYTES:
-        raise SystemExit(f"bundle: {size / 1e6:.1f} MB, more than the {MAX_BYTES / 1e6:.0f} MB a package may weigh")
-    shutil.rmtree(args.out, ignore_errors=True)
-    os.replace(partial, args.out)
+    with atomic_folder(args.out) as partial:
+        write_parts(work, partial, scenes)
+        for path in partial.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        save_bundle(partial, describe())
+        logs = {name: work / name / "log.jsonl" for name in ("flow", "mapper")}
+        runs = {name: read_run(path) for name, path in logs.items()}
+        sources = read_sources(args.manifest)
+        write_card(partial / "MODEL_CARD.md", describe(), sources, len(scenes.labels), runs, previous=args.out)
+        size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
+        if size > MAX_BYTES:
+            raise SystemExit(f"bundle: {size / 1e6:.1f} MB, more than the {MAX_BYTES / 1e6:.0f} MB a package may weigh")
+        shutil.rmtree(args.out, ignore_errors=True)
     print(f"bundle: {args.out}, {size / 1e6:.1f} MB", flush=True)
 
 

@@ -21,6 +21,7 @@ import torch
 from echoframe import load
 from echoframe.evaluation.sounds import Excerpt, Listening, listen
 from echoframe.media.audio import fade_ends, log_mel, pad_or_trim, resample
+from echoframe.output import atomic_files
 from echoframe.spec import MINI_MEL
 
 SCENE_S = 10.24
@@ -28,9 +29,8 @@ RATE = MINI_MEL.sample_rate
 
 
 def write(path: Path, waveform: torch.Tensor, sample_rate: int) -> None:
-    partial = path.with_name(f".{path.name}.tmp")
-    soundfile.write(partial, waveform.numpy().T, sample_rate, format="FLAC")
-    partial.rename(path)
+    with atomic_files([path]) as (partial,):
+        soundfile.write(partial, waveform.numpy().T, sample_rate, format="FLAC")
 
 
 def others_of(rows: list[dict[str, str]], tests: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -8,12 +8,12 @@ makes only what is missing.
 
 import argparse
 import html
-import os
 from pathlib import Path
 
 from echoframe import load
 from echoframe.jobs import Job, find_clips, plan_jobs, run_job
 from echoframe.options import Request, WriteOptions
+from echoframe.output import atomic_files
 from echoframe.provenance import read_provenance
 
 PAGE = """<!doctype html>
@@ -51,9 +51,8 @@ def section(job: Job) -> str:
 def write_page(path: Path, title: str, about: str, sections: list[str]) -> None:
     """The page, whole or not at all."""
     text = PAGE.format(title=html.escape(title), about=html.escape(about), sections="".join(sections))
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with atomic_files([path]) as (partial,):
+        partial.write_text(text, encoding="utf-8")
 
 
 def main() -> None:

@@ -2,18 +2,32 @@
 
 import argparse
 import json
-import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from echoframe.config import load_toml
+from echoframe.output import remove_partials
+from echoframe.training.average import WeightAverage
+from echoframe.training.checkpoint import (
+    CHECKPOINT,
+    TrainingProgress,
+    load_checkpoint,
+    save_checkpoint,
+    seed_dropout,
+    step_generator,
+)
 from echoframe.training.config import LossWeights
+from echoframe.training.rate import learning_rate
+from echoframe.weights import write_json
+
+WARMUP = 100  # steps
+FLOOR = 0.02  # of the peak learning rate, at the end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,86 +116,84 @@ def arguments(description: str) -> tuple[RecipeConfig, Path, argparse.Namespace]
     return load_toml(RecipeConfig, args.config), args.work, args
 
 
-def cosine_rate(step: int, steps: int, warmup: int = 100) -> float:
-    """Share of the peak learning rate: linear warm-up, then half a cosine down to 2 %."""
-    if step < warmup:
-        return (step + 1) / warmup
-    progress = (step - warmup) / max(1, steps - warmup)
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+def cosine_rate(step: int, steps: int, warmup: int = WARMUP, floor: float = FLOOR) -> float:
+    """Share of the peak learning rate: linear warm-up, then half a cosine down to `floor`."""
+    return learning_rate(step, steps, warmup=warmup, floor=floor)
 
 
-class Ema:
-    """Exponential moving average of a network's weights, with a warm-up so that early steps do not linger."""
+class Ema(WeightAverage):
+    """The average of a network's weights that a stage keeps."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.weights = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        super().__init__(network, decay)
+        self.n_averaged.fill_(1)  # the weights at the start count as the first, and are not copied over
 
-    @torch.no_grad()
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """As the network's own state_dict."""
+        return self.module.state_dict()
+
     def update(self, network: nn.Module, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))
-        for key, value in network.state_dict().items():
-            if value.dtype.is_floating_point:
-                self.weights[key].lerp_(value, 1 - decay)
-            else:
-                self.weights[key].copy_(value)
+        """Moves the average towards the network as it is after `step`."""
+        self.follow(network, step)
 
 
 class Run:
     """A stage's loop: resumes from its last checkpoint, logs a line of JSON every `log_every` steps.
 
-    parts: everything with a state_dict that has to survive a kill.
+    parts: every module that has to survive a kill, and the "optimizer". generator: the random numbers of a step; it
+    follows from the seed and the step alone, as dropout's do, so that a resumed run equals an unbroken one.
     """
 
-    def __init__(self, name: str, work: Path, config: object, parts: dict, *, steps: int, seed: int) -> None:
-        self.name, self.steps, self.parts = name, steps, parts
+    def __init__(self, name: str, work: Path, config: Any, parts: dict[str, Any], *, steps: int, seed: int) -> None:
+        self.name, self.steps, self._seed = name, steps, seed
         self.folder = work / name
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.json").write_text(json.dumps(asdict(config), indent=1))  # type: ignore[call-overload]
-        self.generator = torch.Generator().manual_seed(seed)
-        self.step, self.seconds = 0, 0.0
-        checkpoint = self.folder / "checkpoint.pt"
-        if checkpoint.exists():
-            saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-            for key, part in parts.items():
-                if isinstance(part, Ema):
-                    part.weights = saved[key]
-                else:
-                    part.load_state_dict(saved[key])
-            self.generator.set_state(saved["rng"])
-            torch.set_rng_state(saved.get("global_rng", torch.get_rng_state()))  # dropout draws from it
-            self.step, self.seconds = saved["step"], saved["seconds"]
+        write_json(self.folder / "config.json", asdict(config))
+        remove_partials(self.folder)
+        self.optimizer: torch.optim.Optimizer = parts["optimizer"]
+        self.parts: dict[str, nn.Module] = {key: part for key, part in parts.items() if key != "optimizer"}
+        self.generator, self.progress = step_generator(seed, 0), TrainingProgress()
+        old = self.folder / "checkpoint.pt"
+        if (self.folder / CHECKPOINT).exists():
+            self.progress, _ = load_checkpoint(self.folder, parts=self.parts, optimizer=self.optimizer)
             print(f"{name}: resumed at step {self.step}", flush=True)
+        elif old.exists():
+            raise SystemExit(
+                f"{old}: is of a recipe before 0.5.0, and cannot be resumed; remove it and run the stage again"
+            )
+
+    @property
+    def step(self) -> int:
+        """How many steps were made."""
+        return self.progress.step
 
     def save(self) -> None:
-        state = {k: p.weights if isinstance(p, Ema) else p.state_dict() for k, p in self.parts.items()}
-        state |= {
-            "rng": self.generator.get_state(),
-            "global_rng": torch.get_rng_state(),
-            "step": self.step,
-            "seconds": self.seconds,
-        }
-        temporary = self.folder / "checkpoint.pt.tmp"
-        torch.save(state, temporary)
-        os.replace(temporary, self.folder / "checkpoint.pt")
+        """Writes the checkpoint, whole or not at all."""
+        save_checkpoint(self.folder, parts=self.parts, optimizer=self.optimizer, best={}, progress=self.progress)
 
     def loop(self, one_step: Callable[[int], dict[str, float]], *, log_every: int = 50, save_every: int = 250) -> None:
+        """Makes the steps that are left. one_step: takes the step's number, gives its losses by name."""
+        device = next(tensor.device for part in self.parts.values() for tensor in part.parameters())
         sums: dict[str, float] = {}
         count, began = 0, time.monotonic()
         while self.step < self.steps:
+            self.generator = step_generator(self._seed, self.step)
+            seed_dropout(self._seed, self.step, 0, device)
             for key, value in one_step(self.step).items():
                 sums[key] = sums.get(key, 0.0) + value
-            self.step += 1
+            self.progress.step += 1
             count += 1
             if self.step % log_every == 0 or self.step == self.steps:
-                elapsed = time.monotonic() - began
-                self.seconds += elapsed
-                left = (self.steps - self.step) * elapsed / count
-                line = {"step": self.step, "s_per_step": round(elapsed / count, 3), "minutes_left": round(left / 60, 1)}
-                line |= {key: round(value / count, 4) for key, value in sums.items()}
-                with (self.folder / "log.jsonl").open("a") as log:
-                    log.write(json.dumps(line) + "\n")
-                print(self.name, json.dumps(line), flush=True)
+                self._log({key: value / count for key, value in sums.items()}, count, time.monotonic() - began)
                 sums, count, began = {}, 0, time.monotonic()
             if self.step % save_every == 0 or self.step == self.steps:
                 self.save()
+
+    def _log(self, losses: dict[str, float], count: int, elapsed: float) -> None:
+        self.progress.seconds += elapsed
+        left = (self.steps - self.step) * elapsed / count
+        line = {"step": self.step, "s_per_step": round(elapsed / count, 3), "minutes_left": round(left / 60, 1)}
+        line |= {key: round(value, 4) for key, value in losses.items()}
+        with (self.folder / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        print(self.name, json.dumps(line), flush=True)

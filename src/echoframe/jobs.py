@@ -20,10 +20,10 @@ from echoframe.media.poster import draw_poster
 from echoframe.media.stills import PICTURE_SUFFIXES
 from echoframe.media.video import VIDEO_SUFFIXES, VideoInfo, check_fits, probe
 from echoframe.options import Request, Settings, WriteOptions
-from echoframe.output import SOUND_FORMATS, atomic_files, check_place, encode_sound
+from echoframe.output import SOUND_FORMATS, atomic_files, check_place, encode_sound, file_sha256
 from echoframe.pipeline import EchoFrame, remake
 from echoframe.progress import ProgressCallback
-from echoframe.provenance import Provenance, file_sha256, find_provenance, to_json
+from echoframe.provenance import Provenance, find_provenance, to_json
 from echoframe.sound import Sound
 
 

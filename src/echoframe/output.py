@@ -1,22 +1,72 @@
-"""Files that are written whole or not at all, and the sound formats by suffix."""
+"""Files and folders that are written whole or not at all, their sha256, and the sound formats by suffix.
+
+This is the one place that makes temporary names: `.STEM.TOKEN.tmp.SUFFIX`, in the folder of the file they become.
+"""
 
 import contextlib
 import errno
+import hashlib
 import io
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from jaxtyping import Float
 
-from echoframe.errors import OutputError
+from echoframe.errors import InputError, OutputError
 
 # suffix: (libsndfile's format, subtype)
 SOUND_FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".mp3": ("MP3", "MPEG_LAYER_III")}
+
+
+_PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.[^.]*)?")
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of the file at `path`, in hex. Raises InputError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file that can be read") from error
+
+
+def partial_path(final: Path) -> Path:
+    """A temporary name for what becomes `final`: in the same folder, with the same suffix, another at each call."""
+    return final.with_name(f".{final.stem}.{secrets.token_hex(4)}.tmp{final.suffix}")
+
+
+def is_partial(path: Path) -> bool:
+    """Whether the name of `path` is one that `partial_path` gives."""
+    return _PARTIAL.fullmatch(path.name) is not None
+
+
+def remove_partials(folder: Path) -> None:
+    """Removes the files that a killed run left half written in `folder`. No other program may be writing into it."""
+    for path in folder.glob(".*.tmp*"):
+        if is_partial(path) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(finals: Sequence[Path]) -> Iterator[list[Path]]:
+    """As `atomic_files`, for callers with words of their own: an OSError stays an OSError."""
+    partials = [partial_path(path) for path in finals]
+    try:
+        yield partials
+        for partial in partials:
+            _flush(partial)
+        for partial, final in zip(partials, finals, strict=True):
+            os.replace(partial, final)
+    finally:
+        for partial in partials:
+            with contextlib.suppress(OSError):
+                partial.unlink()
 
 
 @contextmanager
@@ -27,22 +77,30 @@ def atomic_files(finals: Sequence[Path]) -> Iterator[list[Path]]:
     the order given; when it ends with any exception (Ctrl-C too), all are removed and the final paths are as before.
     Raises OutputError for an OSError.
     """
-    token = secrets.token_hex(4)
-    partials = [path.with_name(f".{path.stem}.{token}.tmp{path.suffix}") for path in finals]
     try:
         for folder in {path.parent for path in finals}:
             folder.mkdir(parents=True, exist_ok=True)
-        yield partials
-        for partial in partials:
-            _flush(partial)
-        for partial, final in zip(partials, finals, strict=True):
-            os.replace(partial, final)
+        with replacing(finals) as partials:
+            yield partials
     except OSError as error:
         raise OutputError(_describe(error, finals[0])) from error
+
+
+@contextmanager
+def atomic_folder(final: Path) -> Iterator[Path]:
+    """A new folder beside `final` to fill, which becomes `final` if the block ends well and is removed if it does not.
+
+    If the block makes `final` unnecessary, it removes the folder itself. An OSError stays one: of the rename too, where
+    `final` is there and not empty.
+    """
+    partial = partial_path(final)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        if partial.exists():
+            os.rename(partial, final)
     finally:
-        for partial in partials:
-            with contextlib.suppress(OSError):
-                partial.unlink()
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:
@@ -111,6 +169,8 @@ def encode_sound(waveform: Float[np.ndarray, "channels samples"], sample_rate: i
     samples = np.clip(waveform.T, -1.0, 1.0)
     if subtype == "PCM_16":
         samples = np.rint(samples * 32767.0).astype(np.int16)
+    import soundfile  # only here: what writes weights needs no library of sounds
+
     # to memory first: libsndfile does not say that a disk is full, a plain write does
     buffer = io.BytesIO()
     try:

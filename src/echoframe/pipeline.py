@@ -24,6 +24,7 @@ from echoframe.media.audio import fade_ends, n_samples
 from echoframe.media.loudness import to_loudness
 from echoframe.media.video import Frames, VideoInfo, probe, read_windows
 from echoframe.options import TARGET_LUFS, Request, SampleOptions, Settings, check_duration
+from echoframe.output import file_sha256
 from echoframe.progress import ProgressCallback, nth_of
 from echoframe.provenance import (
     BundleId,
@@ -33,7 +34,6 @@ from echoframe.provenance import (
     Result,
     check_same_bundle,
     check_same_input,
-    file_sha256,
     samples_sha256,
 )
 from echoframe.sound import Sound

@@ -17,6 +17,7 @@ import numpy as np
 from echoframe.config import from_dict
 from echoframe.errors import BundleError, ConfigError, InputError, OutputError
 from echoframe.options import Settings
+from echoframe.output import file_sha256
 
 FORMAT = "echoframe-provenance/1"
 PACKAGES = ("echoframe", "torch", "diffusers", "transformers", "numpy", "av")  # av: another decoder, other pixels
@@ -78,15 +79,6 @@ class Provenance:
     original_level_db: float | None = None
     outputs: dict[str, str] = field(default_factory=dict)
     format: str = FORMAT
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of the file at `path`, in hex. Raises InputError if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file that can be read") from error
 
 
 def samples_sha256(samples: np.ndarray) -> str:

@@ -1,7 +1,6 @@
 """The files every part of a model is kept in: a JSON config and safetensors weights, read strictly, written whole."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from echoframe.config import from_dict
 from echoframe.errors import BundleError
+from echoframe.output import replacing
 
 Config = TypeVar("Config")
 
@@ -38,7 +38,7 @@ def read_config(cls: type[Config], path: Path) -> Config:
 
 def write_json(path: Path, values: Mapping[str, object]) -> None:
     """Writes `values` to a JSON file at `path`, its folder made if need be; whole or not at all."""
-    with _replacing(path) as partial:
+    with _whole(path) as partial:
         partial.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -64,7 +64,7 @@ def write_weights(
     metadata: for the file's head; transformers reads no file without {"format": "pt"}.
     """
     cast = {k: w.to(dtype) if dtype and w.is_floating_point() else w for k, w in weights.items()}
-    with _replacing(path) as partial:
+    with _whole(path) as partial:
         save_file({k: w.detach().cpu().contiguous() for k, w in cast.items()}, partial, metadata=metadata)
 
 
@@ -104,17 +104,11 @@ def save_part(
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def _whole(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to; it becomes `path` once it is on the disk, and goes if the writing fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".tmp")
-    try:
+    with replacing([path]) as (partial,):
         partial.touch()
         mode = partial.stat().st_mode  # as the umask says; safetensors makes files that others cannot read
         yield partial
         partial.chmod(mode)
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

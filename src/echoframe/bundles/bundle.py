@@ -23,7 +23,6 @@ from echoframe.bundles.manifest import (
     Space,
     check_files,
     check_fit,
-    file_sha256,
     read_manifest,
     with_files,
     write_manifest,
@@ -36,6 +35,7 @@ from echoframe.mappers import Mapper
 from echoframe.mappers.networks import load_mapper
 from echoframe.mappers.prior import PRIOR_KIND, load_prior
 from echoframe.mappers.zero_shot import BRIDGE_KIND, HEARD_AS, EmbedTexts, ZeroShotBridge, build_bridge, load_bridge
+from echoframe.output import file_sha256
 from echoframe.spec import ClipSpec
 
 EMBEDDED = {"mini": Path(__file__).parent / "mini"}

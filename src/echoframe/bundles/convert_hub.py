@@ -8,16 +8,15 @@ the snapshot are needed any more.
 import logging
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from safetensors import SafetensorError
 
-from echoframe.bundles.manifest import file_sha256
 from echoframe.encoders.convert import PICKLED, convert_pytorch_bin
 from echoframe.errors import BundleError, EchoFrameError
+from echoframe.output import atomic_folder, file_sha256, is_partial
 from echoframe.weights import read_json, write_json
 
 FOLDER = "echoframe-converted"
@@ -67,16 +66,18 @@ def convert_snapshot(snapshot: Path, out: Path, *, parts: Sequence[str]) -> Path
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _sweep(out)
-        with tempfile.TemporaryDirectory(prefix=f"{out.name}.", suffix=".tmp", dir=out.parent) as temporary:
-            whole = Path(temporary) / out.name
+        with atomic_folder(out) as whole:
             _mirror(snapshot, whole)
             for part in parts:
                 target = convert_pytorch_bin(snapshot / part, whole / part)
                 size = target.stat().st_size / 1e6
                 log.info("%s: %s: pickle converted to %s, %.0f MB", out.parent.name, part, target.name, size)
             write_json(whole / HASHES, {"files": _hashes(whole)})
-            _publish(whole, out)
+            if out.exists() and not is_converted(out):
+                shutil.rmtree(out)  # damaged: something in it was deleted
     except (OSError, SafetensorError) as error:
+        if is_converted(out):
+            return out  # another process was first, with the same files
         raise BundleError(
             f"{out}: cannot be written ({error}); check the folder, and the disk: as much room again is needed as the "
             "pickles take"
@@ -123,17 +124,7 @@ def _hashes(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
 
 
-def _publish(whole: Path, out: Path) -> None:
-    if out.exists() and not is_converted(out):
-        shutil.rmtree(out)  # damaged: something in it was deleted
-    try:
-        os.replace(whole, out)
-    except OSError:
-        if not is_converted(out):  # else another process was first, with the same files
-            raise
-
-
 def _sweep(out: Path) -> None:
-    for left in out.parent.glob(f"{out.name}.*.tmp"):
-        if time.time() - left.stat().st_mtime > _STALE_S:
+    for left in out.parent.glob(f".{out.name}.*.tmp"):
+        if is_partial(left) and time.time() - left.stat().st_mtime > _STALE_S:
             shutil.rmtree(left, ignore_errors=True)

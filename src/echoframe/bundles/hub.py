@@ -24,6 +24,7 @@ from echoframe.bundles.convert_hub import (
 )
 from echoframe.bundles.manifest import Manifest, Part, Space
 from echoframe.errors import BundleError, InputError
+from echoframe.output import file_sha256
 from echoframe.weights import read_json, write_json
 
 LOCK = "echoframe.lock.json"
@@ -232,8 +233,7 @@ def check_blobs(folder: Path) -> int:
         if data is not None:
             found = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
         else:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = file_sha256(path)
         if found != expected:
             raise BundleError(
                 f"{path}: altered: hash {found[:12]}..., expected {expected[:12]}...; delete it and pull again"

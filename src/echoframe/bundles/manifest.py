@@ -1,19 +1,22 @@
 """A bundle's bundle.json: every part's kind, licence, spaces and files, and whether they fit together."""
 
-import hashlib
+import re
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from echoframe.config import from_dict
-from echoframe.errors import BundleError, EchoFrameError
+from echoframe.errors import BundleError, ConfigError, EchoFrameError
 from echoframe.options import SampleOptions
+from echoframe.output import file_sha256, is_partial
 from echoframe.spec import ClipSpec
 from echoframe.weights import read_json, write_json
 
 MANIFEST = "bundle.json"
 FORMAT = 1
 PARTS = ("visual_encoder", "audio_encoder", "mapper", "generator", "labels")
+_VERSION = re.compile(r"\d+(\.\d+)*")
 NEEDED = ("visual_encoder", "generator")  # without a mapper the zero-shot bridge is built
 # the most permissive first; one that is not here counts as stricter than all that are
 LICENCES = (
@@ -63,7 +66,10 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """A bundle's bundle.json. sample_rate: Hz of what the generator gives. metrics: what was measured."""
+    """A bundle's bundle.json. sample_rate: Hz of what the generator gives. metrics: what was measured.
+
+    requires_echoframe: the oldest version that can load it, such as "0.5.0"; "" where every version can.
+    """
 
     name: str
     version: str
@@ -72,6 +78,11 @@ class Manifest:
     clip: ClipSpec = field(default_factory=ClipSpec)
     defaults: SampleOptions = field(default_factory=SampleOptions)
     metrics: dict[str, Any] = field(default_factory=dict)
+    requires_echoframe: str = ""
+
+    def __post_init__(self) -> None:
+        if self.requires_echoframe and not _VERSION.fullmatch(self.requires_echoframe):
+            raise ConfigError(f'requires_echoframe "{self.requires_echoframe}"; expected a version such as 0.5.0')
 
     @property
     def licence(self) -> str:
@@ -114,6 +125,8 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Writes bundle.json into `directory`."""
     values = asdict(manifest)
     head = {"format": FORMAT, "name": values.pop("name"), "version": values.pop("version")}
+    needs = values.pop("requires_echoframe")
+    head |= {"requires_echoframe": needs} if needs else {}  # a key that versions before 0.5.0 do not know
     write_json(directory / MANIFEST, head | {"licence": manifest.licence} | values)
 
 
@@ -123,6 +136,7 @@ def read_manifest(directory: Path) -> Manifest:
     values = read_json(path)
     if values.pop("format", None) != FORMAT:
         raise BundleError(f"{path}: not a bundle of format {FORMAT}; update echoframe, or save the bundle again")
+    _check_version(path, values.get("requires_echoframe", ""))
     licence, parts = values.pop("licence", None), values.pop("parts", None)
     if not isinstance(parts, dict) or not parts or not all(isinstance(part, dict) for part in parts.values()):
         raise BundleError(f"{path}: found no parts, expected {', '.join(PARTS)}; save the bundle again")
@@ -134,6 +148,22 @@ def read_manifest(directory: Path) -> Manifest:
     if licence != manifest.licence:
         raise BundleError(f"{path}: licence {licence}, but the strictest of its parts is {manifest.licence}; mend it")
     return manifest
+
+
+def _check_version(path: Path, needed: object) -> None:
+    """Raises BundleError if the bundle says that it needs a newer echoframe than this."""
+    asked, found = _VERSION.match(str(needed)), version("echoframe")
+    if asked and _numbers(found) < _numbers(asked[0]):
+        raise BundleError(
+            f"{path}: needs echoframe {needed} or newer, this is {found}; update it: pip install -U echoframe"
+        )
+
+
+def _numbers(text: str) -> list[int]:
+    """A version's numbers, to be compared; what stands behind them (dev, rc) is not looked at."""
+    found = _VERSION.match(text)
+    numbers = [int(number) for number in found[0].split(".")] if found else []
+    return (numbers + [0, 0, 0])[:3]
 
 
 def _part(values: dict[str, Any], name: str) -> Part:
@@ -151,7 +181,9 @@ def with_files(manifest: Manifest, directory: Path) -> Manifest:
     parts = {}
     for name, part in manifest.parts.items():
         folder = directory / name
-        found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".tmp")
+        found = sorted(
+            path for path in folder.rglob("*") if path.is_file() and path.suffix != ".tmp" and not is_partial(path)
+        )
         if not found:
             raise BundleError(f"{folder}: no files; write the part before the bundle is saved")
         files = [
@@ -182,9 +214,3 @@ def check_files(directory: Path, manifest: Manifest, *, hashes: bool) -> None:
                 raise BundleError(
                     f"{path}: altered: sha256 {found[:12]}..., expected {file.sha256[:12]}...; fetch the bundle again"
                 )
-
-
-def file_sha256(path: Path) -> str:
-    """Hexadecimal sha256 of the file at `path`."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 import filecmp
 import os
-import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from echoframe.data.repair import SOUND_SUFFIXES
 from echoframe.data.verify import ClipFacts, look, problems, remove_partials, run_each
 from echoframe.errors import InputError, OutputError
 from echoframe.media.video import VIDEO_SUFFIXES
-from echoframe.output import atomic_files
+from echoframe.output import atomic_files, partial_path
 from echoframe.progress import ProgressCallback
 
 _NAMED = 10  # of the files that are no clips, so many are told by name
@@ -170,7 +169,7 @@ def _take(path: Path, facts: ClipFacts, key: str, folder: Path, ledger: Ledger, 
 
 
 def _link(path: Path, final: Path) -> None:
-    partial = final.with_name(f".{final.stem}.{secrets.token_hex(4)}.tmp{final.suffix}")
+    partial = partial_path(final)
     try:
         os.link(path, partial)
         os.replace(partial, final)

@@ -7,7 +7,7 @@ file, visual float16 and audio float32, until the mapper takes them.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from echoframe.bundles.manifest import Space
-from echoframe.data.embedding_set import FORMAT, MANIFEST
+from echoframe.data.embedding_manifest import MANIFEST, EncoderFacts, SetManifest, read_manifest
 from echoframe.errors import InputError
 from echoframe.optional import require_extra
+from echoframe.spec import ClipSpec
 
 SPLITS = ("train", "val", "test")
 UNIT_WITHIN = 0.02  # half precision rounds
@@ -30,8 +31,14 @@ class Encoders:
 
     visual: Space
     audio: Space
-    about: dict[str, Any]
-    clip: dict[str, Any]
+    about: dict[str, EncoderFacts]
+    clip: ClipSpec
+
+    @staticmethod
+    def of(manifest: SetManifest) -> "Encoders":
+        """Those of a set."""
+        visual, audio = (_space(manifest.encoders[name]) for name in ("visual_encoder", "audio_encoder"))
+        return Encoders(visual=visual, audio=audio, about=manifest.encoders, clip=manifest.clip)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,8 +82,8 @@ class EmbeddingSets:
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        manifests = [_read_manifest(folder) for folder in folders]
-        described = [_encoders(folder, found) for folder, found in zip(folders, manifests, strict=True)]
+        manifests = [_read_whole(folder) for folder in folders]
+        described = [Encoders.of(manifest) for manifest in manifests]
         self.encoders = described[0]
         for folder, other in zip(folders, described, strict=True):
             _check_same(folders[0], self.encoders, folder, other)
@@ -84,7 +91,8 @@ class EmbeddingSets:
         columns: dict[str, list[str]] = {"key": [], "label": [], "split": [], "youtube_id": []}
         digest = hashlib.sha256()
         for folder, manifest in zip(folders, manifests, strict=True):
-            told = {name: manifest.get(name) for name in ("source", "encoders", "clip", "numbers")}
+            said = manifest.identity()
+            told = {name: said[name] for name in ("source", "encoders", "clip", "numbers")}
             digest.update(json.dumps(told, sort_keys=True).encode())
             for path in _shard_paths(folder, manifest):
                 table = _read(path, list(columns))
@@ -99,7 +107,7 @@ class EmbeddingSets:
         self.keys, self.labels, self.splits, self.films = names
         if not len(self.keys):
             raise InputError(f"{folders[0]}: no clip has embeddings; see its failures.jsonl")
-        self.n_frames = int(self.encoders.clip["n_frames"])
+        self.n_frames = self.encoders.clip.n_frames
 
     def _check_keys(self, keys: list[str]) -> None:
         """Raises InputError for a clip that is there twice: its own sound would be among the wrong answers."""
@@ -201,51 +209,37 @@ def share_of(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6]) / 2**48
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] != FORMAT:
-            raise InputError(f"{path}: embeddings of format {found['format']}, expected {FORMAT}; extract them again")
-        left = int(found["counts"]["left"])
-        _encoders(folder, found)  # whether they are said at all
-        if int(found["source"]["clips"]) < 0 or int(found["shard_clips"]) < 1 or int(found["clip"]["n_frames"]) < 1:
-            raise ValueError("counts are too small")
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); give a folder that echoframe extract wrote"
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not a manifest of embeddings ({error!r}); extract them again") from error
-    if left:
-        raise InputError(f"{folder}: {left} clips are not embedded yet; run echoframe extract again to its end")
-    return found
-
-
-def _encoders(folder: Path, manifest: dict[str, Any]) -> Encoders:
-    about = manifest["encoders"]
-    if "audio_encoder" not in about:
+def _read_whole(folder: Path) -> SetManifest:
+    """The manifest of a set that is done. Raises InputError if clips are left, or there are no audio embeddings."""
+    manifest = read_manifest(folder)
+    if "audio_encoder" not in manifest.encoders:
         raise InputError(f"{folder}: no audio embeddings, the targets; extract with a model that has an audio encoder")
-    spaces = []
-    for part in ("visual_encoder", "audio_encoder"):
-        found = about[part]
-        spaces.append(Space(name=str(found["space"]), dim=int(found["dim"])))
-        if not {"source", "licence"} <= set(found):  # the mapper's card says them
-            raise ValueError(f"{part} says no source or licence")
-    return Encoders(visual=spaces[0], audio=spaces[1], about=about, clip=manifest["clip"])
+    if "visual_encoder" not in manifest.encoders or manifest.counts is None:
+        raise InputError(f"{folder / MANIFEST}: has no visual_encoder, or no counts; extract the embeddings again")
+    if manifest.counts.left:
+        raise InputError(
+            f"{folder}: {manifest.counts.left} clips are not embedded yet; run echoframe extract again to its end"
+        )
+    return manifest
+
+
+def _space(encoder: EncoderFacts) -> Space:
+    return Space(name=encoder.space, dim=encoder.dim)
 
 
 def _check_same(one: Path, ours: Encoders, other: Path, theirs: Encoders) -> None:
     for part in ("visual_encoder", "audio_encoder"):
         if ours.about[part] != theirs.about[part]:
-            a, b = (about[part]["space"] for about in (ours.about, theirs.about))
+            a, b = ours.about[part].space, theirs.about[part].space
             raise InputError(f"{other}: {part} of {b}, {one} has that of {a}; use sets that the same encoders made")
     if ours.clip != theirs.clip:
-        raise InputError(f"{other}: frames as {theirs.clip}, {one} has {ours.clip}; use sets with the same frames")
+        raise InputError(
+            f"{other}: frames as {asdict(theirs.clip)}, {one} has {asdict(ours.clip)}; use sets with the same frames"
+        )
 
 
-def _shard_paths(folder: Path, manifest: dict[str, Any]) -> list[Path]:
-    n_shards = -(-manifest["source"]["clips"] // manifest["shard_clips"])
+def _shard_paths(folder: Path, manifest: SetManifest) -> list[Path]:
+    n_shards = -(-manifest.source.clips // manifest.shard_clips)
     return [folder / f"shard-{n:05d}.parquet" for n in range(n_shards)]
 
 

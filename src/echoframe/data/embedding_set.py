@@ -12,20 +12,19 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from echoframe import output
+from echoframe.data.embedding_manifest import MANIFEST, SetCounts, SetManifest, manifest_text
 from echoframe.data.sources import Item
 from echoframe.errors import InputError, OutputError
 from echoframe.optional import require_extra
 from echoframe.output import atomic_files
 
-MANIFEST = "manifest.json"
 FAILURES = "failures.jsonl"
-FORMAT = 1
 STAGES = ("read", "decode", "encode")
 GROUP = 100  # rows held in memory, and written at once
 N_REASONS = 20  # in the manifest, the most frequent first
@@ -191,56 +190,28 @@ def _rows(batch: Any) -> Iterator[tuple[str, Row]]:
         yield key, Row(visual=visual[i], mask=mask[i], audio=audio[i], duration_s=duration_s)
 
 
-def check_manifest(out: Path, identity: dict[str, Any]) -> None:
-    """Raises InputError if `out` has a manifest of other encoders, another clip spec, or another list of clips."""
-    path = out / MANIFEST
-    if not path.exists():
-        return
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        theirs = {name: found[name] for name in identity}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a manifest of embeddings ({error}); choose an empty folder") from error
-    for name, ours in identity.items():
-        if theirs[name] != ours:
-            there, here = _apart(theirs[name], ours)
-            raise InputError(f"{out}: its embeddings have {name} {there}, this run has {here}; choose another folder")
-
-
-def _apart(one: Any, other: Any) -> tuple[str, str]:
-    """The two as text, of dictionaries only what differs."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        differ = [key for key in other if one.get(key) != other[key]] or list(other)
-        one, other = ({key: side.get(key) for key in differ} for side in (one, other))
-    return json.dumps(one, ensure_ascii=False), json.dumps(other, ensure_ascii=False)
-
-
-def write_manifest(out: Path, identity: dict[str, Any], counts: Counts) -> None:
+def write_manifest(out: Path, manifest: SetManifest, counts: Counts) -> None:
     """Writes manifest.json and failures.jsonl."""
     failed = counts.failed
     stages = Counter(failure.stage for failure in failed)
     reasons = Counter(failure.reason for failure in failed)
-    counted = {
-        "done": counts.n_done,
-        "failed": len(failed),
-        "left": counts.n_left,
-        "failed_by_stage": {stage: stages[stage] for stage in STAGES if stages[stage]},
-        "failed_by_reason": dict(sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))[:N_REASONS]),
-    }
+    counted = SetCounts(
+        done=counts.n_done,
+        failed=len(failed),
+        left=counts.n_left,
+        failed_by_stage={stage: stages[stage] for stage in STAGES if stages[stage]},
+        failed_by_reason=dict(sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))[:N_REASONS]),
+    )
     lines = [json.dumps(asdict(failure), ensure_ascii=False) + "\n" for failure in failed]
-    with atomic_files([out / FAILURES, out / MANIFEST]) as (lost, manifest):
+    with atomic_files([out / FAILURES, out / MANIFEST]) as (lost, whole):
         lost.write_text("".join(lines), encoding="utf-8")
-        text = json.dumps(
-            identity | {"echoframe": version("echoframe"), "counts": counted}, indent=1, ensure_ascii=False
-        )
-        manifest.write_text(text + "\n", encoding="utf-8")
+        whole.write_text(manifest_text(manifest, counted), encoding="utf-8")
 
 
 def remove_partials(out: Path) -> None:
     """Makes `out` if it is not there, and removes what a killed run left half written."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for partial in out.glob(".*.tmp.*"):
-            partial.unlink()
+        output.remove_partials(out)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written to ({error.strerror}); choose another folder with -o") from error

@@ -2,19 +2,20 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from echoframe.bundles.bundle import EMBEDDED, LOADERS, Located, find_bundle
 from echoframe.bundles.hub import HUB_MODELS
-from echoframe.bundles.manifest import Part, Space, check_files, file_sha256
+from echoframe.bundles.manifest import Part, Space, check_files
 from echoframe.data.decode import Clip
+from echoframe.data.embedding_manifest import EncoderFacts
 from echoframe.data.embedding_set import Row, Shape
 from echoframe.device import resolve_device, resolve_dtype
 from echoframe.encoders import encoder_kind
 from echoframe.errors import BundleError
+from echoframe.output import file_sha256
 
 _HASHED = ("config.json", "preprocessor_config.json", "model.safetensors")
 
@@ -93,17 +94,18 @@ def short_side_of(folder: Path) -> int:
     return ClipPixels.from_directory(folder).short_side
 
 
-def describe(located: Located) -> dict[str, Any]:
+def describe(located: Located) -> dict[str, EncoderFacts]:
     """What a manifest of embeddings says of their encoders: kind, source, licence, space, and sha256 of every file."""
     parts = located.manifest.parts
     return {name: _described(parts[name], located.folders[name]) for name in sorted(parts, reverse=True)}
 
 
-def _described(part: Part, folder: Path) -> dict[str, Any]:
+def _described(part: Part, folder: Path) -> EncoderFacts:
     # a hub model has no list of files: its manifest was made from its configs
     files = {file.path: file.sha256 for file in part.files} or {
         name: file_sha256(folder / name) for name in _HASHED if (folder / name).is_file()
     }
     space = part.gives or Space(name="", dim=0)
-    about = {"kind": part.kind, "source": part.source, "licence": part.licence}
-    return about | {"space": space.name, "dim": space.dim, "files": files}
+    return EncoderFacts(
+        kind=part.kind, source=part.source, licence=part.licence, space=space.name, dim=space.dim, files=files
+    )

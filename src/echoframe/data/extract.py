@@ -4,21 +4,19 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from echoframe.bundles.bundle import Located
+from echoframe.data.embedding_manifest import NumberTypes, SetManifest, SourceFacts, check_manifest
 from echoframe.data.embedding_set import (
-    FORMAT,
     STAGES,
     Counts,
     Failure,
     Row,
     Shard,
-    check_manifest,
     plan_shards,
     read_failures,
     read_rows,
@@ -98,23 +96,24 @@ def extract(
         else:
             device = str(resolve_device(device))
         choice = replace(choice, device=device, dtype=_dtype_name(dtype, device))
-        identity = _identity(listed, located, choice, shard_clips)
-        check_manifest(out, identity)
+        shards = plan_shards(out, listed.items, shard_clips)
+        manifest = _manifest(listed, located, choice, shard_clips)
+        check_manifest(out, manifest)
         run = _Run(
             source=listed,
             located=located,
             choice=choice,
-            shards=plan_shards(out, listed.items, shard_clips),
+            shards=shards,
             workers=workers,
             retry=frozenset(retry),
             progress=progress,
         )
-        write_manifest(out, identity, run.counts())
+        write_manifest(out, manifest, run.counts())
         if run.todo:
             if workers != 0:
                 stack.enter_context(ray_session(ray_address, decode=run.decode))
             run.go()
-            write_manifest(out, identity, run.counts())
+            write_manifest(out, manifest, run.counts())
     found = run.counts()
     return ExtractResult(
         out=out,
@@ -142,16 +141,15 @@ def _dtype_name(dtype: str, device: str) -> str:
     return str(resolve_dtype(dtype, torch.device(device))).removeprefix("torch.")
 
 
-def _identity(source: Source, located: Located, choice: EncoderChoice, shard_clips: int) -> dict[str, Any]:
+def _manifest(source: Source, located: Located, choice: EncoderChoice, shard_clips: int) -> SetManifest:
     """What may not change between two runs into one folder."""
-    return {
-        "format": FORMAT,
-        "encoders": describe(located),
-        "clip": asdict(located.manifest.clip),
-        "numbers": {"visual": "float16", "audio": "float32", "computed": choice.dtype},
-        "source": {"kind": source.kind, "clips": len(source.items), "sha256": source.plan},
-        "shard_clips": shard_clips,
-    }
+    return SetManifest(
+        encoders=describe(located),
+        clip=located.manifest.clip,
+        numbers=NumberTypes(computed=choice.dtype),
+        source=SourceFacts(kind=source.kind, clips=len(source.items), sha256=source.plan),
+        shard_clips=shard_clips,
+    )
 
 
 class _Run:

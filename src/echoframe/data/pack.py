@@ -11,11 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from echoframe.bundles.manifest import file_sha256
 from echoframe.data.clip_list import SPLITS
 from echoframe.data.ledger import Entry, Ledger
 from echoframe.errors import InputError, OutputError
-from echoframe.output import atomic_files
+from echoframe.output import atomic_files, file_sha256
 from echoframe.progress import ProgressCallback
 
 INDEX = "shards.json"

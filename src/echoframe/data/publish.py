@@ -2,14 +2,13 @@
 
 import csv
 import io
-import json
 import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from echoframe.data.clip_list import SPLITS
+from echoframe.data.embedding_manifest import MANIFEST, SetManifest, read_manifest
 from echoframe.data.ledger import Entry
 from echoframe.data.pack import INDEX, read_index
 from echoframe.errors import InputError
@@ -115,7 +114,7 @@ def write_dataset(
     splits = _write_embeddings(embeddings, out, progress) if embeddings else []
     packed = _link_tars(tars, out, progress) if tars else None
     _write_text(out / "clips.csv", _clips_csv(listed))
-    about = json.loads((embeddings / "manifest.json").read_text()) if embeddings else None
+    about = read_manifest(embeddings) if embeddings else None
     _write_text(out / "README.md", _card(listed, repo, title, splits, about, packed))
     return sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file() and not path.name.startswith("."))
 
@@ -124,7 +123,7 @@ def _write_embeddings(source: Path, out: Path, progress: ProgressCallback | None
     """The embedding shards, one Parquet file for each shard and split; the splits there are."""
     parquet, compute = require_extra("pyarrow.parquet"), require_extra("pyarrow.compute")
     shards = sorted(source.glob("*.parquet"))
-    if not shards or not (source / "manifest.json").is_file():
+    if not shards or not (source / MANIFEST).is_file():
         raise InputError(f"{source}: no embeddings here; give the folder that echoframe extract wrote")
     found = set()
     for n, shard in enumerate(shards):
@@ -142,7 +141,7 @@ def _write_embeddings(source: Path, out: Path, progress: ProgressCallback | None
                 parquet.write_table(part, partial)
         if progress is not None:
             progress(n + 1, len(shards), shard.name)
-    _write_text(out / "embeddings" / "manifest.json", (source / "manifest.json").read_text())
+    _write_text(out / "embeddings" / MANIFEST, (source / MANIFEST).read_text())
     return [split for split in (*SPLITS, REST) if split in found]
 
 
@@ -189,7 +188,7 @@ def _card(
     repo: str,
     title: str,
     splits: Sequence[str],
-    about: dict[str, Any] | None,
+    about: SetManifest | None,
     tars: Sequence[Path] | None,
 ) -> str:
     done = [e for e in entries if e.state == "done"]
@@ -229,18 +228,16 @@ def _tars_text(tars: Sequence[Path], done: Sequence[Entry]) -> str:
     return TARS.format(n_tars=len(tars), n_clips=len(done), gigabytes=size / 1e9, tar=tars[0].name if tars else "")
 
 
-def _embeddings_text(repo: str, splits: Sequence[str], about: dict[str, Any]) -> str:
-    encoders = about["encoders"]
+def _embeddings_text(repo: str, splits: Sequence[str], about: SetManifest) -> str:
     rows = [
-        f"| `{name.removesuffix('_encoder')}` | {e['kind']} | {e['source']} | {e['dim']} |"
-        for name, e in encoders.items()
+        f"| `{name.removesuffix('_encoder')}` | {e.kind} | {e.source} | {e.dim} |" for name, e in about.encoders.items()
     ]
-    clip = about["clip"]
+    clip = about.clip
     spec = (
-        f"{clip['sampling']} over {clip['duration_s']:g} s"
-        if clip["sampling"] == "uniform"
-        else f"at {clip['frame_rate']:g} per second from the start"
+        f"{clip.sampling} over {clip.duration_s:g} s"
+        if clip.sampling == "uniform"
+        else f"at {clip.frame_rate:g} per second from the start"
     )
     return EMBEDDINGS.format(
-        encoders="\n".join(rows), n_frames=clip["n_frames"], spec=spec, repo=repo, split=splits[0] if splits else REST
+        encoders="\n".join(rows), n_frames=clip.n_frames, spec=spec, repo=repo, split=splits[0] if splits else REST
     )

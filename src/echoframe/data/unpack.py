@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import os
-import secrets
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from echoframe.bundles.manifest import file_sha256
 from echoframe.data.clip_list import SPLITS, ClipRow, clip_path, parse_clip_name
 from echoframe.data.ledger import Ledger
 from echoframe.data.repair import SOUND_SUFFIXES
 from echoframe.data.verify import remove_partials
 from echoframe.errors import InputError, OutputError
 from echoframe.media.video import VIDEO_SUFFIXES
+from echoframe.output import file_sha256, partial_path
 from echoframe.progress import ProgressCallback
 
 TARS = (".tar", ".tar.gz", ".tgz")
@@ -277,7 +276,7 @@ def _row(key: str, told: dict[str, Any]) -> ClipRow:
 
 def _hold(stream: io.BufferedReader, folder: Path, key: str, suffix: str) -> _Held:
     final = clip_path(folder, key, suffix)
-    partial = final.with_name(f".{key}.{secrets.token_hex(4)}.tmp{suffix}")
+    partial = partial_path(final)
     digest, size = hashlib.sha256(), 0
     try:
         final.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,5 @@
 """Whether a clip is what it should be: decoded once to its end, its streams measured, its faults named."""
 
-import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,6 +17,7 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from echoframe import output
 from echoframe.data.ledger import Ledger
 from echoframe.data.measure import Picture, Sound
 from echoframe.errors import AudioError, InputError, VideoError
@@ -70,8 +70,7 @@ def inspect_clip(path: Path) -> ClipFacts:
     """
     try:
         check_file(path)
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = output.file_sha256(path)
     except InputError as error:
         raise VideoError(str(error)) from error
     with opened(path) as container:
@@ -193,8 +192,8 @@ def run_each(work: Callable[[Job], Result], jobs: Iterable[Job], *, n_workers: i
 
 def remove_partials(folder: Path) -> None:
     """Removes what a killed run left half written in the clip folder. The caller holds the folder's lock."""
-    for partial in (*folder.glob("clips/*/.*.tmp*"), *folder.glob("quarantine/.*.tmp*")):
-        partial.unlink(missing_ok=True)
+    for place in (*folder.glob("clips/*"), folder / "quarantine"):
+        output.remove_partials(place)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from echoframe.evaluation.alignment import envelope, onset_strength, onsets
 from echoframe.evaluation.judges import Judge
 from echoframe.evaluation.sounds import Excerpt, Listening, listen
 from echoframe.media.audio import resample
-from echoframe.output import atomic_files, make_folder
+from echoframe.output import atomic_files, file_sha256, make_folder
 
 TIMING = "timing"
 TIMING_RATE = 16_000  # Hz
@@ -101,12 +101,9 @@ def _make_cache(folder: Path) -> None:
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise AudioError(
-            f"{path}: cannot be read ({error.strerror}); check that it is there, and its permissions"
-        ) from error
+        return file_sha256(path)
+    except InputError as error:
+        raise AudioError(str(error)) from error
 
 
 def _heard_at(path: Path, excerpt: Excerpt, name: str, judge: Judge | None) -> Tensors:

@@ -5,10 +5,10 @@ What stands in padded frames (even NaN), how many there are and where never chan
 among the points that fit; the kinds here know one point only and do not look at them (`echoframe.mappers.prior` does).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -80,6 +80,7 @@ class LearnedMapper(nn.Module):
     """What training needs of a mapper, be it a network or a prior that reads clips with one. config: a dataclass."""
 
     config: Any
+    new_names: ClassVar[Mapping[str, str]] = {}  # of weights that had other names in older files
 
     def get_regressor(self) -> "MapperNetwork":
         """The network that regression losses train."""

@@ -25,7 +25,7 @@ from echoframe.mappers.networks import LearnedMapper, MapperConfig, MapperNetwor
 from echoframe.weights import load_weights, read_json, read_weights, renamed
 
 PRIOR_KIND = "flow_prior"
-# of weights in bundles made before 0.5.0
+# of weights in bundles and runs made before 0.5.0
 NEW_NAMES = {"enter": "proj_in", "leave": "proj_out", "wide": "fc1", "narrow": "fc2", "mapper": "regressor"}
 
 
@@ -103,6 +103,7 @@ class FlowPrior(LearnedMapper):
 
     centre: Tensor
     basis: Tensor
+    new_names = NEW_NAMES
 
     def __init__(self, config: PriorConfig, regressor: MapperNetwork) -> None:
         super().__init__()

@@ -2,7 +2,6 @@
 
 import math
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -25,7 +24,7 @@ from echoframe.media.audio import n_samples, pad_or_trim, resample
 from echoframe.media.containers import MUX_FORMATS, hidden_order, hides_order, suffix_for
 from echoframe.media.demux import open_video, packet_span
 from echoframe.media.stills import check_file, is_picture
-from echoframe.output import make_folder
+from echoframe.output import make_folder, replacing
 
 _SAMPLE_RATE = 48_000  # Hz: the one rate that AAC and Opus both take
 _BIT_RATE = {1: 128_000, 2: 192_000}  # bit/s by channels
@@ -68,14 +67,11 @@ def mux(
     if original_level_db is not None:
         sound = _mixed(sound, _original_sound(video, float(first * tick)), original_level_db)
     sound = pad_or_trim(sound, n_samples(float(n_ticks * tick), _SAMPLE_RATE))
-    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        _write(video, first, sound.numpy(), temporary, out)
-        os.replace(temporary, out)
+        with replacing([out]) as (partial,):
+            _write(video, first, sound.numpy(), partial, out)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror}); write to another folder") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _checked_sound(waveform: Tensor | np.ndarray, sample_rate: int, out: Path) -> Tensor:
@@ -153,11 +149,11 @@ def _writing(out: Path) -> Iterator[None]:
         raise OutputError(f"{out}: cannot be written ({reason}); check the disk's space and the folder") from error
 
 
-def _write(video: Path, first: int, sound: np.ndarray, temporary: Path, out: Path) -> None:
+def _write(video: Path, first: int, sound: np.ndarray, partial: Path, out: Path) -> None:
     kind = MUX_FORMATS[out.suffix.lower()]
     with open_video(video) as (source, stream):
         options = _mux_options(kind, source.metadata)
-        with _writing(out), av.open(f"file:{temporary}", "w", format=kind, container_options=options) as target:
+        with _writing(out), av.open(f"file:{partial}", "w", format=kind, container_options=options) as target:
             copy = _copied_stream(source, stream, target, video, out)
             audio = target.add_stream("aac" if kind in ("mp4", "mov") else "libopus", rate=_SAMPLE_RATE)
             audio.layout = "stereo" if len(sound) == 2 else "mono"
@@ -174,8 +170,6 @@ def _write(video: Path, first: int, sound: np.ndarray, temporary: Path, out: Pat
                 packet.stream = copy
                 target.mux(packet)
             target.mux(list(encoded))
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _mux_options(kind: str, metadata: dict[str, str]) -> dict[str, str]:

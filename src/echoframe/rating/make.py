@@ -4,7 +4,6 @@ import json
 import os
 import random
 import secrets
-import shutil
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 from echoframe.errors import InputError, OutputError
 from echoframe.evaluation.sounds import Listening, Pairing, listen, pair, read_clips
 from echoframe.evaluation.table import listed
+from echoframe.output import atomic_folder
 from echoframe.rating.media import LONGEST, Film, MediaMaker, read_film
 from echoframe.rating.study import BEEPS, CHECK, MEDIA, PREFERENCE, QUESTIONS, STUDY, Item, Study
 
@@ -131,19 +131,15 @@ def _find(config: StudyConfig) -> _Clips:
 @contextmanager
 def _whole(folder: Path) -> Iterator[Path]:
     """A folder to fill, which becomes `folder` if the block ends well, and is removed if it does not."""
-    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     try:
-        partial.mkdir(parents=True)
-        yield partial
-        partial.rename(folder)
+        with atomic_folder(folder) as partial:
+            yield partial
     except OSError as error:
         if os.path.lexists(folder):  # another command was quicker
             raise InputError(_taken(folder)) from error
         raise OutputError(
             f"{folder}: cannot be made ({error.strerror or error}); choose another place for the study"
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _taken(folder: Path) -> str:

@@ -19,7 +19,7 @@ from echoframe.bundles.bundle import load_bundle
 from echoframe.data.embedding_reader import Clips, EmbeddingSets
 from echoframe.errors import InputError
 from echoframe.mappers.networks import masked_mean
-from echoframe.mappers.zero_shot import ZeroShotBridge
+from echoframe.mappers.zero_shot import BRIDGE_KIND
 from echoframe.training.measure import windows_of
 
 STRENGTHS = tuple(10.0**n for n in range(-5, 3))  # of ridge regression, times the mean variance of a frame's numbers
@@ -101,14 +101,15 @@ def fit_ridge(train: Seen, val: Seen) -> tuple[Tensor, Tensor]:
 
 def bridge_bound(model: str | Path, sets: EmbeddingSets, *, device: str = "auto") -> Bound:
     """The zero-shot bridge of a model. Raises InputError if it has none, or joins other spaces than the sets'."""
-    mapper = load_bundle(model, device=device, dtype="float32").mapper
-    if not isinstance(mapper, ZeroShotBridge):
+    bundle = load_bundle(model, device=device, dtype="float32")
+    part, mapper = bundle.manifest.parts.get("mapper"), bundle.mapper
+    if part is not None and part.kind != BRIDGE_KIND:
         raise InputError(f"{model}: has a mapper of its own, no zero-shot bridge; give a model without one")
     ours = (sets.encoders.visual.name, sets.encoders.audio.name)
     theirs = (mapper.config.visual_space, mapper.config.audio_space)
     if ours != theirs:
         raise InputError(f"{model}: its bridge joins {' and '.join(theirs)}, the data have {' and '.join(ours)}")
-    where = mapper.visual_text.device
+    where = bundle.device
 
     def answer(clips: Clips, _: np.ndarray) -> np.ndarray:
         return mapper(clips.visual.float().to(where), clips.mask.to(where)).cpu().numpy()

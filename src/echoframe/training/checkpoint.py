@@ -5,6 +5,8 @@ for each step from the seed, so that no random state has to be kept.
 """
 
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from echoframe.errors import InputError, OutputError
 from echoframe.weights import write_weights
 
 CHECKPOINT = "checkpoint.safetensors"
+_MAPPERS = re.compile(r"(model/mapper|average/module\.mapper)\.|best/")  # what stands before a weight of the mapper
 
 
 @dataclass(kw_only=True, slots=True)
@@ -57,14 +60,18 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, *, parts: dict[str, nn.Module], optimizer: Optimizer
+    folder: Path, *, parts: dict[str, nn.Module], optimizer: Optimizer, new_names: Mapping[str, str] | None = None
 ) -> tuple[TrainingProgress, dict[str, Tensor]]:
-    """Puts the state back; returns where the run stood and its best weights. Raises InputError if it does not fit."""
+    """Puts the state back; returns where the run stood and its best weights. Raises InputError if it does not fit.
+
+    new_names: of the mapper's weights, for a run begun by an older version.
+    """
     path = folder / CHECKPOINT
     try:
         with safe_open(path, framework="pt") as file:
             progress = TrainingProgress(**json.loads(file.metadata()["progress"]))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            names = file.keys()
+            tensors = {_renamed(name, new_names or {}): file.get_tensor(name) for name in names}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a checkpoint ({error}); remove it and begin the run anew") from error
     try:
@@ -80,6 +87,14 @@ def load_checkpoint(
     except (RuntimeError, ValueError) as error:
         raise InputError(f"{path}: of another mapper ({str(error).splitlines()[0]}); begin the run anew") from error
     return progress, _under(tensors, "best")
+
+
+def _renamed(name: str, new_names: Mapping[str, str]) -> str:
+    """The name of a tensor, with the parts that are the mapper's own as they are called now."""
+    found = _MAPPERS.match(name)
+    if found is None:
+        return name
+    return found[0] + ".".join(new_names.get(part, part) for part in name[found.end() :].split("."))
 
 
 def _under(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

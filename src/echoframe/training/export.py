@@ -1,6 +1,5 @@
 """A trained mapper joined with encoders and a generator into a bundle that `echoframe generate --model` takes."""
 
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from echoframe.bundles.manifest import MANIFEST, Manifest, Part, Space, check_fi
 from echoframe.config import from_dict
 from echoframe.errors import BundleError, InputError
 from echoframe.mappers.networks import save_mapper
-from echoframe.output import make_folder
+from echoframe.output import atomic_folder, make_folder
 from echoframe.spec import ClipSpec
 from echoframe.training.card import CARD
 from echoframe.training.compare import load
@@ -81,23 +80,18 @@ def write_bundle(
     )
     check_fit(manifest)
     _check_encoders(seeing, about["encoders"], run)
-    partial = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with atomic_folder(out) as partial:
         for key, (_, folder) in found.items():
             shutil.copytree(folder, partial / key)
         save_mapper(mapper, partial / MAPPER)
         shutil.copy(run / MAPPER / CARD, partial / MAPPER / CARD)
         (partial / MODEL_CARD).write_text(_card(manifest), encoding="utf-8")
         complete = save_bundle(partial, manifest)
-        if not out.exists():
-            os.replace(partial, out)
-        elif (out / MANIFEST).read_bytes() == (partial / MANIFEST).read_bytes():  # made before, to be pushed now
-            check_files(out, complete, hashes=True)
-        else:
-            raise InputError(f"{out}: is there already, another bundle; choose another folder, or remove it")
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if out.exists():
+            if (out / MANIFEST).read_bytes() != (partial / MANIFEST).read_bytes():
+                raise InputError(f"{out}: is there already, another bundle; choose another folder, or remove it")
+            check_files(out, complete, hashes=True)  # made before, to be pushed now
+            shutil.rmtree(partial)
     return complete
 
 

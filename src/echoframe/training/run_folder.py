@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from echoframe.config import from_dict
 from echoframe.data.embedding_reader import EmbeddingSets
-from echoframe.errors import InputError
+from echoframe.errors import ConfigError, InputError
 from echoframe.training.card import CARD
 from echoframe.training.config import TrainConfig
 from echoframe.training.measure import Figures
@@ -60,6 +61,16 @@ def read_about(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a run's description ({error!r}); train it again") from error
 
 
+def _with_defaults(config: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A run's config as this version writes it: settings that are newer than the run have their defaults."""
+    try:
+        return json.loads(json.dumps(asdict(from_dict(TrainConfig, config, name="config"))))
+    except ConfigError as error:
+        raise InputError(
+            f"{path}: its {error}; begin the run anew elsewhere, or use the echoframe it was begun with"
+        ) from error
+
+
 def check_run(folder: Path, config: TrainConfig, sets: EmbeddingSets | None = None) -> None:
     """Raises InputError if the run in `folder` is of another config or other data."""
     path = folder / RUN
@@ -70,6 +81,7 @@ def check_run(folder: Path, config: TrainConfig, sets: EmbeddingSets | None = No
         raise InputError(f"{path}: not a run's description ({error}); begin the run anew elsewhere") from error
     if not isinstance(theirs, dict):
         raise InputError(f"{path}: not a run's description ({theirs}); begin the run anew elsewhere")
+    theirs = _with_defaults(theirs, path)
     ours = json.loads(json.dumps(asdict(config)))
     for name in sorted(ours.keys() | theirs.keys()):
         if name != "out" and ours.get(name) != theirs.get(name):

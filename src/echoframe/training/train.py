@@ -7,7 +7,7 @@ and, once it is over, mapper/ and result.json. Under `accelerate launch` several
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
@@ -17,7 +17,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from echoframe.data.embedding_reader import Clips, EmbeddingSets
 from echoframe.device import resolve_device
@@ -25,7 +24,8 @@ from echoframe.errors import InputError
 from echoframe.lock import exclusive_lock
 from echoframe.mappers.networks import LearnedMapper, save_mapper
 from echoframe.optional import require_extra
-from echoframe.output import check_place
+from echoframe.output import check_place, remove_partials
+from echoframe.training.average import WeightAverage
 from echoframe.training.batches import FREE_SHARE, Batches, free_bytes
 from echoframe.training.build import new_loss
 from echoframe.training.card import CARD, mapper_card
@@ -103,7 +103,7 @@ class _Run:
         self.rows = sets.rows("train", val_share=config.val_share)
         self.val_rows = sets.rows("val", val_share=config.val_share)[:MEASURED]
         self.loss = new_loss(config, sets, self.rows).to(self.device)
-        self.average = AveragedModel(self.loss, multi_avg_fn=self._move_average)
+        self.average = WeightAverage(self.loss, config.ema)
         self.optimizer = torch.optim.AdamW(
             self.loss.parameters(),
             lr=config.learning_rate,
@@ -114,7 +114,12 @@ class _Run:
         self.progress, self.best = TrainingProgress(), {}
         if resume and (self.folder / CHECKPOINT).exists():
             check_run(self.folder, config, sets)
-            self.progress, self.best = load_checkpoint(self.folder, parts=self.parts, optimizer=self.optimizer)
+            self.progress, self.best = load_checkpoint(
+                self.folder,
+                parts=self.parts,
+                optimizer=self.optimizer,
+                new_names=self.loss.mapper.new_names,
+            )
         self.batches = self._batches()
         self.progress.resident = self.batches.resident
         self.steps = config.steps or max(round(config.epochs * self.batches.per_epoch), 1)
@@ -140,16 +145,12 @@ class _Run:
         """The mapper with averaged weights, which is what is measured and kept."""
         return cast(MapperLoss, self.average.module)
 
-    def _move_average(self, average: Sequence[Tensor], now: Sequence[Tensor], _: object) -> None:
-        step = self.progress.step
-        decay = min(self.config.ema, (1 + step) / (10 + step))  # early weights do not linger
-        torch._foreach_lerp_(list(average), list(now), 1 - decay)
-
     def go(self) -> TrainResult:
         """To the last step, or until validation is no better."""
         with ExitStack() as stack:
             if self.is_main:
                 stack.enter_context(exclusive_lock(self.folder, "echoframe train"))
+                remove_partials(self.folder)
                 write_json(self.folder / RUN, _describe(self.config, self.sets, self))
             return self._go()
 
@@ -192,7 +193,7 @@ class _Run:
         losses["loss"].backward()
         nn.utils.clip_grad_norm_(self.loss.parameters(), config.clip_norm)
         self.optimizer.step()
-        self.average.update_parameters(self.loss)
+        self.average.follow(self.loss, step)
         self.progress.step += 1
         return {name: value.detach() for name, value in losses.items()}
 
@@ -270,8 +271,8 @@ def _describe(config: TrainConfig, sets: EmbeddingSets, run: _Run) -> dict[str, 
         "processes": run.accelerator.num_processes,
         "device": str(run.device),
         "data_sha256": sets.sha256,
-        "encoders": sets.encoders.about,
-        "clip": sets.encoders.clip,
+        "encoders": {name: asdict(facts) for name, facts in sets.encoders.about.items()},
+        "clip": asdict(sets.encoders.clip),
         "versions": {name: version(name) for name in ("echoframe", "torch", "accelerate", "numpy")}
         | {"python": platform.python_version()},
     }

@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from echoframe.bundles.bundle import EMBEDDED
-from echoframe.bundles.manifest import file_sha256
 from echoframe.encoders.aisfx import EMBEDDING_DIM, SAMPLE_RATE, AisfxEncoder
 from echoframe.evaluation.judges import Heard
+from echoframe.output import file_sha256
 
 
 class AisfxJudge:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from echoframe.errors import BundleError
+from echoframe.output import file_sha256
 from echoframe.weights import read_weights
 
 _scalar = np.float64(0).__reduce__()[0]
@@ -43,7 +44,7 @@ def read_checkpoint(path: Path, published: Published) -> tuple[dict[str, Tensor]
     what, url = published.what, published.url
     if not path.is_file():
         raise BundleError(f"{path}: no such file, expected {what}'s weights; fetch {url}")
-    sha256 = _digest(path, "sha256")
+    sha256 = file_sha256(path)
     if path.name == published.file and published.digest:
         kind, _, wanted = published.digest.rpartition(":")
         found = _digest(path, kind) if kind else sha256

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from echoframe.bundles.manifest import file_sha256
 from echoframe.encoders.clap import ClapAudioEncoder, ClapTextEncoder
 from echoframe.errors import BundleError
 from echoframe.evaluation.judges import Heard
+from echoframe.output import file_sha256
 
 
 class ClapJudge:
