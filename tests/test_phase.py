@@ -23,7 +23,7 @@ def chirps(n_samples: int) -> torch.Tensor:
 def test_magnitudes_have_the_mel_they_were_made_from(spec):
     mel = log_mel(noise(16_000), spec)
     magnitude = linear_magnitude(mel, spec)
-    assert magnitude.shape == (1, 513, 100)
+    assert magnitude.shape == (1, spec.n_fft // 2 + 1, 100)
     assert (magnitude >= 0).all()
 
 
