@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from corpus import normalise
-from echoframe.media.audio import read_audio
 from echoframe.encoders.aisfx import AisfxEncoder
+from echoframe.media.audio import read_audio
 
 RATE = 16_000
 SHORTEST_S = 2.4

@@ -26,8 +26,8 @@ import numpy as np
 import soundfile
 
 from archives import UNPACK
-from echoframe.media.audio import read_audio
 from echoframe.errors import AudioError
+from echoframe.media.audio import read_audio
 
 HERE = Path(__file__).parent
 RATE = 44_100

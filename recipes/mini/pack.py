@@ -30,9 +30,9 @@ import numpy as np
 import torch
 
 from corpus import normalise
-from echoframe.media.audio import log_mel, read_audio
 from echoframe.generators import layout
 from echoframe.generators.mel_codec import MelCodec, load_codec
+from echoframe.media.audio import log_mel, read_audio
 from echoframe.spec import MINI_MEL, MelSpec
 from fetch_sounds import read_table
 
@@ -43,7 +43,14 @@ LOUDEST_TOKEN = 127
 SEMITONES = (-1.0, -0.5, 0.5, 1.0)  # by which the packed matrices move a spectrum
 # beside sound_packages.csv: Debian's packages in the first manifest (GPL-2+), and what a free sound font renders (MIT);
 # a source that is none of them teaches and is not stored
-REMEMBERED = {"FluidR3_GM render", "hedgewars-data", "lincity-ng-data", "torcs-data", "wesnoth-1.16-data", "widelands-data"}
+REMEMBERED = {
+    "FluidR3_GM render",
+    "hedgewars-data",
+    "lincity-ng-data",
+    "torcs-data",
+    "wesnoth-1.16-data",
+    "widelands-data",
+}
 COLUMNS = ["file", "label", "recording", "source", "licence", "split", "steady", "may_be_remembered"]
 
 
@@ -85,7 +92,9 @@ def choose(rows: list[dict], seconds: list[float], most_s: float) -> list[int]:
             pieces[row["label"], row["split"]][row["recording"]].append(n)
     chosen = []
     for by_recording in pieces.values():
-        ranked = [(turn, rows[n]["may_be_remembered"] != "y", n) for p in by_recording.values() for turn, n in enumerate(p)]
+        ranked = [
+            (turn, rows[n]["may_be_remembered"] != "y", n) for p in by_recording.values() for turn, n in enumerate(p)
+        ]
         left = most_s
         for _, _, n in sorted(ranked):
             if left > 0:

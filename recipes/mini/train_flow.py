@@ -96,7 +96,9 @@ def levels(size: int, config: TrainConfig, generator: torch.Generator) -> Tensor
     """(size,) noise levels, one in each of as many equal shares of their distribution."""
     drawn = torch.rand(size, generator=generator, device=generator.device)
     quantiles = (torch.arange(size, device=generator.device) + drawn) / size
-    return torch.sigmoid(config.level_mean + config.level_deviation * torch.special.ndtri(quantiles.clamp(1e-4, 1 - 1e-4)))
+    return torch.sigmoid(
+        config.level_mean + config.level_deviation * torch.special.ndtri(quantiles.clamp(1e-4, 1 - 1e-4))
+    )
 
 
 def errors(network: nn.Module, tokens: Tensor, condition: Tensor, level: Tensor, noise: Tensor) -> Tensor:
@@ -212,7 +214,9 @@ class Trainer:
         width = self.config.crop_tokens
         tokens, start = self.val.scenes(rows, width, generator)
         condition = self.val.condition(rows, start, width, None)
-        level = levels(VALIDATION, self.config, generator)[torch.randperm(VALIDATION, generator=generator, device=tokens.device)]
+        level = levels(VALIDATION, self.config, generator)[
+            torch.randperm(VALIDATION, generator=generator, device=tokens.device)
+        ]
         return tokens, condition, level, torch.randn(tokens.shape, generator=generator, device=tokens.device)
 
     @torch.no_grad()

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from echoframe.errors import BundleError, DeviceError, InputError
+from echoframe.generators.memory import Memory, Remembered
 from echoframe.media.audio import n_samples, pad_or_trim
 from echoframe.options import SampleOptions
 from echoframe.progress import ProgressCallback, nth_of
@@ -45,6 +46,10 @@ class Generator(Protocol):
         """One sound per target, exactly round(duration_s * sample_rate) samples: (B, D) -> (B, S) in [-1, 1]."""
         ...
 
+    def remembered(self, target: Float[Tensor, " dim"], *, seed: int, options: SampleOptions) -> Remembered | None:
+        """The recording that `generate` begins with for that target and seed; None where it begins with noise."""
+        ...
+
 
 class LatentGenerator(ABC):
     """What every diffusion and flow shares: guidance, batches, seeds of one's own, the exact length.
@@ -59,6 +64,13 @@ class LatentGenerator(ABC):
     device: torch.device
     dtype: torch.dtype
     text_folder: Path | None = None  # where a text tower lies, if there is one
+    memory: Memory | None = None
+
+    def remembered(self, target: Float[Tensor, " dim"], *, seed: int, options: SampleOptions) -> Remembered | None:
+        """The recording that `generate` begins with for that target and seed; None where it begins with noise."""
+        if self.memory is None or options.variation == 1:
+            return None
+        return self.memory.remembered(normalize(target.float(), dim=-1), seed)
 
     def generate(
         self,
@@ -95,6 +107,10 @@ class LatentGenerator(ABC):
         """The denoised latents of `generate`, before they are decoded: float32, on the generator's device."""
         options = options or self.defaults
         self._check_request(target, negative, duration_s, seeds)
+        if options.variation < 1 and self.memory is None:
+            raise InputError(
+                f"variation {options.variation:g}: this generator remembers no recordings; leave it out, or ask for 1"
+            )
         target = normalize(target.float(), dim=-1)  # a regression's output is shorter than 1; a trained one's never is
         if options.guidance == 1:
             negative = None

@@ -13,13 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from echoframe.media.audio import n_samples
 from echoframe.errors import BundleError, ConfigError, InputError
 from echoframe.flow import flow_levels, solve
 from echoframe.generators import LatentGenerator, guided
 from echoframe.generators.denoiser import Denoiser, load_denoiser
 from echoframe.generators.mel_codec import MelCodec, load_codec
+from echoframe.generators.memory import Memory, load_memory
 from echoframe.generators.texture import Texture, load_texture
+from echoframe.media.audio import n_samples
 from echoframe.media.phase import griffin_lim
 from echoframe.options import SampleOptions
 from echoframe.progress import ProgressCallback
@@ -32,7 +33,8 @@ SOLVERS = ("euler", "dpm++2m")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MelFlowConfig:
     """mel: what the codec takes. min_duration_s: shorter sounds are cut from one this long, the shortest that was
-    trained on; max_duration_s: the longest. phase_iterations: of Griffin-Lim. level_shift: above 1, more of the steps
+    trained on; max_duration_s: the longest. phase_iterations: of Griffin-Lim. cut_loudest: a shorter sound is
+    the loudest stretch of the shortest scene, not its beginning. level_shift: above 1, more of the steps
     are spent near the noise. defaults: used where the caller gives no options.
     """
 
@@ -40,6 +42,7 @@ class MelFlowConfig:
     min_duration_s: float = 3.52
     max_duration_s: float = 10.24
     phase_iterations: int = 32
+    cut_loudest: bool = False
     level_shift: float = 1.0
     defaults: SampleOptions = field(default_factory=lambda: SampleOptions(scheduler="dpm++2m"))
 
@@ -52,7 +55,7 @@ class MelFlowConfig:
 
 
 class MelFlowGenerator(LatentGenerator):
-    """A denoiser, a mel codec, a texture if there is one, and Griffin-Lim, frozen."""
+    """A denoiser, a mel codec, a texture and a memory if there are any, and Griffin-Lim, frozen."""
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class MelFlowGenerator(LatentGenerator):
         codec: MelCodec,
         *,
         texture: Texture | None = None,
+        memory: Memory | None = None,
         config: MelFlowConfig = MelFlowConfig(),
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -78,6 +82,12 @@ class MelFlowGenerator(LatentGenerator):
                 f"the codec has tokens of {codec.config.frames} frames of {codec.config.n_mels} mels; "
                 "take both from the same model"
             )
+        if memory is not None and memory.embeddings.shape[1] != denoiser.config.condition_dim:
+            raise BundleError(
+                f"generator: remembers embeddings of {memory.embeddings.shape[1]} numbers, the denoiser takes "
+                f"{denoiser.config.condition_dim}; take both from the same model"
+            )
+        self.memory = memory
         self.device, self.dtype, self.config = torch.device(device), dtype, config
         self.denoiser = denoiser.requires_grad_(False).eval().to(self.device, dtype)
         self.codec = codec.to(self.device)  # float32: it is one small matrix
@@ -88,14 +98,15 @@ class MelFlowGenerator(LatentGenerator):
 
     @classmethod
     def from_directory(cls, path: Path, *, device: torch.device | str, dtype: torch.dtype) -> "MelFlowGenerator":
-        """The generator in a directory with config.json, denoiser/, codec/ and, if it has one, decoder/.
+        """The generator in a directory with config.json, denoiser/, codec/ and, if it has them, decoder/ and memory/.
 
         Raises BundleError if a part is missing, damaged, holds other weights than its config says, or does not fit.
         """
         config = read_config(MelFlowConfig, path / "config.json")
         denoiser, codec = load_denoiser(path / "denoiser"), load_codec(path / "codec")
         texture = load_texture(path / "decoder") if (path / "decoder").is_dir() else None
-        return cls(denoiser, codec, texture=texture, config=config, device=device, dtype=dtype)
+        memory = load_memory(path / "memory", codec) if (path / "memory").is_dir() else None
+        return cls(denoiser, codec, texture=texture, memory=memory, config=config, device=device, dtype=dtype)
 
     def _denoise(
         self,
@@ -114,6 +125,11 @@ class MelFlowGenerator(LatentGenerator):
         samples = n_samples(max(duration_s, self.config.min_duration_s), self.sample_rate)
         n_tokens = math.ceil(samples / (self.config.mel.hop_length * self.codec.config.frames))
         noise = torch.stack([torch.randn((n_tokens, self.codec.channels), generator=random) for random in randoms])
+        level = options.variation
+        steps = max(1, round(options.steps * level))
+        start = self._start(noise, target, randoms, level)
+        if level == 0:
+            return self._cut(start.to(self.device), duration_s)
         condition = (target if negative is None else torch.cat([negative, target])).to(self.device, self.dtype)
         n_done = 0
 
@@ -125,11 +141,30 @@ class MelFlowGenerator(LatentGenerator):
             predicted = self.denoiser(rows, torch.full((len(rows),), level).to(rows), condition).float()
             n_done += 1
             if progress is not None:
-                progress(n_done, options.steps, "")
+                progress(n_done, steps, "")
             return predicted if negative is None else guided(predicted, options.guidance)
 
-        levels = flow_levels(options.steps, self.config.level_shift)
-        return solve(direction, noise.to(self.device), levels, second_order=options.scheduler == "dpm++2m")
+        levels = [level * each for each in flow_levels(steps, self.config.level_shift)]
+        found = solve(direction, start.to(self.device), levels, second_order=options.scheduler == "dpm++2m")
+        return self._cut(found, duration_s)
+
+    def _start(self, noise: Tensor, target: Tensor, randoms: list[torch.Generator], level: float) -> Tensor:
+        """The noise, or what is remembered of each target noised to that level."""
+        if level == 1 or self.memory is None:
+            return noise
+        pairs = zip(target, randoms, strict=True)
+        scenes = [self.memory.scene(row, random.initial_seed(), noise.shape[1]) for row, random in pairs]
+        return torch.lerp(torch.stack(scenes), noise, level)
+
+    def _cut(self, latents: Tensor, duration_s: float) -> Tensor:
+        """Of a scene longer than what was asked for, the loudest stretch: a short sound is no silence between two."""
+        token = self.config.mel.hop_length * self.codec.config.frames
+        needed = math.ceil(n_samples(duration_s, self.sample_rate) / token)
+        if not self.config.cut_loudest or needed >= latents.shape[1]:
+            return latents
+        level = self.codec.decode(latents).mean(dim=2).unflatten(1, (latents.shape[1], -1)).mean(dim=2)  # (B, N)
+        first = level.exp().unfold(1, needed, 1).mean(dim=2).argmax(dim=1)
+        return torch.stack([row[at : at + needed] for row, at in zip(latents, first.tolist(), strict=True)])
 
     def _decode(
         self, latents: Float[Tensor, "1 tokens channels"], random: torch.Generator
