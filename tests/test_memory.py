@@ -128,7 +128,9 @@ def test_damaged_memories_are_refused(tmp_path, generator):
     save_memory(memory, folder)
     with pytest.raises(BundleError, match="remembers tokens of 32 numbers, the codec has 40; take both from"):
         load_memory(folder, tiny_codec(components=5))
-    (folder / "sounds.json").write_text(json.dumps({"sounds": [{"sound": "a", "label": "b", "source": "c", "licence": "d", "colour": "red"}]}))
+    (folder / "sounds.json").write_text(
+        json.dumps({"sounds": [{"sound": "a", "label": "b", "source": "c", "licence": "d", "colour": "red"}]})
+    )
     with pytest.raises(BundleError, match=r"sounds\.json: .*colour.*; fetch the model again"):
         load_memory(folder, codec)
     (folder / "sounds.json").write_text("{}")
