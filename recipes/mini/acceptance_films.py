@@ -48,7 +48,7 @@ def films(bench: Bench) -> None:
     paths = find_sounds(peers / "films")
     real = [hear_file(bench, paths[stem]) for stem in of_films]
     n_known = sum(label in bench.known for label in labels)
-    head(f"Twelve films, seeds 0 to {seeds - 1}; the model knows the labels of {n_known}", COLUMNS)
+    head(f"{len(labels)} films, seeds 0 to {seeds - 1}; the model knows the labels of {n_known}", COLUMNS)
     row(bench, "the real sound (ceiling)", real, real, labels)
     for name, folder in SYSTEMS.items():
         sounds = find_sounds(peers / folder)
