@@ -47,10 +47,10 @@ def noise(*shape: int) -> torch.Tensor:
 
 
 def test_it_is_a_judge_that_reads(judge):
-    assert isinstance(judge, Judge)
-    assert isinstance(judge, ReadingJudge)
     assert judge.names == tuple(NAMES)
     assert (judge.dim, judge.classes, judge.sample_rate) == (521, 521, 16_000)
+    assert isinstance(judge, Judge)
+    assert isinstance(judge, ReadingJudge)
 
 
 def test_windows_are_half_over_each_other_and_the_rest_is_not_heard(judge):

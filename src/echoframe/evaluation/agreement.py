@@ -45,7 +45,7 @@ def agreement_hits(
     """1 for each pair where one of the reference's two best classes is among the generated sound's five best, else 0."""
     _check(reference, generated)
     shared = best_classes(reference, OF_REFERENCE) & best_classes(generated, OF_GENERATED)
-    return shared.any(axis=1).astype(np.float64)
+    return np.where(shared.any(axis=1), 1.0, 0.0)
 
 
 def agreement_divergences(
@@ -66,7 +66,8 @@ def label_hits(
 ) -> Float[np.ndarray, " n"]:
     """1 for each sound one of whose `k` best classes is right for its label, else 0. right: above 0 at these classes."""
     _check(scores, right)
-    return (best_classes(scores, k) & (np.asarray(right) > 0)).any(axis=1).astype(np.float64)
+    heard = best_classes(scores, k) & (np.asarray(right) > 0)
+    return np.where(heard.any(axis=1), 1.0, 0.0)
 
 
 def _check(one: np.ndarray, other: np.ndarray) -> None:
