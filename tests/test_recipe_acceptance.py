@@ -232,7 +232,9 @@ def test_what_is_remembered_is_compared_where_there_is_a_memory(weights, tmp_pat
     bench = bench_of(fake_model(), weights, tmp_path)
     assert memory_embeddings(bench) is None
     bench.model.generator.memory = type("Memory", (), {"embeddings": torch.tensor([[3.0, 4.0]])})()
-    np.testing.assert_allclose(memory_embeddings(bench), [[0.6, 0.8]])
+    remembered = memory_embeddings(bench)
+    assert remembered is not None
+    np.testing.assert_allclose(remembered, [[0.6, 0.8]])
 
 
 def test_the_cost_is_measured_of_any_bundle(weights, tmp_path, monkeypatch, capsys):
