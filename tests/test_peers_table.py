@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from echoframe.bundles.manifest import file_sha256
 from echoframe.evaluation.judges import yamnet
-from echoframe.manifest import file_sha256
 from test_judges_yamnet import NAMES, packed, planted
 from test_recipe_acceptance import Shared
 from tiny_bundles import write_tiny_mini

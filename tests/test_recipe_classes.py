@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from echoframe.labels import vggsound_labels
+from echoframe.bundles.labels import vggsound_labels
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes" / "mini"

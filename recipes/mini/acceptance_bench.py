@@ -15,8 +15,9 @@ import echoframe
 from acceptance_lists import Listed, canonical, held_out, read_pictures, read_recordings
 from corpus import normalise
 from ears import Ears, Heard, right_classes
-from echoframe.audio import read_audio
 from echoframe.evaluation.judges.yamnet import YamnetJudge
+from echoframe.media.audio import read_audio
+from echoframe.media.video import read_frames
 from echoframe.pipeline import EchoFrame
 from judge import Judge, fit_judge
 
@@ -154,6 +155,12 @@ class Bench:
             return torch.from_numpy(normalise(sound[0].cpu().numpy()))[None], generator.sample_rate
 
         return self.ears.hear({**about, **variant.asked}, make)
+
+    @torch.no_grad()
+    def target(self, path: Path, seed: int, *, until_s: float) -> np.ndarray:
+        """(512,): where the mapper aims for a film's first `until_s` seconds, or a still."""
+        frames = read_frames(path, self.model.clip_spec, short_side=self.model.visual_encoder.short_side)
+        return self.model.predict_target(frames, until_s=until_s, seed=seed)[0].double().cpu().numpy()
 
     def nearest(self, embedding: np.ndarray) -> Listed:
         """The training recording nearest in aiSFX."""

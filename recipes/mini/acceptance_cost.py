@@ -8,7 +8,7 @@ import torch
 
 from acceptance_bench import Bench, head, line
 from acceptance_films import DEMO
-from echoframe.bundle import EMBEDDED
+from echoframe.bundles.bundle import EMBEDDED
 
 PROGRAM = """
 import resource, sys, time

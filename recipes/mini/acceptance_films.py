@@ -12,7 +12,6 @@ from ears import Heard, divergences, heard_alike, heard_labels
 from echoframe.evaluation.agreement import best_classes
 from echoframe.evaluation.protocols import WHOLE_S
 from echoframe.evaluation.sounds import Listening, find_sounds, listen
-from measure import look
 
 DEMO = Path(__file__).parents[2] / "demo" / "clip.mp4"
 DEMO_LABEL, DEMO_SEEDS, DEMO_FIRST = "dog barking", 10, 3
@@ -53,7 +52,7 @@ def films(bench: Bench) -> None:
     for name, folder in SYSTEMS.items():
         sounds = find_sounds(peers / folder)
         row(bench, name, [hear_file(bench, sounds[stem]) for stem in of_films], real, labels)
-    targets = [look(bench.model, paths[stem], seed).numpy() for seed in range(seeds) for stem in of_films]
+    targets = [bench.target(paths[stem], seed, until_s=10.0) for seed in range(seeds) for stem in of_films]
     near = [bench.hear_recording(bench.nearest(target)) for target in targets]
     row(bench, "the training recording nearest to the mapper's target", near, real, labels)
     made: list[Heard] = []

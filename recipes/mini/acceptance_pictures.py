@@ -8,7 +8,6 @@ import torch
 from acceptance_bench import Bench, Variant, head, line, stacked
 from acceptance_lists import Listed
 from ears import Heard, divergences, heard_labels, mean_over_labels
-from measure import look
 
 STILL_S = 5.0  # of sound for a picture
 COLUMNS = ("n", "YAMNet: label hit", "mean over labels", "aiSFX: label nearest", "label among 5 nearest")
@@ -23,7 +22,7 @@ def pictures(bench: Bench) -> None:
         f"Pictures: {len(chosen)} of the test split, {n_labels} labels, seeds 0 to {seeds - 1}, {STILL_S:g} s", COLUMNS
     )
     row(bench, "a training recording of the label (ceiling)", others(bench, labels), labels)
-    targets = [look(bench.model, one.file, seed).numpy() for seed in range(seeds) for one in chosen]
+    targets = [bench.target(one.file, seed, until_s=STILL_S) for seed in range(seeds) for one in chosen]
     near = [bench.hear_recording(bench.nearest(target)) for target in targets]
     row(bench, "the training recording nearest to the mapper's target (retrieval bound)", near, labels)
     made: dict[str, list[Heard]] = {}

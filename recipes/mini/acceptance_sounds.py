@@ -9,7 +9,7 @@ from torch import Tensor
 from acceptance_bench import Bench, head, line, stacked
 from acceptance_lists import Listed
 from ears import Heard, divergences, heard_alike, heard_labels, mean_over_labels
-from echoframe.audio import log_mel
+from echoframe.media.audio import log_mel
 
 COLUMNS = (
     "n",

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from echoframe.audio import resample
 from echoframe.encoders import AudioEncoder
 from echoframe.evaluation.agreement import agreement_divergences, agreement_hits, label_hits
 from echoframe.evaluation.judges.yamnet import YamnetJudge
+from echoframe.media.audio import resample
 from echoframe.output import atomic_files
 
 SHUFFLES = 50

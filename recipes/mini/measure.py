@@ -7,7 +7,7 @@
 *Rows*: held-out recordings; the same through codec and Griffin-Lim; sounds generated from the recording's own embedding;
 these against other recordings' labels and embeddings, as if the conditions had been shuffled. Every generated row has
 --seeds sounds of each. A film is right if one of the five nearest labels of its sound is of the film's kind. Beside
-aiSFX, mini's own space, stands YAMNet, which no training knows: *label hit* and KL to the real recording (ears.py).
+aiSFX, mini's own space, stands YAMNet, which no training knows: *label hit*, and *KL* to the real recording (ears.py).
 """
 
 import argparse
@@ -29,6 +29,7 @@ from echoframe import load
 from echoframe.bundles.labels import vggsound_labels
 from echoframe.evaluation.judges.yamnet import YamnetJudge
 from echoframe.media.audio import log_mel
+from echoframe.media.video import read_frames
 from echoframe.options import SampleOptions
 from echoframe.spec import MINI_MEL
 from held_out import Heard, HeldOut, count, embed, hear_generated, listen
@@ -38,8 +39,7 @@ from sound_statistics import floor_not_above, within_by_label
 HERE = Path(__file__).parent
 # where VGGSound's category is wider than the kinds of recipes/mini/labels.csv
 KIND_OF_CLIP = {"ripping paper": "tools", "waterfall burbling": "water"}
-AISFX = ("top-1 (of real)", "top-5 (of real)", "cosine to the real one")
-COLUMNS = ("n", *AISFX, "YAMNet: label hit (of real)", "YAMNet: KL to the real one")
+COLUMNS = ("n", "top-1 (of real)", "top-5 (of real)", "cosine to the real one", "YAMNet: hit (of real)", "KL")
 JOINT_DIMS = 16  # each of condition and sound, for the distance of both together
 
 
@@ -231,8 +231,7 @@ def measure_photos(model, held_out: HeldOut, yamnet: YamnetJudge, folder: Path, 
 def look(model, photo: Path, seed: int) -> Tensor:
     """The mapper's point for a still and a seed, (D,)."""
     frames = read_frames(photo, model.clip_spec, short_side=model.visual_encoder.short_side)
-    target = model.predict_target(frames, until_s=4.0, seed=seed)
-    return target[0].cpu()
+    return model.predict_target(frames, until_s=4.0, seed=seed)[0].cpu()
 
 
 def read_clip_labels(folder: Path) -> dict[str, str]:

@@ -10,7 +10,6 @@ import csv
 import zipfile
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,11 +18,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from echoframe.bundles.manifest import file_sha256
 from echoframe.encoders import check_waveform
-from echoframe.errors import BundleError, InputError
+from echoframe.errors import BundleError
 from echoframe.evaluation.agreement import GENERIC
 from echoframe.evaluation.judges import Heard
-from echoframe.manifest import file_sha256
+from echoframe.optional import require_extra
 
 URL = "https://tfhub.dev/google/lite-model/yamnet/classification/tflite/1"
 SHA256 = "10c95ea3eb9a7bb4cb8bddf6feb023250381008177ac162ce169694d05c317de"
@@ -102,10 +102,7 @@ def label_classes() -> dict[str, frozenset[str]]:
 
 def _load_network(path: Path) -> Network:
     """(15600,) float32 -> (521,) float32."""
-    try:
-        litert = import_module("ai_edge_litert.interpreter")
-    except ModuleNotFoundError as error:
-        raise InputError(f"yamnet: {error.name} is not installed; pip install 'echoframe[eval]'") from error
+    litert = require_extra("ai_edge_litert.interpreter", "eval")
     interpreter = litert.Interpreter(model_path=str(path), num_threads=1)
     taken, given = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
     interpreter.resize_tensor_input(taken, [WINDOW])
