@@ -20,6 +20,7 @@ from echoframe.media.audio import n_samples, pad_or_trim
 from echoframe.options import SampleOptions
 from echoframe.progress import ProgressCallback, nth_of
 
+_DECODER = 0x6465636F646572  # "decoder": turns an item's seed into the one its decoder draws from
 _BATCH = 8  # items denoised together (twice as many rows with guidance): more would cost memory and gain no speed
 
 
@@ -78,7 +79,7 @@ class LatentGenerator(ABC):
         latents = self.sample_latents(
             target, duration_s=duration_s, seeds=seeds, options=options, negative=negative, progress=progress
         )
-        return pad_or_trim(self.decode(latents), n_samples(duration_s, self.sample_rate))
+        return pad_or_trim(self.decode(latents, seeds=seeds), n_samples(duration_s, self.sample_rate))
 
     @torch.no_grad()
     def sample_latents(
@@ -120,19 +121,25 @@ class LatentGenerator(ABC):
         return torch.zeros(self.dim, device=self.device)
 
     @torch.no_grad()
-    def decode(self, latents: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch samples"]:
+    def decode(
+        self, latents: Float[Tensor, "batch ..."], *, seeds: Sequence[int] | None = None
+    ) -> Float[Tensor, "batch samples"]:
         """Latents to a waveform: all their frames as float32 in [-1, 1] on the CPU, not trimmed.
 
-        Item by item, so that memory does not grow with the batch. Raises DeviceError if the sound is not finite.
+        seeds: of what a decoder draws, one per item; 0 for all if not given. Item by item, so that memory does not
+        grow with the batch. Raises DeviceError if the sound is not finite.
         """
-        waveform = torch.cat([self._decode(item.to(self.device)).cpu() for item in latents.split(1)])
+        items = zip(latents.split(1), [0] * len(latents) if seeds is None else seeds, strict=True)
+        # not the generator of the latents' own noise, whose numbers would come again
+        randoms = ((item, torch.Generator("cpu").manual_seed(seed ^ _DECODER)) for item, seed in items)
+        waveform = torch.cat([self._decode(item.to(self.device), random).cpu() for item, random in randoms])
         if not torch.isfinite(waveform).all():
             raise DeviceError(f"the generator gave samples that are not finite in {self.dtype}; use dtype float32")
         return waveform.clamp(-1, 1)
 
     @abstractmethod
-    def _decode(self, latents: Float[Tensor, "1 ..."]) -> Float[Tensor, "1 samples"]:
-        """One item's latents to a float32 waveform."""
+    def _decode(self, latents: Float[Tensor, "1 ..."], random: torch.Generator) -> Float[Tensor, "1 samples"]:
+        """One item's latents to a float32 waveform. random: for a kind that draws what its latents do not say."""
 
     @abstractmethod
     def _denoise(
