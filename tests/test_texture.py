@@ -18,7 +18,7 @@ from echoframe.generators.texture import (
 )
 from tiny_mel_flow import tiny_codec, tiny_denoiser
 
-SMALL = TextureConfig(n_mels=8, frames=4, bands=4, width=12, depth=1)
+SMALL = TextureConfig(n_mels=8, frames=4, bands=4, width=12, depth=1, strength=1.0)
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:

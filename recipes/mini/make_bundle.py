@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 VERSION = "0.4.0"
 VISUAL_SPACE = Space(name="efficientnet_lite0/probabilities", dim=1000)
 AUDIO_SPACE = Space(name="aisfx/centred", dim=512)
-PHASE_ITERATIONS = 2  # more lose label hits where the mel is not a real one's: waveforms.py
+PHASE_ITERATIONS = 1  # more lose label hits where the mel is not a real one's: waveforms.py
 DEFAULTS = SampleOptions(steps=20, guidance=2.5, scheduler="dpm++2m")
 # no licence was stated for a part of the training sounds, so none can be given on to others
 TRAINED_LICENCE = "LicenseRef-research-only"

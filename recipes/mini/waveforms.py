@@ -2,10 +2,9 @@
 
     python waveforms.py --shared ../../../shared --codec WORK/codec/final --decoder WORK/texture/final [--split val]
 
-Rows: the real recording; its log-mel and Griffin-Lim; the codec between; what the codec drops drawn again, at several
-strengths. Choose on val, report on test. Label hit, agreement
-hit and KL are those of `echoframe evaluate`'s protocol yamnet; a recording is heard up to 10.24 s. Seconds are of one
-thread, for 10 s of sound.
+Rows: the real recording; its log-mel and phases; the codec between; what the codec drops drawn again, at several
+strengths; another real recording (chance). Choose on val, report on test. Label hit, agreement hit and KL are those of
+`echoframe evaluate`'s protocol yamnet; a recording is heard up to 10.24 s. Seconds are of one thread, for 10 s of sound.
 """
 
 import argparse
@@ -88,7 +87,7 @@ def main() -> None:
     parser.add_argument("--split", default="val", choices=("val", "test"))
     parser.add_argument("--limit", type=int, default=160)
     parser.add_argument("--strength", type=float, nargs="+", default=[0.0, 0.5, 1.0], help="of what is drawn")
-    parser.add_argument("--iterations", type=int, default=2, help="of Griffin-Lim")
+    parser.add_argument("--iterations", type=int, default=1, help="of Griffin-Lim")
     parser.add_argument("--start", choices=("noise", "gradient"), default="gradient", help="where Griffin-Lim begins")
     args = parser.parse_args()
     torch.set_num_threads(1)

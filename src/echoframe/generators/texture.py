@@ -27,7 +27,7 @@ MAX_LOG_SPREAD = 3.0  # of a spread, relative to its axis: exp(3) = 20 times mor
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextureConfig:
     """n_mels: bands of the mel. frames, bands: a patch's size. width, depth: of the network. strength: of what is drawn;
-    1 has the spread of real sounds, 0 is the mean alone.
+    1 has the spread of real sounds, 0 is the mean alone. At 0.5 YAMNet hears least difference to validation recordings.
     """
 
     n_mels: int = 64
@@ -35,7 +35,7 @@ class TextureConfig:
     bands: int = 8
     width: int = 128
     depth: int = 4
-    strength: float = 1.0
+    strength: float = 0.5
 
     def __post_init__(self) -> None:
         if min(self.n_mels, self.frames, self.bands, self.width, self.depth) < 1:
