@@ -89,8 +89,7 @@ class TextureStageConfig:
     crop_tokens: int = 32
     batch: int = 8
     gain: float = 0.3
-    moments_steps: int = 1500
-    flow_steps: int = 3000
+    steps: int = 2000
     learning_rate: float = 2e-3
     ema: float = 0.998
     threads: int = 1

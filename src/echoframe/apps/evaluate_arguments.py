@@ -28,7 +28,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     add("--video", metavar="DIR", help="films by the same names, for alignment with what moves")
     add("--clips", metavar="FILE", help="a list NAME[,label]: only these count, all are expected [every file]")
     add("--unpaired", action="store_true", help="compare sets of sounds, whatever their names")
-    others = "sets, clap, av-benchmark, audioldm_eval, specvqgan, seed"
+    others = "sets, clap, av-benchmark, audioldm_eval, specvqgan, seed, yamnet"
     add("--protocol", default="echoframe", metavar="P", help=f"{others} [echoframe]")
     add(
         "--weights",

@@ -21,7 +21,7 @@ from echoframe.generators.mel_codec import MelCodec, load_codec
 from echoframe.generators.memory import Memory, load_memory
 from echoframe.generators.texture import Texture, load_texture
 from echoframe.media.audio import n_samples
-from echoframe.media.phase import griffin_lim
+from echoframe.media.phase import Start, griffin_lim
 from echoframe.options import SampleOptions
 from echoframe.progress import ProgressCallback
 from echoframe.spec import MINI_MEL, MelSpec
@@ -33,15 +33,16 @@ SOLVERS = ("euler", "dpm++2m")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MelFlowConfig:
     """mel: what the codec takes. min_duration_s: shorter sounds are cut from one this long, the shortest that was
-    trained on; max_duration_s: the longest. phase_iterations: of Griffin-Lim. cut_loudest: a shorter sound is
-    the loudest stretch of the shortest scene, not its beginning. level_shift: above 1, more of the steps
-    are spent near the noise. defaults: used where the caller gives no options.
+    trained on; max_duration_s: the longest. phase_iterations: of Griffin-Lim, which begins at phase_start. level_shift:
+    above 1, more of the steps are spent near the noise. cut_loudest: a shorter sound is the loudest stretch of the
+    shortest scene, not its beginning. defaults: used where the caller gives no options.
     """
 
     mel: MelSpec = MINI_MEL
     min_duration_s: float = 3.52
     max_duration_s: float = 10.24
     phase_iterations: int = 32
+    phase_start: Start = "noise"
     cut_loudest: bool = False
     level_shift: float = 1.0
     defaults: SampleOptions = field(default_factory=lambda: SampleOptions(scheduler="dpm++2m"))
@@ -169,8 +170,9 @@ class MelFlowGenerator(LatentGenerator):
     def _decode(
         self, latents: Float[Tensor, "1 tokens channels"], random: torch.Generator
     ) -> Float[Tensor, "1 samples"]:
-        mel = self.codec.decode(latents)
-        if self.texture is not None:
-            fine = mel + self.texture.draw(mel, [random])
-            mel = fine + mel - self.codec.decode(self.codec.encode(fine))  # its tokens stay what they were
-        return griffin_lim(mel, self.config.mel, iterations=self.config.phase_iterations)
+        if self.texture is None:
+            mel = self.codec.decode(latents)
+        else:
+            mel = self.texture.fill(self.codec, latents, [random])
+        config = self.config
+        return griffin_lim(mel, config.mel, iterations=config.phase_iterations, start=config.phase_start)
