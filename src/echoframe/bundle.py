@@ -33,12 +33,13 @@ from echoframe.manifest import (
     with_files,
     write_manifest,
 )
+from echoframe.label_prior import LABEL_PRIOR_KIND, LabelPrior, load_label_prior
 from echoframe.mapper import Mapper, load_mapper
 from echoframe.prior import PRIOR_KIND, FlowPrior, load_prior
 from echoframe.spec import ClipSpec
 
 EMBEDDED = {"mini": Path(__file__).parent / "bundles" / "mini"}
-AnyMapper = Mapper | FlowPrior | ZeroShotBridge
+AnyMapper = Mapper | FlowPrior | LabelPrior | ZeroShotBridge
 HASHED_UP_TO = 200_000_000  # bytes: 0.1 s for mini; what is larger is hashed by `check_bundle` only
 SAME_SPACE = 0.99  # cosine of one text's two embeddings
 PROBES = ("dog barking", "rain", "a car passing by", "violin", "a crowd cheering", "hammering", "waves on a beach", "")
@@ -99,6 +100,7 @@ LOADERS: dict[str, tuple[str, Loader]] = {
     "bilstm": ("mapper", _in_float32(load_mapper)),
     "transformer": ("mapper", _in_float32(load_mapper)),
     PRIOR_KIND: ("mapper", _in_float32(load_prior)),
+    LABEL_PRIOR_KIND: ("mapper", _in_float32(load_label_prior)),
     BRIDGE_KIND: ("mapper", _in_float32(load_bridge)),
     "audioldm": ("generator", _with_dtype(partial(load_generator, "audioldm"))),
     "mel_flow": ("generator", _with_dtype(partial(load_generator, "mel_flow"))),
