@@ -20,6 +20,7 @@ from echoframe.encoders import AudioEncoder, VisualEncoder, load_audio_encoder, 
 from echoframe.errors import BundleError
 from echoframe.generators import LatentGenerator, load_generator
 from echoframe.hub import HUB_MODELS, check_blobs, hub_manifest, is_repo_id, locate
+from echoframe.label_prior import LABEL_PRIOR_KIND, LabelPrior, load_label_prior
 from echoframe.labels import LabelBank, load_labels, vggsound_labels
 from echoframe.manifest import (
     MANIFEST,
@@ -33,7 +34,6 @@ from echoframe.manifest import (
     with_files,
     write_manifest,
 )
-from echoframe.label_prior import LABEL_PRIOR_KIND, LabelPrior, load_label_prior
 from echoframe.mapper import Mapper, load_mapper
 from echoframe.prior import PRIOR_KIND, FlowPrior, load_prior
 from echoframe.spec import ClipSpec
