@@ -203,7 +203,7 @@ def read_blocks(paths: list[Path]) -> tuple[dict[str, np.ndarray], np.ndarray]:
     for path in paths:
         with np.load(path) as held:
             blocks, starts, mean = held["blocks"], held["starts"], held["mean"]
-            for n, name in enumerate(held["file"].tolist()):
+            for n, name in enumerate(held["files"].tolist()):
                 found[name] = blocks[starts[n] : starts[n + 1]]
     return found, mean.astype(np.float32)
 
