@@ -19,7 +19,15 @@ from echoframe.generators.mel_codec import MelCodecConfig, fit_codec, save_codec
 RECIPE = Path(__file__).parents[1] / "recipes" / "mini"
 RATE = 16_000
 DIM = 16
-SMALL = {"width": 32, "depth": 2, "n_heads": 2, "batch_tokens": 256, "crop_tokens": 16, "whole_tokens": 32, "threads": 1}
+SMALL = {
+    "width": 32,
+    "depth": 2,
+    "n_heads": 2,
+    "batch_tokens": 256,
+    "crop_tokens": 16,
+    "whole_tokens": 32,
+    "threads": 1,
+}
 
 
 @pytest.fixture
@@ -47,7 +55,9 @@ def sounds(folder: Path) -> Path:
         label = ("beep", "old beep", "boop")[n % 3]
         source = "zoo-data" if n % 2 else "somewhere"
         values = (file, label, f"zoo/{n}", source, "CC0", seconds, split)
-        rows.append(dict(zip(("file", "label", "recording", "source", "licence", "duration_s", "split"), values, strict=True)))
+        rows.append(
+            dict(zip(("file", "label", "recording", "source", "licence", "duration_s", "split"), values, strict=True))
+        )
     with (folder / "manifest.csv").open("w", newline="") as lines:
         writer = csv.DictWriter(lines, rows[0])
         writer.writeheader()
@@ -60,7 +70,9 @@ def packed(recipe, tmp_path, monkeypatch) -> Path:
     import pack
 
     manifest = sounds(tmp_path / "in")
-    waves = [torch.from_numpy(soundfile.read(p, dtype="float32")[0])[None] for p in sorted((tmp_path / "in/audio").iterdir())]
+    waves = [
+        torch.from_numpy(soundfile.read(p, dtype="float32")[0])[None] for p in sorted((tmp_path / "in/audio").iterdir())
+    ]
     mels = [log_mel(wave, pack.MEL) for wave in waves]
     mels = torch.cat([mel[:, : mel.shape[1] // 8 * 8] for mel in mels if mel.shape[1] >= 8], dim=1)
     save_codec(fit_codec(mels, MelCodecConfig(frames=8, bands=64, components=24)), tmp_path / "codec")
@@ -72,7 +84,15 @@ def packed(recipe, tmp_path, monkeypatch) -> Path:
     (tmp_path / "sound_packages.csv").write_text("package,licence\nzoo-data,CC0\n")
     (tmp_path / "steady.txt").write_text("rain\n")
     monkeypatch.setattr(pack, "HERE", tmp_path)
-    command = [tmp_path / "packed", "--codec", tmp_path / "codec", "--manifest", manifest, "--blocks", tmp_path / "b.npz"]
+    command = [
+        tmp_path / "packed",
+        "--codec",
+        tmp_path / "codec",
+        "--manifest",
+        manifest,
+        "--blocks",
+        tmp_path / "b.npz",
+    ]
     command += ["--names", tmp_path / "names.csv", "--cache", tmp_path / "tokens"]
     monkeypatch.setattr(sys, "argv", ["pack.py", *map(str, command)])
     assert pack.main() == 0
@@ -117,30 +137,34 @@ def test_eight_bits_are_near_what_was_packed(recipe):
 
 def test_tokens_are_moved_and_equalised_as_their_spectrum_is(packed, recipe):
     import pack
+    import token_maps
     from echoframe.generators.mel_codec import load_codec
 
     codec = load_codec(packed / "codec")
-    maps = {name: torch.from_numpy(value) for name, value in pack.linear_maps(codec, pack.MEL).items()}
+    maps = {name: torch.from_numpy(value) for name, value in token_maps.linear_maps(codec, pack.MEL).items()}
     tokens = torch.randn(1, 3, 24, generator=torch.Generator().manual_seed(0))
     mel = codec.decode(tokens)
-    torch.testing.assert_close(mel.unflatten(1, (3, 8)).mean((2, 3)), tokens @ maps["level"] + maps["floor"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        mel.unflatten(1, (3, 8)).mean((2, 3)), tokens @ maps["level"] + maps["floor"], atol=1e-4, rtol=0
+    )
     torch.testing.assert_close(codec.encode(mel + 0.3), tokens + 0.3 * maps["unit"], atol=1e-4, rtol=0)
     curve = torch.linspace(-1, 1, 64)
     torch.testing.assert_close(codec.encode(mel + curve), tokens + curve @ maps["curves"], atol=1e-4, rtol=0)
-    for n, semitones in enumerate(pack.SEMITONES):
-        bands = pack.move_bands(pack.MEL, semitones).float()
+    for n, semitones in enumerate(token_maps.SEMITONES):
+        bands = token_maps.move_bands(pack.MEL, semitones).float()
         asked = codec.encode(mel @ bands)
         torch.testing.assert_close(asked, tokens @ maps["bands"][n] + maps["band_offsets"][n], atol=1e-3, rtol=0)
     peak = torch.zeros(64, dtype=torch.float64)
     peak[40] = 1.0
-    assert (peak @ pack.move_bands(pack.MEL, 1.0) * torch.arange(64)).sum() > 40.2
+    assert (peak @ token_maps.move_bands(pack.MEL, 1.0) * torch.arange(64)).sum() > 40.2
 
 
 def test_a_label_with_much_is_packed_in_part(recipe):
     import pack
 
     rows = [
-        {"label": "rain", "split": "train", "recording": f"r{n // 3}", "may_be_remembered": "ny"[n // 3 == 1]} for n in range(9)
+        {"label": "rain", "split": "train", "recording": f"r{n // 3}", "may_be_remembered": "ny"[n // 3 == 1]}
+        for n in range(9)
     ] + [{"label": "rain", "split": "test", "recording": "t", "may_be_remembered": "y"}]
     assert pack.choose(rows, [10.0] * 10, 1000) == list(range(9))
     assert pack.choose(rows, [10.0] * 10, 40) == [0, 3, 4, 6]  # one of each in turn, what may be remembered first
@@ -150,13 +174,19 @@ def test_what_cannot_be_packed_is_named(packed, recipe, tmp_path, monkeypatch, c
     import pack
 
     argv = list(sys.argv)
-    (tmp_path / "in/manifest.csv").write_text((tmp_path / "in/manifest.csv").read_text().replace("audio/3.wav", "audio/03.wav"))
+    (tmp_path / "in/manifest.csv").write_text(
+        (tmp_path / "in/manifest.csv").read_text().replace("audio/3.wav", "audio/03.wav")
+    )
     (tmp_path / "in/audio/3.wav").rename(tmp_path / "in/audio/03.wav")
     assert pack.main() == 2
-    assert capsys.readouterr().err == "pack: audio/03.wav: no aiSFX blocks (1 such files); run blocks.py on its manifest\n"
+    assert (
+        capsys.readouterr().err == "pack: audio/03.wav: no aiSFX blocks (1 such files); run blocks.py on its manifest\n"
+    )
     monkeypatch.setattr(pack, "LARGEST", 1000)
     (tmp_path / "in/audio/03.wav").rename(tmp_path / "in/audio/3.wav")
-    (tmp_path / "in/manifest.csv").write_text((tmp_path / "in/manifest.csv").read_text().replace("audio/03.wav", "audio/3.wav"))
+    (tmp_path / "in/manifest.csv").write_text(
+        (tmp_path / "in/manifest.csv").read_text().replace("audio/03.wav", "audio/3.wav")
+    )
     monkeypatch.setattr(sys, "argv", argv)
     assert pack.main() == 2
     assert "MB, more than 0; lower --label-s" in capsys.readouterr().err
@@ -217,13 +247,17 @@ def test_weights_of_another_shape_are_taken_as_far_as_they_fit(packed, recipe, t
     trainer = train_flow.Trainer(packed, tmp_path / "out", small(train_flow), None)
     trainer.save()
     other = train_flow.Trainer(packed, tmp_path / "other", small(train_flow, patch=1), tmp_path / "out/parts")
-    torch.testing.assert_close(other.network.blocks[0].qkv.weight, trainer.network.blocks[0].qkv.weight, atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(
+        other.network.blocks[0].qkv.weight, trainer.network.blocks[0].qkv.weight, atol=2e-3, rtol=1e-3
+    )
     assert weights_in.rename("blocks.3.wide.weight") == "blocks.3.fc1.weight"
     assert weights_in.rename("enter.bias") == "proj_in.bias"
     with pytest.raises(weights_in.StartError, match="no model.safetensors here or in denoiser"):
         weights_in.read_start(tmp_path)
     with pytest.raises(weights_in.StartError, match="no weight has the shape of one here; train with the same width"):
-        train_flow.Trainer(packed, tmp_path / "wide", small(train_flow, width=64, depth=4, patch=1), tmp_path / "out/parts")
+        train_flow.Trainer(
+            packed, tmp_path / "wide", small(train_flow, width=64, depth=4, patch=1), tmp_path / "out/parts"
+        )
 
 
 def test_the_programs_schedule_ends_with_its_time(packed, recipe, tmp_path):
@@ -250,7 +284,7 @@ class Refuse(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Refuse())
 import importlib.util
 found = importlib.util.find_spec
-importlib.util.find_spec = lambda name, package=None: None if name in ("jaxtyping", "soundfile", "soxr") else found(name, package)
+importlib.util.find_spec = lambda name, *more: None if name in ("jaxtyping", "soundfile", "soxr") else found(name, *more)
 sys.path.insert(0, {str(RECIPE)!r})
 sys.argv = ["train_flow.py", {str(packed)!r}, {str(tmp_path / "out")!r}, "--steps", "2", "--log-every", "1", "--set",
     *[f"{{k}}={{v}}" for k, v in {SMALL!r}.items()]]

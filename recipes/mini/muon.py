@@ -32,7 +32,13 @@ class Muon(torch.optim.Optimizer):
     """For matrices alone. A matrix in `threefold` is three, one above the other (queries, keys, values)."""
 
     def __init__(
-        self, matrices: list[Tensor], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.0, threefold: set[int]
+        self,
+        matrices: list[Tensor],
+        *,
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        threefold: set[int],
     ) -> None:
         super().__init__(matrices, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         self._threefold = threefold
@@ -63,7 +69,11 @@ class Muon(torch.optim.Optimizer):
 def optimizers(network: nn.Module, *, lr: float, weight_decay: float, muon: bool) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the blocks (and AdamW for the rest), or AdamW for all, without decay of biases."""
     learned = {name: p for name, p in network.named_parameters() if p.requires_grad}
-    hidden = {name for name, p in learned.items() if p.ndim == 2 and name.startswith(("blocks.", "skips.")) and "own" not in name}
+    hidden = {
+        name
+        for name, p in learned.items()
+        if p.ndim == 2 and name.startswith(("blocks.", "skips.")) and "own" not in name
+    }
     if not muon:
         hidden = set()
     rest = [p for name, p in learned.items() if name not in hidden]

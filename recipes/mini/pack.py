@@ -35,15 +35,22 @@ from echoframe.generators import layout
 from echoframe.generators.mel_codec import MelCodec, load_codec
 from echoframe.spec import MINI_MEL, MelSpec
 from fetch_sounds import read_table
+from token_maps import linear_maps
 
 HERE = Path(__file__).parent
 MEL = replace(MINI_MEL, n_fft=512)
 LARGEST = 45_000_000  # bytes of the folder: what one training machine takes
 LOUDEST_TOKEN = 127
-SEMITONES = (-1.0, -0.5, 0.5, 1.0)  # by which the packed matrices move a spectrum
 # beside sound_packages.csv: Debian's packages in the first manifest (GPL-2+), and what a free sound font renders (MIT);
 # a source that is none of them teaches and is not stored
-REMEMBERED = {"FluidR3_GM render", "hedgewars-data", "lincity-ng-data", "torcs-data", "wesnoth-1.16-data", "widelands-data"}
+REMEMBERED = {
+    "FluidR3_GM render",
+    "hedgewars-data",
+    "lincity-ng-data",
+    "torcs-data",
+    "wesnoth-1.16-data",
+    "widelands-data",
+}
 COLUMNS = ["file", "label", "recording", "source", "licence", "split", "steady", "may_be_remembered"]
 
 
@@ -85,7 +92,9 @@ def choose(rows: list[dict], seconds: list[float], most_s: float) -> list[int]:
             pieces[row["label"], row["split"]][row["recording"]].append(n)
     chosen = []
     for by_recording in pieces.values():
-        ranked = [(turn, rows[n]["may_be_remembered"] != "y", n) for p in by_recording.values() for turn, n in enumerate(p)]
+        ranked = [
+            (turn, rows[n]["may_be_remembered"] != "y", n) for p in by_recording.values() for turn, n in enumerate(p)
+        ]
         left = most_s
         for _, _, n in sorted(ranked):
             if left > 0:
@@ -137,60 +146,6 @@ def quantise_blocks(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(B, D), none negative, as the root of the share of each column's largest, in 255 steps: fine where it is small."""
     largest = np.maximum(blocks.max(axis=0).astype(np.float32), 1e-6)
     return np.round(np.sqrt(np.clip(blocks / largest, 0, 1)) * 255).astype(np.uint8), largest
-
-
-# --- what can be done to tokens ---------------------------------------------------------------------------------------
-
-
-def linear_maps(codec: MelCodec, mel: MelSpec) -> dict[str, np.ndarray]:
-    """What the codec makes of changes of the spectrogram.
-
-    level (C,), floor: the mean log-mel of a token is token @ level + floor. curves (n_mels, C): what is added to a token
-    when a band rises by one. unit (C,): when all do. bands (M, C, C), band_offsets (M, C): token @ bands + band_offsets is
-    the token of a spectrum moved by each of SEMITONES.
-    """
-    frames, size = codec.config.frames, codec.config.frames * codec.config.bands
-    decode = (codec.basis * codec.spread[:, None]).double()  # (C, size)
-    encode = (codec.basis / codec.spread[:, None]).double().T  # (size, C)
-    curves = encode.unflatten(0, (frames, codec.config.bands)).sum(0)
-    moved, offsets = [], []
-    for semitones in SEMITONES:
-        bands = torch.block_diag(*[move_bands(mel, semitones)] * frames)  # (size, size)
-        moved.append(decode @ bands @ encode)
-        offsets.append((codec.mean.double() @ bands - codec.mean.double()) @ encode)
-    made = {
-        "level": decode.mean(1),
-        "floor": codec.mean.double().sum() / size,
-        "curves": curves,
-        "unit": curves.sum(0),
-        "bands": torch.stack(moved),
-        "band_offsets": torch.stack(offsets),
-    }
-    return {name: value.float().numpy() for name, value in made.items()}
-
-
-def move_bands(mel: MelSpec, semitones: float) -> torch.Tensor:
-    """(n_mels, n_mels): bands @ it is the spectrum `semitones` higher, by linear interpolation between band centres."""
-    centres = band_centres(mel)
-    asked = centres * 2 ** (-semitones / 12)
-    upper = torch.searchsorted(centres, asked).clamp(1, mel.n_mels - 1)
-    share = ((asked - centres[upper - 1]) / (centres[upper] - centres[upper - 1])).clamp(0, 1)
-    matrix = torch.zeros(mel.n_mels, mel.n_mels, dtype=torch.float64)
-    target = torch.arange(mel.n_mels)
-    matrix[upper - 1, target] = 1 - share
-    matrix[upper, target] += share
-    return matrix
-
-
-def band_centres(mel: MelSpec) -> torch.Tensor:
-    """(n_mels,) Hz, evenly spaced on Slaney's scale: linear to 1 kHz, then 27 steps a factor of 6.4 (Auditory Toolbox)."""
-
-    def to_mel(hertz: torch.Tensor) -> torch.Tensor:
-        return torch.where(hertz < 1000, hertz * 3 / 200, 15 + 27 * (hertz.clamp(min=1) / 1000).log() / np.log(6.4))
-
-    ends = to_mel(torch.tensor([mel.f_min, mel.f_max], dtype=torch.float64))
-    steps = torch.linspace(float(ends[0]), float(ends[1]), mel.n_mels + 2, dtype=torch.float64)[1:-1]
-    return torch.where(steps < 15, steps * 200 / 3, 1000 * 6.4 ** ((steps - 15) / 27))
 
 
 # --- the folder -------------------------------------------------------------------------------------------------------

@@ -102,7 +102,9 @@ class Packed:
         cropped = self.sounds.length[rows] >= width
         begin_s = start * self.token_s
         first = torch.where(cropped, (begin_s / BLOCK_HOP_S).ceil().long(), 0).clamp(max=count - 1)
-        last = torch.where(cropped, ((begin_s + width * self.token_s - BLOCK_S) / BLOCK_HOP_S).floor().long() + 1, count)
+        last = torch.where(
+            cropped, ((begin_s + width * self.token_s - BLOCK_S) / BLOCK_HOP_S).floor().long() + 1, count
+        )
         last = torch.maximum(torch.minimum(last, count), first + 1)
         if generator is not None:
             drawn = torch.rand((2, len(rows)), generator=generator, device=self.device)

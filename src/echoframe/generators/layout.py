@@ -119,9 +119,7 @@ def _loop(recordings: Recordings, phase: Tensor, time: Tensor) -> tuple[Tensor, 
     return place, leaving, weight, torch.zeros(place.shape, device=place.device)
 
 
-def _repeat(
-    recordings: Recordings, time: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _repeat(recordings: Recordings, time: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """A sound again and again, the background before, between and behind."""
     device, size = time.device, len(recordings.length)
     times = len(time) // int(1 + GAP_JITTER[0] * SHORTEST_GAP) + 2
