@@ -146,7 +146,7 @@ class Trainer:
         )
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.generator = torch.Generator(config.device).manual_seed(config.seed)
-        self.predict = torch.compile(self.network) if config.compile else self.network
+        self.predict = torch.compile(self.network, dynamic=False) if config.compile else self.network
         self.step, self.seconds = 0, 0.0
         out.mkdir(parents=True, exist_ok=True)
         self.resume()
