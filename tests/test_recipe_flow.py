@@ -240,6 +240,21 @@ def test_parts_joined_are_the_weights(packed, recipe, tmp_path, monkeypatch):
     torch.testing.assert_close(again.network.proj_out.weight, loaded.proj_out.weight)
 
 
+def test_a_start_in_8_bits_is_nearly_the_weights(packed, recipe, tmp_path, monkeypatch, capsys):
+    import train_flow
+    import weights_in
+    import weights_out
+
+    train_flow.Trainer(packed, tmp_path / "out", small(train_flow), None).save()
+    monkeypatch.setattr(sys, "argv", ["weights_out.py", str(tmp_path / "out"), str(tmp_path / "start")])
+    weights_out.main()
+    assert "MB" in capsys.readouterr().out
+    before, after = weights_in.read_start(tmp_path / "out"), weights_in.read_start(tmp_path / "start")
+    assert before.keys() == after.keys()
+    for name, weight in before.items():
+        torch.testing.assert_close(after[name], weight, atol=float(weight.abs().max()) / 200 + 1e-6, rtol=1e-3)
+
+
 def test_weights_of_another_shape_are_taken_as_far_as_they_fit(packed, recipe, tmp_path):
     import train_flow
     import weights_in
