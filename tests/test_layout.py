@@ -32,6 +32,11 @@ def test_a_steady_sound_goes_on_without_a_seam():
     assert scenes[0, :, 0].min() >= 0
 
 
+def test_one_blow_in_a_long_silence_is_not_steady():
+    assert not layout.is_steady(torch.cat([torch.zeros(3), torch.full((60,), -3.0)]), PER_DB)
+    assert not layout.is_steady(torch.zeros(5), PER_DB)
+
+
 def test_an_event_is_repeated_at_its_gaps_over_its_own_background():
     bark = torch.cat([torch.zeros(4), torch.full((6,), -3.0), torch.zeros(4), torch.full((2,), -3.0)])
     scenes, plan = made([bark], 120)
