@@ -309,3 +309,24 @@ train_flow.main()
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert '"step": 2' in result.stdout
+
+
+def test_muon_makes_matrices_orthogonal_and_leaves_the_rest_to_adamw(recipe):
+    import muon
+
+    made = muon.orthogonal(torch.randn(2, 12, 30, generator=torch.Generator().manual_seed(0)))
+    values = torch.linalg.svdvals(made)
+    assert values.min() > 0.6  # Newton-Schulz with these coefficients ends in about 0.7 to 1.2
+    assert values.max() < 1.3
+    network = torch.nn.ModuleDict(
+        {"blocks": torch.nn.ModuleList([torch.nn.ModuleDict({"qkv": torch.nn.Linear(8, 24)})])}
+    )
+    adamw, own = muon.optimizers(network, lr=0.1, weight_decay=0.0, muon=True)
+    before = network["blocks"][0]["qkv"].weight.detach().clone()
+    network["blocks"][0]["qkv"].weight.grad = torch.randn(24, 8, generator=torch.Generator().manual_seed(0))
+    own.step()
+    moved = before - network["blocks"][0]["qkv"].weight.detach()
+    for part in moved.chunk(3):  # queries, keys and values each on their own
+        assert torch.linalg.svdvals(part / (0.1 * 0.2 * 8**0.5)).min() > 0.6
+    assert len(adamw.param_groups[1]["params"]) == 1
+    assert len(muon.optimizers(network, lr=0.1, weight_decay=0.0, muon=False)) == 1

@@ -16,7 +16,7 @@ def tiny_denoiser(*, dim: int, channels: int, seed: int = 0) -> Denoiser:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         denoiser = Denoiser(DenoiserConfig(channels=channels, condition_dim=dim, width=16, depth=2, n_heads=2))
-        for layer in (denoiser.modulate, denoiser.leave):
+        for layer in (denoiser.modulate, denoiser.proj_out):
             torch.nn.init.normal_(layer.weight, std=0.2)
     return denoiser
 
