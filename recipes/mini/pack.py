@@ -164,8 +164,10 @@ def read_blocks(paths: list[Path]) -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 
 def is_steady(row: dict, tokens: np.ndarray, maps: dict[str, np.ndarray], always: set[str], per_db: float) -> bool:
+    """steady.txt names labels whose recordings go on: but a single clap is none, however many people clap."""
     level = torch.from_numpy(tokens.astype(np.float32) @ maps["level"])
-    return row["label"] in always or layout.is_steady(level, per_db)
+    named = row["label"] in always and len(tokens) >= layout.STEADY_TOKENS
+    return named or layout.is_steady(level, per_db)
 
 
 def write_pack(
