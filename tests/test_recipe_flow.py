@@ -163,9 +163,9 @@ def test_a_label_with_much_is_packed_in_part(recipe):
     import pack
 
     rows = [
-        {"label": "rain", "split": "train", "recording": f"r{n // 3}", "may_be_remembered": "ny"[n // 3 == 1]}
+        {"label": "rain", "split": "train", "recording": f"r{n // 3}", "may_be_remembered": "ny"[n // 3 == 1], "path": str(n)}
         for n in range(9)
-    ] + [{"label": "rain", "split": "test", "recording": "t", "may_be_remembered": "y"}]
+    ] + [{"label": "rain", "split": "test", "recording": "t", "may_be_remembered": "y", "path": "t"}]
     assert pack.choose(rows, [10.0] * 10, 1000) == list(range(9))
     assert pack.choose(rows, [10.0] * 10, 40) == [0, 3, 4, 6]  # one of each in turn, what may be remembered first
 
@@ -190,6 +190,8 @@ def test_what_cannot_be_packed_is_named(packed, recipe, tmp_path, monkeypatch, c
     monkeypatch.setattr(sys, "argv", argv)
     assert pack.main() == 2
     assert "MB, more than 0; lower --label-s" in capsys.readouterr().err
+    with pytest.raises(pack.PackError, match="audio/0.wav has blocks in two files; give every recording once"):
+        pack.read_blocks([tmp_path / "b.npz", tmp_path / "b.npz"])
 
 
 @pytest.mark.parametrize("muon", [True, False])

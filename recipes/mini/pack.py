@@ -87,8 +87,9 @@ def choose(rows: list[dict], seconds: list[float], most_s: float) -> list[int]:
     The recordings of a label take turns, piece by piece, those that may be remembered first in each turn.
     """
     pieces: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    once = {row["path"]: n for n, row in enumerate(rows)}
     for n, row in enumerate(rows):
-        if row["split"] in ("train", "val"):
+        if row["split"] in ("train", "val") and once[row["path"]] == n:
             pieces[row["label"], row["split"]][row["recording"]].append(n)
     chosen = []
     for by_recording in pieces.values():
@@ -156,9 +157,12 @@ def read_blocks(paths: list[Path]) -> tuple[dict[str, np.ndarray], np.ndarray]:
     found: dict[str, np.ndarray] = {}
     mean = np.zeros(0)
     for path in paths:
+        before = set(found)
         with np.load(path) as held:
             blocks, starts, mean = held["blocks"], held["starts"], held["mean"]
             for n, name in enumerate(held["files"].tolist()):
+                if name in before:
+                    raise PackError(f"{path}: {name} has blocks in two files; give every recording once")
                 found[name] = blocks[starts[n] : starts[n + 1]]
     return found, mean.astype(np.float32)
 
