@@ -2,7 +2,7 @@
 
     python blocks.py MANIFEST OUT.npz --encoder FOLDER
 
-Writes blocks (B, 512) float16, raw vectors of 2.32-s blocks, 1.161 s apart; starts (N + 1,); file (N,); mean (512,), the
+Writes blocks (B, 512) float16, raw vectors of 2.32-s blocks, 1.161 s apart; starts (N + 1,); files (N,); mean (512,), the
 centre of the space. A recording shorter than a block is repeated. Parts of 200 are kept beside OUT and read again.
 """
 
@@ -41,11 +41,11 @@ def write_blocks(manifest: Path, out: Path, encoder: AisfxEncoder) -> None:
     for first in range(0, len(files), PART):
         part = parts / f"{first:05d}.npz"
         names = files[first : first + PART]
-        if not part.exists() or np.load(part)["file"].tolist() != names:
+        if not part.exists() or np.load(part)["files"].tolist() != names:
             made = [blocks_of(manifest.parent / name, encoder) for name in names]
             temporary = part.with_suffix(".tmp.npz")
             sizes = np.array([len(blocks) for blocks in made])
-            np.savez(temporary, blocks=np.concatenate(made), sizes=sizes, file=np.array(names))
+            np.savez(temporary, blocks=np.concatenate(made), sizes=sizes, files=np.array(names))
             temporary.rename(part)
             print(f"blocks: {first + len(names)} of {len(files)}", flush=True)
         with np.load(part) as held:
@@ -53,7 +53,7 @@ def write_blocks(manifest: Path, out: Path, encoder: AisfxEncoder) -> None:
     starts = np.cumsum([0] + [len(blocks) for blocks in found])
     temporary = out.with_suffix(".tmp.npz")
     mean = encoder.mean.numpy()
-    np.savez(temporary, blocks=np.concatenate(found), starts=starts, file=np.array(files), mean=mean)
+    np.savez(temporary, blocks=np.concatenate(found), starts=starts, files=np.array(files), mean=mean)
     temporary.rename(out)
 
 

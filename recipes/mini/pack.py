@@ -35,12 +35,12 @@ from echoframe.generators.mel_codec import MelCodec, load_codec
 from echoframe.media.audio import log_mel, read_audio
 from echoframe.spec import MINI_MEL, MelSpec
 from fetch_sounds import read_table
+from token_maps import linear_maps
 
 HERE = Path(__file__).parent
 MEL = replace(MINI_MEL, n_fft=512)
 LARGEST = 45_000_000  # bytes of the folder: what one training machine takes
 LOUDEST_TOKEN = 127
-SEMITONES = (-1.0, -0.5, 0.5, 1.0)  # by which the packed matrices move a spectrum
 # beside sound_packages.csv: Debian's packages in the first manifest (GPL-2+), and what a free sound font renders (MIT);
 # a source that is none of them teaches and is not stored
 REMEMBERED = {
@@ -87,8 +87,9 @@ def choose(rows: list[dict], seconds: list[float], most_s: float) -> list[int]:
     The recordings of a label take turns, piece by piece, those that may be remembered first in each turn.
     """
     pieces: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    once = {row["path"]: n for n, row in enumerate(rows)}
     for n, row in enumerate(rows):
-        if row["split"] in ("train", "val"):
+        if row["split"] in ("train", "val") and once[row["path"]] == n:
             pieces[row["label"], row["split"]][row["recording"]].append(n)
     chosen = []
     for by_recording in pieces.values():
@@ -148,60 +149,6 @@ def quantise_blocks(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.round(np.sqrt(np.clip(blocks / largest, 0, 1)) * 255).astype(np.uint8), largest
 
 
-# --- what can be done to tokens ---------------------------------------------------------------------------------------
-
-
-def linear_maps(codec: MelCodec, mel: MelSpec) -> dict[str, np.ndarray]:
-    """What the codec makes of changes of the spectrogram.
-
-    level (C,), floor: the mean log-mel of a token is token @ level + floor. curves (n_mels, C): what is added to a token
-    when a band rises by one. unit (C,): when all do. bands (M, C, C), band_offsets (M, C): token @ bands + band_offsets is
-    the token of a spectrum moved by each of SEMITONES.
-    """
-    frames, size = codec.config.frames, codec.config.frames * codec.config.bands
-    decode = (codec.basis * codec.spread[:, None]).double()  # (C, size)
-    encode = (codec.basis / codec.spread[:, None]).double().T  # (size, C)
-    curves = encode.unflatten(0, (frames, codec.config.bands)).sum(0)
-    moved, offsets = [], []
-    for semitones in SEMITONES:
-        bands = torch.block_diag(*[move_bands(mel, semitones)] * frames)  # (size, size)
-        moved.append(decode @ bands @ encode)
-        offsets.append((codec.mean.double() @ bands - codec.mean.double()) @ encode)
-    made = {
-        "level": decode.mean(1),
-        "floor": codec.mean.double().sum() / size,
-        "curves": curves,
-        "unit": curves.sum(0),
-        "bands": torch.stack(moved),
-        "band_offsets": torch.stack(offsets),
-    }
-    return {name: value.float().numpy() for name, value in made.items()}
-
-
-def move_bands(mel: MelSpec, semitones: float) -> torch.Tensor:
-    """(n_mels, n_mels): bands @ it is the spectrum `semitones` higher, by linear interpolation between band centres."""
-    centres = band_centres(mel)
-    asked = centres * 2 ** (-semitones / 12)
-    upper = torch.searchsorted(centres, asked).clamp(1, mel.n_mels - 1)
-    share = ((asked - centres[upper - 1]) / (centres[upper] - centres[upper - 1])).clamp(0, 1)
-    matrix = torch.zeros(mel.n_mels, mel.n_mels, dtype=torch.float64)
-    target = torch.arange(mel.n_mels)
-    matrix[upper - 1, target] = 1 - share
-    matrix[upper, target] += share
-    return matrix
-
-
-def band_centres(mel: MelSpec) -> torch.Tensor:
-    """(n_mels,) Hz, evenly spaced on Slaney's scale: linear to 1 kHz, then 27 steps a factor of 6.4 (Auditory Toolbox)."""
-
-    def to_mel(hertz: torch.Tensor) -> torch.Tensor:
-        return torch.where(hertz < 1000, hertz * 3 / 200, 15 + 27 * (hertz.clamp(min=1) / 1000).log() / np.log(6.4))
-
-    ends = to_mel(torch.tensor([mel.f_min, mel.f_max], dtype=torch.float64))
-    steps = torch.linspace(float(ends[0]), float(ends[1]), mel.n_mels + 2, dtype=torch.float64)[1:-1]
-    return torch.where(steps < 15, steps * 200 / 3, 1000 * 6.4 ** ((steps - 15) / 27))
-
-
 # --- the folder -------------------------------------------------------------------------------------------------------
 
 
@@ -210,16 +157,21 @@ def read_blocks(paths: list[Path]) -> tuple[dict[str, np.ndarray], np.ndarray]:
     found: dict[str, np.ndarray] = {}
     mean = np.zeros(0)
     for path in paths:
+        before = set(found)
         with np.load(path) as held:
             blocks, starts, mean = held["blocks"], held["starts"], held["mean"]
-            for n, name in enumerate(held["file"].tolist()):
+            for n, name in enumerate(held["files"].tolist()):
+                if name in before:
+                    raise PackError(f"{path}: {name} has blocks in two files; give every recording once")
                 found[name] = blocks[starts[n] : starts[n + 1]]
     return found, mean.astype(np.float32)
 
 
 def is_steady(row: dict, tokens: np.ndarray, maps: dict[str, np.ndarray], always: set[str], per_db: float) -> bool:
+    """steady.txt names labels whose recordings go on: but a single clap is none, however many people clap."""
     level = torch.from_numpy(tokens.astype(np.float32) @ maps["level"])
-    return row["label"] in always or layout.is_steady(level, per_db)
+    named = row["label"] in always and len(tokens) >= layout.STEADY_TOKENS
+    return named or layout.is_steady(level, per_db)
 
 
 def write_pack(

@@ -1,6 +1,6 @@
 """Trains the flow from a packed folder alone, on a CPU or on one NVIDIA GPU. Needs torch, numpy and safetensors.
 
-    python train_flow.py PACKED OUT --config cpu|gpu [--seconds 460 | --steps N] [--init FOLDER] [--until HH:MM]
+    python train_flow.py PACKED OUT --config cpu|gpu [--seconds 460 | --steps N] [--init FOLDER]
 
 Rectified flow (Liu et al., arXiv 2209.03003; Lipman et al., arXiv 2210.02747): on the straight line from tokens (level 0)
 to noise (level 1) the denoiser learns the direction, noise - tokens. Levels are drawn logit-normal (Esser et al., arXiv
@@ -119,8 +119,10 @@ def roughen(condition: Tensor, config: TrainConfig, generator: torch.Generator) 
 class Trainer:
     """The network, what trains it, and where it stands. `step` counts; `seconds` is the time spent training."""
 
-    def __init__(self, packed: Path, out: Path, config: TrainConfig, init: Path | None) -> None:
-        self.config, self.out = config, out
+    def __init__(
+        self, packed: Path, out: Path, config: TrainConfig, init: Path | None, *, parts: Path | None = None
+    ) -> None:
+        self.config, self.out, self.parts = config, out, parts or out / "parts"
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)  # initial weights
         torch.set_float32_matmul_precision("high")
@@ -144,7 +146,7 @@ class Trainer:
         )
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.generator = torch.Generator(config.device).manual_seed(config.seed)
-        self.predict = torch.compile(self.network) if config.compile else self.network
+        self.predict = torch.compile(self.network, dynamic=False) if config.compile else self.network
         self.step, self.seconds = 0, 0.0
         out.mkdir(parents=True, exist_ok=True)
         self.resume()
@@ -175,7 +177,7 @@ class Trainer:
         temporary = self.out / "checkpoint.pt.tmp"
         torch.save(state, temporary)
         os.replace(temporary, self.out / "checkpoint.pt")
-        write_parts(self.out, self.network.config, self.average, self.config)
+        write_parts(self.parts, self.network.config, self.average, self.config, self.out / "log.jsonl")
 
     def one_step(self, progress: float) -> Tensor:
         """Trains one batch; its loss, still on the device."""
@@ -291,13 +293,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="of training, over all starts of the program")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--init", type=Path, help="a denoiser's folder, its parts, or a bundle")
+    parser.add_argument("--parts", type=Path, help="where the weights in parts go [OUT/parts]")
     parser.add_argument("--log-every", type=int, default=20)
     args = parser.parse_args()
     if (args.seconds is None) == (args.steps is None):
         parser.error("give --seconds or --steps, one of them")
     values = {k: json.loads(v) if v[:1] in "0123456789-tf[." else v for k, v in (one.split("=", 1) for one in args.set)}
     config = replace(CONFIGS[args.config], **values)
-    trainer = Trainer(args.packed, args.out, config, args.init)
+    trainer = Trainer(args.packed, args.out, config, args.init, parts=args.parts)
     (args.out / "train.json").write_text(json.dumps(asdict(config), indent=1))
     run(trainer, seconds=args.seconds, steps=args.steps, log_every=args.log_every)
 

@@ -20,8 +20,18 @@ def read_start(path: Path) -> dict[str, Tensor]:
         files = sorted((path / place).glob("model.safetensors*"))
         if files:
             found = load(b"".join(file.read_bytes() for file in files))
-            return {rename(name): weight.float() for name, weight in found.items()}
+            return {rename(name): weight for name, weight in whole(found).items()}
     raise StartError(f"{path}: no model.safetensors here or in {', '.join(PLACES[1:])}; give a denoiser or a bundle")
+
+
+def whole(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """float32 weights; those in 8 bits times the scale of their rows."""
+    weights = {}
+    for name, weight in found.items():
+        scale = found.get(name + ".scale")
+        if not name.endswith(".scale"):
+            weights[name] = weight.float() if scale is None else (weight.flatten(1) * scale[:, None]).view(weight.shape)
+    return weights
 
 
 def rename(name: str) -> str:

@@ -84,9 +84,11 @@ def natural_gap(level: Tensor, per_db: float) -> float:
 
 
 def is_steady(level: Tensor, per_db: float) -> bool:
-    """Whether a recording goes on evenly: its tokens' levels, but the loudest and quietest tenth, lie close together."""
-    low, high = (float(level.quantile(share)) for share in (0.1, 0.9))
-    return len(level) >= STEADY_TOKENS and high - low < STEADY_DB * per_db
+    """Whether a recording goes on evenly: its tokens' levels, but the quietest tenth, lie close together."""
+    low, middle = (float(level.quantile(share)) for share in (0.1, 0.5))
+    high = float(level.quantile(0.9))
+    even = high - low < STEADY_DB * per_db and float(level.max()) - middle < 1.5 * STEADY_DB * per_db
+    return len(level) >= STEADY_TOKENS and even
 
 
 def plan(recordings: Recordings, n_tokens: int, generator: torch.Generator) -> Plan:
