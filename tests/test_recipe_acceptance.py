@@ -102,8 +102,8 @@ def test_held_out_recordings_stand_once_and_every_label_in_turn(tmp_path):
     (tmp_path / "manifest.csv").write_text("\n".join(lines))
     chosen = held_out(read_list(tmp_path / "manifest.csv"), 3)
     assert [(one.label, one.file.name) for one in chosen] == [
-        ("lions roaring", "a0.ogg"),
         ("raining", "b.ogg"),
+        ("lions roaring", "a0.ogg"),
         ("lions roaring", "a2.ogg"),
     ]
 
