@@ -12,9 +12,9 @@ import pytest
 import soundfile
 import torch
 
-from echoframe.audio import log_mel
 from echoframe.generators.denoiser import load_denoiser
 from echoframe.generators.mel_codec import MelCodecConfig, fit_codec, save_codec
+from echoframe.media.audio import log_mel
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "mini"
 RATE = 16_000
@@ -163,7 +163,13 @@ def test_a_label_with_much_is_packed_in_part(recipe):
     import pack
 
     rows = [
-        {"label": "rain", "split": "train", "recording": f"r{n // 3}", "may_be_remembered": "ny"[n // 3 == 1], "path": str(n)}
+        {
+            "label": "rain",
+            "split": "train",
+            "recording": f"r{n // 3}",
+            "may_be_remembered": "ny"[n // 3 == 1],
+            "path": str(n),
+        }
         for n in range(9)
     ] + [{"label": "rain", "split": "test", "recording": "t", "may_be_remembered": "y", "path": "t"}]
     assert pack.choose(rows, [10.0] * 10, 1000) == list(range(9))
