@@ -1,4 +1,4 @@
-"""The label prior: what it sees by hand, how it draws, that the network corrects the table, and every complaint."""
+"""The label prior: what it sees by hand, how it draws, that it learns from photographs, and every complaint."""
 
 import json
 from dataclasses import replace
@@ -8,14 +8,13 @@ import torch
 from torch import nn
 
 from echoframe.errors import BundleError, ConfigError, InputError
-from echoframe.label_prior import LabelPrior, LabelPriorConfig, build_label_prior, load_label_prior, save_label_prior
+from echoframe.label_prior import LabelPrior, LabelPriorConfig, load_label_prior, save_label_prior
 
 TINY = LabelPriorConfig(
     visual_dim=7,
     audio_dim=5,
     labels=("dog barking", "cat meowing", "raining"),
     n_classes=4,
-    hidden_dim=8,
     per_label=3,
 )
 
@@ -34,16 +33,17 @@ def mask_for(visual: torch.Tensor) -> torch.Tensor:
 
 
 def some_prior(config: LabelPriorConfig = TINY) -> LabelPrior:
-    prior = build_label_prior(config, seed=1)
+    prior = LabelPrior(config)
     with torch.no_grad():
         prior.table.copy_(torch.tensor([[1.0, 0.5, 0, 0], [0, 0.5, 1, 0], [0, 0, 0, 0.2]]))
         prior.vectors.copy_(nn.functional.normalize(random(3, 3, 5), dim=2))
         prior.counts.copy_(torch.tensor([3.0, 1, 2]))
+        prior.learned.weight.copy_(random(3, 7, seed=5))
     return prior.eval()
 
 
-def test_a_new_one_says_what_the_table_says():
-    prior = some_prior(replace(TINY, frame_sharpness=1.0))
+def test_without_a_learned_share_the_table_speaks():
+    prior = some_prior(replace(TINY, frame_sharpness=1.0, learned_share=0.0))
     visual = torch.tensor([[[0.1, 0.2, 0.3, 0.5, 0.2, 0.3, 0.0], [0, 0, 0, 0, 1.0, 0, 0]]])
     first, second = torch.tensor([0.6, 0.4, 0.0]), torch.tensor([0.5, 0.5, 0.0])
     floor = 1e-3 / 3
@@ -53,35 +53,38 @@ def test_a_new_one_says_what_the_table_says():
 
 def test_frame_sharpness_keeps_the_unlikely_from_adding_up():
     visual = torch.tensor([[[0.0, 0, 0, 0.25, 0.25, 0.1, 0.4]]])
-    flat, sharp = (some_prior(replace(TINY, frame_sharpness=power)) for power in (1.0, 4.0))
+    flat, sharp = (some_prior(replace(TINY, frame_sharpness=power, learned_share=0)) for power in (1.0, 4.0))
     probability = [prior.probabilities(visual, mask_for(visual))[0, 2].item() for prior in (flat, sharp)]
     assert probability[1] > 2 * probability[0]
 
 
-def test_what_is_common_comes_more_often():
-    prior, visual = some_prior(), clips(2, 3)
-    before = prior.probabilities(visual, mask_for(visual))
-    prior.common[2] = 2.0
-    after = prior.probabilities(visual, mask_for(visual))
-    assert (after[:, 2] > before[:, 2]).all()
-    torch.testing.assert_close(after.sum(dim=1), torch.ones(2))
+def test_the_two_readers_are_mixed():
+    visual = clips(2, 3)
+    found = [
+        some_prior(replace(TINY, learned_share=share)).probabilities(visual, mask_for(visual)) for share in (0, 0.25, 1)
+    ]
+    torch.testing.assert_close(found[1], 0.75 * found[0] + 0.25 * found[2])
+    torch.testing.assert_close(found[2].sum(dim=1), torch.ones(2))
+    by_hand = some_prior().scores(visual).softmax(dim=2).mean(dim=1)
+    torch.testing.assert_close(found[2], by_hand)
 
 
-def test_the_network_learns_what_the_table_gets_wrong():
-    """The table takes both kinds for a dog; a feature tells them apart."""
-    prior = build_label_prior(TINY).train()
-    prior.table[0] = 1.0
-    optimizer = torch.optim.Adam(prior.parameters(), lr=1e-2)
+def test_learns_what_a_table_that_takes_both_for_a_dog_gets_wrong():
+    prior = LabelPrior(replace(TINY, learned_share=0.5)).train()
+    prior.table[0] = 0.3
+    optimizer = torch.optim.Adam(prior.parameters(), lr=3e-2)
     label = torch.arange(60) % 2
     frames = clips(60, 1)[:, 0]
-    frames[:, 0] = label.float()
+    frames[:, 0] = 4.0 * label
     for _ in range(150):
         loss = nn.functional.cross_entropy(prior.scores(frames), label)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    seen = prior.eval().probabilities(frames[:, None], torch.ones(60, 1, dtype=torch.bool))
-    assert (seen.argmax(dim=1) == label).float().mean() > 0.95
+    mask = torch.ones(60, 1, dtype=torch.bool)
+    learned = prior.eval().scores(frames).softmax(dim=1)
+    assert (learned.argmax(dim=1) == label).float().mean() > 0.95
+    assert (prior.probabilities(frames[:, None], mask)[label == 1, 1] > 0.4).all()
 
 
 def test_draws_recordings_as_often_as_their_labels_are_likely():
@@ -106,7 +109,7 @@ def test_sharpness_keeps_to_what_is_likely():
 
 
 def test_the_seed_chooses_and_nothing_else_does():
-    prior, visual = some_prior(), clips(4, 7)
+    prior, visual = some_prior(replace(TINY, sharpness=0.5)), clips(4, 7)
     mask = mask_for(visual)
     one = prior(visual, mask, seeds=[1, 2, 3, 4])
     torch.testing.assert_close(one.norm(dim=1), torch.ones(4))
@@ -136,13 +139,6 @@ def test_saved_and_loaded(dtype, tmp_path):
     torch.testing.assert_close(found, expected, atol=1e-6 if dtype is None else 2e-2, rtol=0)
 
 
-def test_seed_gives_the_weights_and_leaves_the_global_state():
-    state = torch.random.get_rng_state()
-    one, other = build_label_prior(TINY, seed=1), build_label_prior(TINY, seed=2)
-    assert torch.equal(state, torch.random.get_rng_state())
-    assert not torch.equal(one.network[0].weight, other.network[0].weight)
-
-
 def test_a_seed_for_each_clip():
     visual = clips(2, 3)
     with pytest.raises(InputError, match="1 seeds for 2 clips; give one for each"):
@@ -154,9 +150,10 @@ def test_a_seed_for_each_clip():
     [
         ({"kind": "mlp"}, 'kind "mlp".*expected "label_prior"'),
         ({"labels": ()}, "0 labels.*one label at least"),
-        ({"hidden_dim": 0}, "expected.*positive sizes"),
+        ({"audio_dim": 0}, "expected.*positive sizes"),
         ({"n_classes": 8}, "8 classes in a frame of 7 numbers; lower n_classes"),
-        ({"sharpness": 0.0}, "sharpness 0.0; expected both above 0"),
+        ({"sharpness": 0.0}, "sharpness 0.0.*expected the first two above 0"),
+        ({"learned_share": 1.5}, "learned_share 1.5; .*a share from 0 to 1"),
     ],
 )
 def test_impossible_configs_are_refused(changes, words):

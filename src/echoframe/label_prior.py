@@ -1,9 +1,9 @@
 """A mapper that says what it sees: a clip's frames to probabilities of labels, and a seed draws one of a label's sounds.
 
-Each frame has a score per label: what a reviewed table says of the frame's ImageNet classes, and what a small network
-has learned from photographs, added as logarithms. The network learns only what the table gets wrong, and only about labels
-that have photographs. A clip's probabilities are the mean over its frames. Beside each label lie embeddings of
-recordings of it; the answer is one of them, so that it is a place where a sound has been.
+Two readers look at each frame. A reviewed table says which sounds belong to ImageNet's classes; a linear layer has learned
+labels from photographs. A frame's probabilities are a weighted mean of theirs (a mixture: whichever is sure decides; their
+product lets a layer that only knows photographs overrule the table in films). A clip's are the mean over its frames.
+Beside each label lie embeddings of recordings of it; the answer is one of them, so that it is a place where a sound was.
 
 *Conventions*: a frame is 1280 features, then 1000 class probabilities (`efficientnet_lite`, features_and_probabilities).
 """
@@ -27,19 +27,20 @@ TABLE_FLOOR = 1e-3  # share of a frame that the table leaves to all labels alike
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelPriorConfig:
-    """labels: their names. n_classes: probabilities at the end of a frame's numbers. hidden_dim: of the network.
+    """labels: their names. n_classes: probabilities at the end of a frame's numbers. per_label: most embeddings of one label.
 
-    per_label: most embeddings of one label. frame_sharpness: the power to which a frame's class probabilities are raised
-    before the table is asked: classes that are nearly excluded add up otherwise (there are 118 dogs). sharpness: the power
-    to which the labels' probabilities are raised before one is drawn; 1 draws as they are, more keeps to what is likely.
+    learned_share: weight of what was learned from photographs; the rest is the table's. frame_sharpness: the power to
+    which a frame's class probabilities are raised before the table is asked: classes that are nearly excluded add up
+    otherwise (there are 118 dogs). sharpness: the power to which the labels' probabilities are raised before one is
+    drawn; 1 draws as they are, more keeps to what is likely.
     """
 
     visual_dim: int
     audio_dim: int
     labels: tuple[str, ...]
     n_classes: int = 1000
-    hidden_dim: int = 256
     per_label: int = 16
+    learned_share: float = 0.4
     frame_sharpness: float = 2.0
     sharpness: float = 4.0
     visual_space: str = ""
@@ -47,7 +48,7 @@ class LabelPriorConfig:
     kind: str = LABEL_PRIOR_KIND
 
     def __post_init__(self) -> None:
-        sizes = (self.visual_dim, self.audio_dim, self.n_classes, self.hidden_dim, self.per_label)
+        sizes = (self.visual_dim, self.audio_dim, self.n_classes, self.per_label)
         if self.kind != LABEL_PRIOR_KIND or min(sizes) < 1 or len(self.labels) == 0:
             raise ConfigError(
                 f'label prior: kind "{self.kind}", {len(self.labels)} labels, sizes {sizes}; '
@@ -57,9 +58,10 @@ class LabelPriorConfig:
             raise ConfigError(
                 f"label prior: {self.n_classes} classes in a frame of {self.visual_dim} numbers; lower n_classes"
             )
-        if not (self.frame_sharpness > 0 and self.sharpness > 0):
+        if not (self.frame_sharpness > 0 and self.sharpness > 0 and 0 <= self.learned_share <= 1):
             raise ConfigError(
-                f"label prior: frame_sharpness {self.frame_sharpness}, sharpness {self.sharpness}; expected both above 0"
+                f"label prior: frame_sharpness {self.frame_sharpness}, sharpness {self.sharpness}, learned_share "
+                f"{self.learned_share}; expected the first two above 0 and a share from 0 to 1"
             )
 
 
@@ -70,7 +72,6 @@ class LabelPrior(nn.Module):
     table: Tensor
     mean: Tensor
     deviation: Tensor
-    common: Tensor
     vectors: Tensor
     counts: Tensor
 
@@ -81,19 +82,12 @@ class LabelPrior(nn.Module):
         self.register_buffer("table", torch.zeros(n_labels, config.n_classes))
         self.register_buffer("mean", torch.zeros(config.visual_dim))
         self.register_buffer("deviation", torch.ones(config.visual_dim))
-        self.register_buffer("common", torch.zeros(n_labels))  # how common a label is: added to every score
         self.register_buffer("vectors", torch.zeros(n_labels, config.per_label, config.audio_dim))
         self.register_buffer("counts", torch.ones(n_labels))
-        self.trust = nn.Parameter(torch.ones(()))  # in the table
-        self.network = nn.Sequential(
-            nn.Linear(config.visual_dim, config.hidden_dim),
-            nn.GELU(),
-            nn.Dropout(0.5),
-            nn.Linear(config.hidden_dim, n_labels),
-        )
-        nn.init.zeros_(self.network[3].weight)  # at first, the table alone
-        nn.init.zeros_(self.network[3].bias)
         self.drop = nn.Dropout(0.5)
+        self.learned = nn.Linear(config.visual_dim, n_labels)
+        nn.init.zeros_(self.learned.weight)
+        nn.init.zeros_(self.learned.bias)
 
     def read(self, frames: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
         """Features as they are, probabilities as logarithms above the floor; then mean 0 and deviation 1."""
@@ -101,15 +95,15 @@ class LabelPrior(nn.Module):
         numbers = torch.cat([features, (classes / PROBABILITY_FLOOR).log1p()], dim=-1)
         return (numbers - self.mean) / self.deviation
 
+    def scores(self, frames: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch labels"]:
+        """Unnormalised log probabilities of the labels, as learned from photographs: what training compares."""
+        return self.learned(self.drop(self.read(frames)))
+
     def look_up(self, frames: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch labels"]:
-        """Logarithms of the probabilities that the table gives the labels."""
+        """The labels' probabilities as the table has them."""
         classes = frames[..., -self.config.n_classes :].clamp(min=1e-12) ** self.config.frame_sharpness
         found = (classes / classes.sum(dim=-1, keepdim=True)) @ self.table.T + TABLE_FLOOR / len(self.table)
-        return (found / found.sum(dim=-1, keepdim=True)).log()
-
-    def scores(self, frames: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch labels"]:
-        """Unnormalised log probabilities of the labels, before `common`: what training compares."""
-        return self.trust * self.look_up(frames) + self.network(self.drop(self.read(frames)))
+        return found / found.sum(dim=-1, keepdim=True)
 
     def probabilities(
         self, visual: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]
@@ -117,7 +111,7 @@ class LabelPrior(nn.Module):
         """What the clips show: rows that sum to 1, in the order of `config.labels`."""
         check_visual(visual, mask, self.config.visual_dim)
         frames = zero_padding(visual.to(self.mean.dtype), mask)
-        seen = (self.scores(frames) + self.common).softmax(dim=2)  # (B, T, L)
+        seen = torch.lerp(self.look_up(frames), self.scores(frames).softmax(dim=2), self.config.learned_share)
         return zero_padding(seen, mask).sum(dim=1) / mask.sum(dim=1, keepdim=True)
 
     @torch.no_grad()
@@ -142,13 +136,6 @@ class LabelPrior(nn.Module):
         return nn.functional.normalize(torch.stack(answers), dim=1)
 
 
-def build_label_prior(config: LabelPriorConfig, *, seed: int = 0) -> LabelPrior:
-    """A new one in float32 on the CPU, its weights drawn from `seed`. The global random state is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.random.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-        return LabelPrior(config)
-
-
 def save_label_prior(prior: LabelPrior, directory: Path, *, dtype: torch.dtype | None = None) -> None:
     """Writes config.json and model.safetensors (as `dtype` if given) into `directory`, like a mapper."""
     save_part(directory, asdict(prior.config), prior.state_dict(), dtype=dtype)
@@ -158,7 +145,7 @@ def load_label_prior(directory: Path, *, device: torch.device | str = "cpu") -> 
     """The one saved in `directory`, in eval mode, in float32. Raises BundleError if a file is missing or does not fit."""
     path = directory / "config.json"
     try:
-        prior = build_label_prior(read_config(LabelPriorConfig, path))
+        prior = LabelPrior(read_config(LabelPriorConfig, path))
     except (ConfigError, TypeError) as error:
         raise BundleError(f"{path}: not a label prior's config ({error}); fetch the bundle again") from error
     load_weights(prior, directory / "model.safetensors")
