@@ -80,12 +80,31 @@ class MapperStageConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EyesConfig:
+    """learned_share, frame_sharpness, sharpness, per_label: as in `echoframe.label_prior`, chosen on films.
+    typical_share: of a label's recordings, how many of the most typical ones an answer may be."""
+
+    learned_share: float = 0.4
+    frame_sharpness: float = 2.0
+    sharpness: float = 4.0
+    per_label: int = 16
+    typical_share: float = 0.5
+    steps: int = 800
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    weight_decay: float = 1.0
+    smoothing: float = 0.05
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RecipeConfig:
     device: str = "cpu"
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     codec: CodecConfig = field(default_factory=CodecConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     mapper: MapperStageConfig = field(default_factory=MapperStageConfig)
+    eyes: EyesConfig = field(default_factory=EyesConfig)
 
 
 def arguments(description: str) -> tuple[RecipeConfig, Path, argparse.Namespace]:
