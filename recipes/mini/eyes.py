@@ -120,8 +120,6 @@ def build(config: EyesConfig, recordings: Recordings, pictures: Pictures) -> Lab
     for n, label in enumerate(labels):
         chosen = typical(recordings.by_label[label], config.per_label, config.typical_share)
         prior.vectors[n, : len(chosen)], prior.counts[n] = chosen, float(len(chosen))
-    with torch.no_grad():  # labels without pictures stay out of the layer's sum
-        prior.learned.bias[torch.bincount(pictures.labels, minlength=len(labels)) == 0] = -30.0
     return prior
 
 
@@ -149,6 +147,8 @@ def train(prior: LabelPrior, pictures: Pictures, config: EyesConfig, work: Path)
         return {"loss": loss.item()}
 
     run.loop(one_step, log_every=100)
+    with torch.no_grad():
+        prior.learned.bias[~seen] = -30.0  # it says nothing of labels without pictures
     prior.eval()
 
 
