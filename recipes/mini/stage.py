@@ -86,7 +86,7 @@ class EyesConfig:
 
     learned_share: float = 0.4
     frame_sharpness: float = 2.0
-    sharpness: float = 4.0
+    sharpness: float = 8.0
     per_label: int = 16
     typical_share: float = 0.5
     steps: int = 800

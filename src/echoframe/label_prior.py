@@ -42,7 +42,7 @@ class LabelPriorConfig:
     per_label: int = 16
     learned_share: float = 0.4
     frame_sharpness: float = 2.0
-    sharpness: float = 4.0
+    sharpness: float = 8.0
     visual_space: str = ""
     audio_space: str = ""
     kind: str = LABEL_PRIOR_KIND
