@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from echoframe.errors import BundleError, ConfigError, InputError
-from echoframe.label_prior import LabelPrior, LabelPriorConfig, load_label_prior, save_label_prior
+from echoframe.mappers.label_prior import LabelPrior, LabelPriorConfig, load_label_prior, save_label_prior
 
 TINY = LabelPriorConfig(
     visual_dim=7,

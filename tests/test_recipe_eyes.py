@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from echoframe.label_prior import load_label_prior
+from echoframe.mappers.label_prior import load_label_prior
 from echoframe.weights import write_weights
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "mini"

@@ -81,7 +81,7 @@ class MapperStageConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EyesConfig:
-    """learned_share, frame_sharpness, sharpness, per_label: as in `echoframe.label_prior`, chosen on films.
+    """learned_share, frame_sharpness, sharpness, per_label: as in `echoframe.mappers.label_prior`, chosen on films.
     typical_share: of a label's recordings, how many of the most typical ones an answer may be."""
 
     learned_share: float = 0.4
