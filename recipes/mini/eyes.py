@@ -3,9 +3,10 @@
     python eyes.py --pictures PICTURES.csv --manifest SOUNDS.csv... --blocks SOUNDS.npz... [--work WORK]
 
 Reads WORK/pictures (pictures.py) and WORK/visual_encoder. blocks: raw aiSFX vectors of a manifest's recordings, in its
-order: blocks (B, 512), starts (N + 1,), mean (512,). A linear layer learns the pictures' labels, each label equally often;
-imagenet_sounds.csv speaks for the rest (`echoframe.mappers.label_prior`). Beside a label lie its train recordings, those nearest
-to what is typical of it: YAMNet, which chose none of them, hears the label in 0.81 of the nearest third, 0.66 of the last.
+order: blocks (B, 512), starts (N + 1,), mean (512,). A linear layer learns the pictures' labels, a label drawn by the root of
+how many it has; imagenet_sounds.csv speaks for the rest (`echoframe.mappers.label_prior`). Beside a label lie its train
+recordings, those nearest to what is typical of it: YAMNet, which chose none of them, hears the label in 0.81 of the nearest
+third, in 0.66 of the farthest.
 Writes WORK/eyes/final.
 """
 
@@ -22,7 +23,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from echoframe.config import load_toml
-from echoframe.mappers.label_prior import PROBABILITY_FLOOR, LabelPrior, LabelPriorConfig, save_label_prior
+from echoframe.mappers.label_prior import LabelPrior, LabelPriorConfig, save_label_prior
+from echoframe.mappers.networks import PROBABILITY_FLOOR
 from mapper import read_table
 from stage import EyesConfig, RecipeConfig, Run, cosine_rate
 
@@ -124,7 +126,7 @@ def build(config: EyesConfig, recordings: Recordings, pictures: Pictures) -> Lab
 
 
 def train(prior: LabelPrior, pictures: Pictures, config: EyesConfig, work: Path) -> None:
-    """Cross entropy over labels that have pictures, drawn by the root of how few they are."""
+    """Cross entropy over labels that have pictures, a label drawn by the root of how many it has."""
     torch.manual_seed(config.seed)  # dropout
     optimizer = torch.optim.AdamW(prior.learned.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     parts = {"learned": prior.learned, "optimizer": optimizer}

@@ -21,7 +21,7 @@ def crop(image: Image.Image, random: Random, least: float = 0.25) -> Image.Image
     width, height = image.size
     area, ratio = random.uniform(least, 1.0) * width * height, np.exp(random.uniform(-0.35, 0.35))
     w, h = int(min(width, (area * ratio) ** 0.5)), int(min(height, (area / ratio) ** 0.5))
-    left, top = random.integers(0, width - w + 1), random.integers(0, height - h + 1)
+    left, top = int(random.integers(0, width - w + 1)), int(random.integers(0, height - h + 1))
     image = image.crop((left, top, left + w, top + h)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if random.random() < 0.5 else image
 

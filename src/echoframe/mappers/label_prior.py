@@ -17,11 +17,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from echoframe.errors import BundleError, ConfigError, InputError
-from echoframe.mappers.networks import check_visual, zero_padding
+from echoframe.mappers.networks import PROBABILITY_FLOOR, check_visual, masked_mean, zero_padding
 from echoframe.weights import load_weights, read_config, save_part
 
 LABEL_PRIOR_KIND = "label_prior"
-PROBABILITY_FLOOR = 1e-4  # of a class, as in `echoframe.mappers.networks`
 TABLE_FLOOR = 1e-3  # share of a frame that the table leaves to all labels alike
 
 
@@ -112,7 +111,7 @@ class LabelPrior(nn.Module):
         check_visual(visual, mask, self.config.visual_dim)
         frames = zero_padding(visual.to(self.mean.dtype), mask)
         seen = torch.lerp(self.look_up(frames), self.scores(frames).softmax(dim=2), self.config.learned_share)
-        return zero_padding(seen, mask).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        return masked_mean(seen, mask)
 
     @torch.no_grad()
     def forward(
