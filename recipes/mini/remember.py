@@ -3,8 +3,9 @@
     python remember.py PACK OUT [--per-label 12]
 
 PACK is what `pack.py` wrote; OUT becomes the `memory` folder of a generator. Only recordings whose row says
-`may_be_remembered`, of the train split, are taken: one piece of every recording first, those that lie furthest from each
-other in the audio space before the others. The tokens keep their eight bits.
+`may_be_remembered`, of the train split, are taken: one piece of every recording first. Of a label's recordings only those
+near its centre in the audio space are taken (of all its train recordings, free or not), and of these the ones that lie
+furthest from each other. The tokens keep their eight bits.
 """
 
 import argparse
@@ -21,9 +22,11 @@ from torch.nn import functional
 
 from echoframe.generators.mel_codec import load_codec
 from echoframe.generators.memory import Memory, MemoryConfig, Remembered, save_memory
+from echoframe.mappers.label_prior import LabelPrior
 
 HERE = Path(__file__).parent
 LONGEST = 128  # tokens of one recording: 10.24 s
+TYPICAL, LEAST = 0.5, 4  # the share of a label's recordings that are typical, and how many at least
 
 
 def read_pack(pack: Path) -> tuple[list[dict[str, str]], dict[str, Tensor]]:
@@ -53,21 +56,44 @@ def spread_out(rows: list[int], embeddings: Tensor, n: int) -> list[int]:
     return [rows[i] for i in chosen]
 
 
+def typical(rows: list[int], embeddings: Tensor, centre: Tensor) -> list[int]:
+    """The rows nearest to their label's centre, in order: what lies far from it is often another sound beside the label's."""
+    cosines = embeddings[rows] @ functional.normalize(centre, dim=0)
+    n = max(LEAST, round(TYPICAL * len(rows)))
+    return [rows[i] for i in cosines.argsort(descending=True).tolist()[:n]]
+
+
 def choose(rows: list[dict[str, str]], embeddings: Tensor, per_label: int) -> list[int]:
     """The rows to remember, in the order of the packed folder."""
     pieces: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for n, row in enumerate(rows):
         if row["may_be_remembered"] == "y" and row["split"] == "train":
             pieces[row["label"]][row["recording"]].append(n)
+    of_label: dict[str, list[int]] = defaultdict(list)
+    for n, row in enumerate(rows):
+        if row["split"] == "train":
+            of_label[row["label"]].append(n)
     chosen: list[int] = []
-    for recordings in pieces.values():
-        firsts = [found[0] for found in recordings.values()]
+    for label, recordings in pieces.items():
+        centre = embeddings[of_label[label]].mean(dim=0)
+        firsts = typical([found[0] for found in recordings.values()], embeddings, centre)
         others = [n for found in recordings.values() for n in found[1:]]
+        others = typical(others, embeddings, centre) if others else []
         taken = spread_out(firsts, embeddings, per_label)
         if len(taken) < per_label and others:
             taken += spread_out(others, embeddings, per_label - len(taken))
         chosen += taken
     return sorted(chosen)
+
+
+def meet(prior: LabelPrior, memory: Memory) -> None:
+    """Makes the prior answer with what is remembered: of a label with remembered recordings, their embeddings alone."""
+    for index, label in enumerate(prior.config.labels):
+        own = [n for n, entry in enumerate(memory.entries) if entry.label == label][: prior.config.per_label]
+        if own:
+            prior.vectors[index].zero_()
+            prior.vectors[index, : len(own)] = memory.embeddings[own]
+            prior.counts[index] = len(own)
 
 
 def attributions() -> dict[str, str]:
