@@ -31,7 +31,7 @@ from echoframe.evaluation.judges.yamnet import YamnetJudge
 from echoframe.media.audio import log_mel
 from echoframe.media.video import read_frames
 from echoframe.options import SampleOptions
-from echoframe.spec import MINI_MEL
+from echoframe.spec import MelSpec
 from held_out import Heard, HeldOut, count, embed, hear_generated, listen
 from judge import Judge, frechet_distance, log_spectral_distance
 from sound_statistics import floor_not_above, within_by_label
@@ -43,8 +43,8 @@ COLUMNS = ("n", "top-1 (of real)", "top-5 (of real)", "cosine to the real one", 
 JOINT_DIMS = 16  # each of condition and sound, for the distance of both together
 
 
-def log_mels(waveforms: Tensor) -> Tensor:
-    return torch.cat([log_mel(part, MINI_MEL) for part in waveforms.split(8)])
+def log_mels(waveforms: Tensor, spec: MelSpec) -> Tensor:
+    return torch.cat([log_mel(part, spec) for part in waveforms.split(8)])
 
 
 def table(title: str, columns: tuple[str, ...]) -> None:
@@ -66,10 +66,10 @@ def measure_codec(model, held_out: HeldOut, yamnet: YamnetJudge) -> tuple[Tensor
     rebuilt, scores, errors = [], [], []
     for n in held_out.rows:
         real = held_out.waveforms([n])
-        mel = log_mels(real)
+        mel = log_mels(real, generator.config.mel)
         tokens = generator.codec.encode(mel.to(generator.device))
         sound = generator.decode(tokens)
-        coded, again = generator.codec.decode(tokens).cpu(), log_mels(sound)
+        coded, again = generator.codec.decode(tokens).cpu(), log_mels(sound, generator.config.mel)
         decibels = [(x - mel).abs().mean().item() * DECIBELS for x in (coded, again)]
         errors.append([*decibels, log_spectral_distance(real[0], sound[0])])
         rebuilt.append(embed(model, sound))
