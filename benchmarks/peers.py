@@ -11,7 +11,7 @@ test set, and not ours to pass on.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +28,12 @@ from echoframe.output import atomic_files
 BEGIN, END = "<!-- benchmarks/peers.py: the table below is its output -->", "<!-- end of benchmarks/peers.py -->"
 SYSTEMS = {"Frieren": "frieren", "Diff-Foley": "diff_foley", "Im2Wav": "im2wav", "SpecVQGAN": "specvqgan"}
 SHOWN = {"yamnet": ("hit", "kl"), "echoframe": ("cosine", "onset_f1_100", "envelope")}
-DRAWS = 1000
+DRAWS, SHUFFLES = 1000, 10
 REAL, NOISE = "the film's own sound", "noise"
 
 
-def judged(folders: Mapping[str, Path], films: Path, yamnet: Path) -> dict[str, Evaluation]:
-    """Every folder beside the films' own sound, by protocol."""
+def judged(folders: Mapping[str, Path], films: Path, yamnet: Path, *, seed: int = 0) -> dict[str, Evaluation]:
+    """Every folder beside the films' own sound, by protocol. seed: of the shuffled pairs."""
     found = {}
     for protocol in SHOWN:
         config = EvaluateConfig(
@@ -41,6 +41,7 @@ def judged(folders: Mapping[str, Path], films: Path, yamnet: Path) -> dict[str, 
             generated=folders,
             protocol=protocol,
             weights={"yamnet": yamnet} if protocol == "yamnet" else {},
+            seed=seed,
             draws=FEWEST_DRAWS,  # the table's own intervals are of means over seeds
             cache=default_cache(),
         )
@@ -53,15 +54,20 @@ def values(evaluation: Evaluation, systems: list[str], key: str) -> np.ndarray:
     return np.mean([[evaluation.clips[name][key][stem] for stem in evaluation.stems] for name in systems], axis=0)
 
 
-def chance(evaluation: Evaluation, systems: list[str], key: str) -> Cell:
-    """What the sounds of `systems` reach, each given to another film; the mean."""
-    cells = {line.name: line.cells for line in evaluation.table.lines}
-    found = [cells[f"chance: {name}, pairs shuffled"][key] for name in systems]
+def chance(evaluations: Sequence[Evaluation], key: str) -> Cell:
+    """What sounds reach that are given to other films; the mean of all shuffles."""
+    lines = [line for evaluation in evaluations for line in evaluation.table.lines]
+    found = [line.cells[key] for line in lines if line.name.startswith("chance: ")]
     return Cell(value=float(np.mean([cell.value for cell in found])), n=found[0].n)
 
 
-def table_of(evaluations: Mapping[str, Evaluation], rows: Mapping[str, list[str]], model: str) -> Table:
-    """rows: the folders behind each row; several are a model's seeds."""
+def table_of(
+    evaluations: Mapping[str, Evaluation],
+    shuffled: Sequence[Mapping[str, Evaluation]],
+    rows: Mapping[str, list[str]],
+    model: str,
+) -> Table:
+    """rows: the folders behind each row; several are a model's seeds. shuffled: of these alone, each with other pairs."""
     figures = [figure for name, keys in SHOWN.items() for figure in find_protocol(name).figures if figure.key in keys]
     protocol_of = {key: name for name, keys in SHOWN.items() for key in keys}
     of_figure = {figure.key: evaluations[protocol_of[figure.key]] for figure in figures}
@@ -73,21 +79,21 @@ def table_of(evaluations: Mapping[str, Evaluation], rows: Mapping[str, list[str]
             interval = bootstrap_interval(measured.statistic, measured.n, draws=DRAWS, seed=0)
             cells[key] = Cell(value=interval.value, low=interval.low, high=interval.high, n=measured.n)
         lines.append(Line(name=name, cells=cells))
-    floor = {key: chance(evaluation, rows[model], key) for key, evaluation in of_figure.items()}
+    floor = {key: chance([one[protocol_of[key]] for one in shuffled], key) for key in of_figure}
     lines.append(Line(name=f"chance: {model}, pairs shuffled", kind="bound", cells=floor))
     columns = [
         Column(key=figure.key, title=figure.title, better=figure.better, digits=2, definition=figure.about)
         for figure in figures
     ]
-    judges = [
-        note.removesuffix(".") for one in evaluations.values() for note in one.table.notes if note.startswith("Judge ")
-    ]
+    seeds = "seed 0" if len(rows[model]) == 1 else f"mean of seeds 0 to {len(rows[model]) - 1}"
     notes = [
-        f"{model}: mean of {len(rows[model])} seeds. Intervals are 95 %, {DRAWS} bootstrap draws of clips.",
+        f"{model}: {seeds}. Intervals are 95 %, {DRAWS} bootstrap draws of clips. Chance: the mean of {SHUFFLES} shuffles.",
         *(f"{figure.title}: {figure.about}." for figure in figures),
-        *(f"{note}." for note in judges),
+        *(note for one in evaluations.values() for note in one.table.notes if note.startswith("Judge ")),
     ]
-    return Table(title="Twelve VGGSound test films.", columns=columns, lines=lines, notes=notes)
+    return Table(
+        title=f"{len(next(iter(evaluations.values())).stems)} films.", columns=columns, lines=lines, notes=notes
+    )
 
 
 def in_readme(text: str, table: str) -> str:
@@ -115,7 +121,8 @@ def main() -> None:
     systems = {system: args.peers / folder for system, folder in SYSTEMS.items()}
     folders = {REAL: films, **systems, **seeds, NOISE: args.out / NOISE}
     rows = {REAL: [REAL], **{system: [system] for system in systems}, name: list(seeds), NOISE: [NOISE]}
-    table = markdown(table_of(judged(folders, films, args.yamnet), rows, name))
+    shuffled = [judged(seeds, films, args.yamnet, seed=seed) for seed in range(SHUFFLES)]
+    table = markdown(table_of(judged(folders, films, args.yamnet), shuffled, rows, name))
     print(table)
     if args.readme:
         text = in_readme(args.readme.read_text(encoding="utf-8"), table)

@@ -8,6 +8,8 @@ import pytest
 
 from echoframe.bundles.manifest import file_sha256
 from echoframe.evaluation.judges import yamnet
+from echoframe.evaluation.judges.aisfx import AisfxJudge
+from echoframe.evaluation.protocols import find_protocol
 from test_judges_yamnet import NAMES, packed, planted
 from test_recipe_acceptance import Shared
 from tiny_bundles import write_tiny_mini
@@ -62,4 +64,18 @@ def test_the_table_has_every_system_and_stands_between_its_marks(peers, tmp_path
     assert "0.00 [0.00, 0.00]" in own
     assert "Judge yamnet" in text
     assert "Judge aisfx" in text
-    assert "tiny: mean of 2 seeds" in text
+    assert "tiny: mean of seeds 0 to 1." in text
+
+
+def test_the_readmes_table_is_one_that_the_program_would_print(peers):
+    readme = (BENCHMARKS.parent / "README.md").read_text(encoding="utf-8")
+    table = readme.partition(peers.BEGIN)[2].partition(peers.END)[0]
+    (heads,) = re.findall(r"^\| \| (.*) \|$", table, re.MULTILINE)
+    shown = [
+        figure for name, keys in peers.SHOWN.items() for figure in find_protocol(name).figures if figure.key in keys
+    ]
+    assert [head.rstrip(" ↑↓") for head in heads.split(" | ")] == [*(figure.title for figure in shown), "n"]
+    for row in (peers.REAL, *peers.SYSTEMS, "mini", peers.NOISE):
+        assert len(re.findall(rf"^\| {re.escape(row)} \|.*\[.*\| 12 \|$", table, re.MULTILINE)) == 1
+    for judge in (yamnet.SHA256[:16], AisfxJudge().sha256[:16]):
+        assert f"sha256 of its weights {judge}" in table
