@@ -23,7 +23,7 @@ def test_any_number_of_tokens_fits_a_patch(tmp_path):
     loaded = load_denoiser(tmp_path)
     level, condition = torch.tensor([0.5, 0.2]), random(2, 5)
     torch.testing.assert_close(loaded(random(2, 7, 6), level, condition), denoiser(random(2, 7, 6), level, condition))
-    assert loaded.spread.requires_grad is False or loaded.spread.equal(torch.ones(6))
+    assert not loaded.spread.requires_grad
 
 
 @pytest.mark.parametrize("level", [0.05, 0.3, 0.8, 1.0])

@@ -83,6 +83,14 @@ def test_many_recordings_are_laid_out_as_each_alone_would_be_in_kind():
     assert sounds.to("cpu").gap.equal(sounds.gap)
 
 
+def test_one_recording_alone_is_laid_out_as_among_others():
+    level = torch.cat([torch.zeros(4), torch.full((6,), -3.0)])
+    tokens, unit = torch.stack([level, torch.arange(10.0)], dim=1), torch.tensor([1.0, 0.0])
+    generator = torch.Generator().manual_seed(0)
+    scene = layout.scene_of(tokens, level, 60, unit, steady=False, per_db=PER_DB, generator=generator)
+    assert scene.equal(made([level], 60)[0][0])
+
+
 def test_it_imports_torch_alone():
     tree = ast.parse(Path(layout.__file__).read_text())
     names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]

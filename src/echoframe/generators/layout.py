@@ -146,3 +146,19 @@ def lay_out(tokens: Tensor, starts: Tensor, scenes: Plan, unit: Tensor) -> Tenso
     what is added to a token when its log-mel rises by one. -> (B, N, C)"""
     first = tokens[starts[:, None] + scenes.first] + scenes.shift[..., None] * unit
     return torch.lerp(first, tokens[starts[:, None] + scenes.second], scenes.weight[..., None])
+
+
+def scene_of(
+    tokens: Tensor,
+    level: Tensor,
+    n_tokens: int,
+    unit: Tensor,
+    *,
+    steady: bool,
+    per_db: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """One recording laid out: (T, C) tokens with levels (T,) -> (n_tokens, C). unit: as in `lay_out`, per_db: `describe`."""
+    sounds = describe([level], [steady], per_db).to(tokens.device)
+    start = torch.zeros(1, dtype=torch.long, device=tokens.device)
+    return lay_out(tokens, start, plan(sounds, n_tokens, generator), unit)[0]
