@@ -44,6 +44,9 @@ class FakeGenerator:
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
 
+    def remembered(self, target, *, seed, options):
+        return None
+
     def generate(
         self,
         target: Float[Tensor, "batch dim"],

@@ -116,11 +116,13 @@ def test_other_sizes_against_pillow(height: int, width: int) -> None:
     assert np.abs(found - expected).mean() < 0.1
 
 
-def test_the_three_outputs_agree(directory: Path, encoder: EfficientNetLiteEncoder, tmp_path: Path) -> None:
+def test_the_outputs_agree(directory: Path, encoder: EfficientNetLiteEncoder, tmp_path: Path) -> None:
     images = frames(2)
     logits = with_output(directory, tmp_path / "a", "logits")
     features = with_output(directory, tmp_path / "b", "features")
-    assert (encoder.dim, logits.dim, features.dim) == (1000, 1000, 1280)
+    both = with_output(directory, tmp_path / "c", "features_and_probabilities")
+    assert (encoder.dim, logits.dim, features.dim, both.dim) == (1000, 1000, 1280, 2280)
+    assert torch.allclose(both(images), torch.cat([features(images), encoder(images)], dim=1), atol=1e-6)
     assert features.name == "efficientnet-lite0-features"
     assert torch.allclose(encoder.network.classifier(features(images)), logits(images), atol=1e-4)
     assert torch.allclose(logits(images).softmax(dim=1), encoder(images), atol=1e-6)
@@ -170,6 +172,6 @@ def test_half_precision_is_close(directory: Path, encoder: EfficientNetLiteEncod
 def test_unknown_output_is_refused(directory: Path, tmp_path: Path) -> None:
     _, tensors = read_encoder(directory, "efficientnet_lite")
     save_part(tmp_path, {"kind": "efficientnet_lite", "output": "words"}, tensors)
-    message = r'output "words" is not known; choose probabilities, logits, features'
+    message = r'output "words" is not known; choose probabilities, logits, features, features_and_probabilities'
     with pytest.raises(BundleError, match=message):
         EfficientNetLiteEncoder.from_directory(tmp_path)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from echoframe.media.audio import log_mel
-from echoframe.media.phase import griffin_lim, linear_magnitude
+from echoframe.media.phase import griffin_lim, linear_magnitude, phase_steps
 from echoframe.spec import AUDIOLDM_MEL, MINI_MEL
 
 
@@ -23,7 +23,7 @@ def chirps(n_samples: int) -> torch.Tensor:
 def test_magnitudes_have_the_mel_they_were_made_from(spec):
     mel = log_mel(noise(16_000), spec)
     magnitude = linear_magnitude(mel, spec)
-    assert magnitude.shape == (1, 513, 100)
+    assert magnitude.shape == (1, spec.n_fft // 2 + 1, 100)
     assert (magnitude >= 0).all()
 
 
@@ -56,3 +56,51 @@ def test_a_batch_is_its_items():
 def test_silence_stays_silent():
     mel = log_mel(torch.zeros(1, 8_000), MINI_MEL)
     assert griffin_lim(mel, MINI_MEL, iterations=4).abs().max() < 1e-3
+
+
+def spectrum(sound: torch.Tensor) -> torch.Tensor:
+    return torch.stft(sound, 512, 160, window=torch.hann_window(512), center=False, return_complex=True)[None]
+
+
+def test_a_tone_turns_by_its_frequency_from_frame_to_frame():
+    found = spectrum(torch.sin(2 * torch.pi * 1010 * torch.arange(16_000) / 16_000))
+    along_time, _ = phase_steps(found.abs(), MINI_MEL)
+    loud = (found.abs() > 0.3 * found.abs().max())[:, :, 1:]
+    true = torch.full_like(along_time, 2 * torch.pi * 1010 * 160 / 16_000)
+    assert loud.sum() > 150
+    torch.testing.assert_close(along_time[loud], true[loud], atol=0.02, rtol=0)
+
+
+def test_a_clicks_phase_falls_by_its_place_from_bin_to_bin():
+    sound = torch.zeros(2_000)
+    sound[1_000] = 1  # frame 5 begins at 800: 200 samples before it
+    found = spectrum(sound)
+    _, along_bins = phase_steps(found.abs(), MINI_MEL)
+    true = -2 * torch.pi * 200 / 512
+    torch.testing.assert_close(
+        along_bins[0, 5:200, 5], torch.full((195,), true, dtype=torch.float64), atol=0.02, rtol=0
+    )
+
+
+@pytest.mark.parametrize("sound", [noise(16_000, seed=1), chirps(16_000)])
+def test_phases_from_the_gradient_are_nearer_at_once(sound):
+    mel = log_mel(sound, MINI_MEL)
+    apart = {
+        start: (log_mel(griffin_lim(mel, MINI_MEL, iterations=0, start=start), MINI_MEL) - mel).abs().mean()
+        for start in ("noise", "gradient")
+    }
+    assert apart["gradient"] < apart["noise"]
+
+
+def test_phases_from_the_gradient_are_always_the_same_and_a_batch_is_its_items():
+    mel = log_mel(torch.cat([noise(8_000, seed) for seed in range(3)]), MINI_MEL)
+    one, two = (griffin_lim(mel, MINI_MEL, iterations=2, start="gradient") for _ in range(2))
+    assert torch.equal(one, two)
+    for i in range(3):
+        alone = griffin_lim(mel[i : i + 1], MINI_MEL, iterations=2, start="gradient")
+        torch.testing.assert_close(one[i : i + 1], alone, atol=1e-4, rtol=1e-3)
+
+
+def test_silence_stays_silent_from_the_gradient():
+    mel = log_mel(torch.zeros(1, 8_000), MINI_MEL)
+    assert griffin_lim(mel, MINI_MEL, iterations=2, start="gradient").abs().max() < 1e-3

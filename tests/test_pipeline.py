@@ -1,5 +1,6 @@
 """The cascade with fakes: what each part is given, how windows join, which candidate is kept, what is refused."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from echoframe.errors import BundleError, InputError, OutputError, VideoError
 from echoframe.media.video import probe
 from echoframe.options import Request, SampleOptions
 from echoframe.pipeline import from_bundle, remake
-from echoframe.windows import add_faded, derived_seed, plan_windows, seen_mask
+from echoframe.provenance import file_sha256
+from echoframe.windows import Chance, add_faded, plan_windows, seen_mask
 from fakes import RATE, FakeGenerator, calls_of, fake_model, shown_to
 from planted_video import numbers, write_video
 from tiny_bundles import write_tiny_mini
@@ -52,7 +54,8 @@ def test_every_part_is_given_what_the_one_before_gave(film):
     assert numbers(shown) == [1, 3, 5, 7, 9, 11, 11, 11]
     assert min(shown.shape[1:3]) == model.visual_encoder.short_side
     (call,) = calls_of(model)
-    assert (call["duration_s"], call["seeds"]) == (3.0, [7])
+    assert call["duration_s"] == 3.0
+    assert call["seeds"] == [Chance(seed=7, clip=file_sha256(film)).of_candidate(0)]
     assert call["options"] == SampleOptions(steps=3, guidance=1.5, scheduler="ddim")
     visual = model.visual_encoder(shown)[None]
     mask = torch.tensor([[True] * 6 + [False] * 2])
@@ -84,7 +87,8 @@ def test_each_window_sees_its_own_frames_with_its_own_seed(long_film):
     firsts = [numbers(shown)[0] for shown in shown_to(model)]
     assert firsts == [1, 13, 25]
     seeds = [call["seeds"][0] for call in calls_of(model)]
-    assert seeds == [5, derived_seed(5, window=1, candidate=0), derived_seed(5, window=2, candidate=0)]
+    clip = file_sha256(long_film)
+    assert seeds == [Chance(seed=5, clip=clip, window=n).of_candidate(0) for n in range(3)]
     assert len(set(seeds)) == 3
     assert sound.waveform.shape == (1, 10 * RATE)
     assert numbers(sound.frames) == pytest.approx([2, 7, 12, 17, 22, 27, 32, 37], abs=1)
@@ -147,7 +151,7 @@ def test_the_candidate_nearest_to_the_target_is_kept(film):
     waveforms = FakeGenerator().generate(call["target"], duration_s=3.0, seeds=call["seeds"])
     assert model.audio_encoder is not None
     scores = (model.audio_encoder(waveforms, RATE) @ call["target"][0]).tolist()
-    assert call["seeds"][0] == 3
+    assert call["seeds"][0] == Chance(seed=3, clip=file_sha256(film)).of_candidate(0)
     assert len(set(call["seeds"])) == 6
     assert sound.provenance.result.candidate_scores[0] == pytest.approx(scores, abs=1e-5)
     middle = slice(100, -100)  # the ends are faded
@@ -256,3 +260,23 @@ def test_a_bundle_becomes_a_cascade(film, tmp_path):
     assert torch.equal(state, torch.get_rng_state())  # the global generator is the caller's own
     assert sound.provenance.settings.steps == model.defaults.steps == 2
     assert torch.equal(model.generate(film, duration_s=0.5, seed=1).waveform, sound.waveform)
+
+
+def test_the_noise_of_a_sound_is_the_clips_own_and_not_its_names(film, long_film, tmp_path):
+    renamed = tmp_path / "another name.mp4"
+    renamed.write_bytes(film.read_bytes())
+    model = fake_model()
+    for clip in (film, renamed, long_film):
+        model.generate(clip, seed=7, duration_s=2.0)
+    one, same, other = (call["seeds"] for call in calls_of(model))
+    assert one == same
+    assert one != other
+
+
+def test_a_record_of_the_old_rule_is_made_again_by_it(film):
+    model = fake_model()
+    record = model.generate(film, seed=7).provenance
+    old = replace(record, format="echoframe-provenance/1")
+    remake(model, old)
+    remake(model, record)
+    assert [call["seeds"] for call in calls_of(model)[1:]] == [[7], calls_of(model)[0]["seeds"]]

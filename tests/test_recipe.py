@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from echoframe.evaluation.judges import Heard
 from planted_video import write_video
 from tiny_bundles import write_tiny_mini
 
@@ -285,6 +286,9 @@ class StandIn:
     def audio_encoder(self, waveforms, rate):
         return waveforms[:, :512]
 
+    def yamnet(self, waveforms):
+        return Heard(embeddings=waveforms[:, None, :5])
+
 
 def test_what_was_heard_before_is_not_generated_again(tmp_path):
     import held_out
@@ -297,14 +301,16 @@ def test_what_was_heard_before_is_not_generated_again(tmp_path):
     model: Any = StandIn()
     few: Any = Few()
     options = SampleOptions(steps=2, guidance=1.0)
-    heard = held_out.hear_generated(model, few, 1, options, tmp_path)
+    heard = held_out.hear_generated(model, few, 1, options, tmp_path, model.yamnet)
     assert model.asked == [1_000_005, 1_000_007, 1_000_009]
     torch.testing.assert_close(heard[1].embedding, 0.1 * random(16_000, seed=1_000_007)[:512])
     assert heard[0].statistics["flatness_db"] > -6
     assert not heard[0].click.begins
-    (lost,) = tmp_path.glob("measured/*/7_1.npz")
+    np.testing.assert_allclose(heard[1].scores, 0.1 * random(16_000, seed=1_000_007)[:5], rtol=1e-6)
+    (lost,) = tmp_path.glob("measured/*/7_1_two_ears.npz")
     lost.unlink()
-    again = held_out.hear_generated(model, few, 1, options, tmp_path)
+    again = held_out.hear_generated(model, few, 1, options, tmp_path, model.yamnet)
+    np.testing.assert_array_equal(again[1].scores, heard[1].scores)
     assert model.asked[3:] == [1_000_007]
     assert again[2].statistics == heard[2].statistics
     assert again[2].floor == heard[2].floor

@@ -1,6 +1,7 @@
 """The recipe's labelled sounds from packages: rules, archives, trimming, cutting, copies, splits, the manifest, errors."""
 
 import csv
+import gzip
 import shutil
 import struct
 import subprocess
@@ -158,6 +159,60 @@ def test_archives_inside_a_package_become_folders(sounds, tmp_path):
         sounds.unpack_resources(tmp_path / "evil", tmp_path / "safe")
 
 
+def group(files: dict[str, bytes], folders: dict[str, bytes]) -> bytes:
+    """An OpenClonk group, not yet packed: a scrambled head, entries, files."""
+    head = bytearray(204)
+    struct.pack_into("<i", head, 36, len(files) + len(folders))
+    for n in range(0, 202, 3):
+        head[n], head[n + 2] = head[n + 2], head[n]
+    entries, content = b"", b""
+    for name, blob in (files | folders).items():
+        entry = bytearray(316)
+        entry[: len(name)] = name.encode()
+        struct.pack_into("<5i", entry, 260, 0, int(name in folders), len(blob), 0, len(content))
+        entries, content = entries + bytes(entry), content + blob
+    return bytes(byte ^ 237 for byte in head) + entries + content
+
+
+def test_sounds_in_zips_groups_and_sound_fonts_are_found(sounds, tmp_path):
+    import archives
+
+    with zipfile.ZipFile(tmp_path / "public.zip", "w") as file:
+        for name in ("audio/cow.ogg", "audio/music/song.ogg", "art/tree.png"):
+            file.writestr(name, b"x")
+    inner = group({"Bark.wav": b"woof"}, {})
+    packed = gzip.compress(group({"Rain.ogg": b"drops", "Icon.png": b"x"}, {"Dog.ocg": inner}))
+    (tmp_path / "Sound.ocg").write_bytes(b"\x1e\x8c" + packed[2:])
+    pcm = np.arange(100, dtype="<i2").tobytes()
+    heads = b"".join(
+        name.ljust(20, b"\0") + struct.pack("<5I", start, start + 50, 0, 0, 22_050) + bytes(6)
+        for name, start in ((b"Dog Bark", 0), (b"Rain(L)", 50), (b"EOS", 0))
+    )
+    chunks = b"smpl" + struct.pack("<I", len(pcm)) + pcm + b"shdr" + struct.pack("<I", len(heads)) + heads
+    (tmp_path / "font.sf2").write_bytes(b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"sfbk" + chunks)
+    sounds.unpack_archives(tmp_path)
+    found = sorted(
+        p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*") if p.is_file() and p.suffix != ".archive"
+    )
+    assert found == [
+        "Sound.ocg/Dog.ocg/Bark.wav",
+        "Sound.ocg/Rain.ogg",
+        "font.sf2/Dog_Bark.wav",
+        "font.sf2/Rain(L).wav",
+        "public.zip/audio/cow.ogg",
+    ]
+    assert (tmp_path / "Sound.ocg/Dog.ocg/Bark.wav").read_bytes() == b"woof"
+    samples, rate = soundfile.read(tmp_path / "font.sf2/Rain(L).wav", dtype="int16")
+    assert rate == 22_050
+    assert samples.tolist() == list(range(50, 100))
+    (tmp_path / "bad.sf2").write_bytes(b"no font")
+    with pytest.raises(archives.ArchiveError, match="bad.sf2: not a sound font; leave it out of the rules"):
+        archives.unpack_sound_font(tmp_path / "bad.sf2", tmp_path / "x")
+    (tmp_path / "bad.ocg").write_bytes(b"no group")
+    with pytest.raises(archives.ArchiveError, match="bad.ocg: not an OpenClonk group .*; leave it out"):
+        archives.unpack_group(tmp_path / "bad.ocg", tmp_path / "x")
+
+
 def test_rules_that_cannot_be_used_are_named(sounds, tmp_path, monkeypatch):
     fake_package(tmp_path / "in")
     with pytest.raises(
@@ -231,4 +286,3 @@ def test_the_recipes_own_tables_name_every_package_and_no_rule_twice(sounds):
     sounds.check_packages(rules, licences)
     assert {rule.package for rule in rules} == set(licences)
     assert len({(rule.package, rule.pattern) for rule in rules}) == len(rules)
-    assert "tuxpaint-stamps-default" not in licences  # held out

@@ -1,5 +1,6 @@
 """A tiny generator of mini's kind with random weights."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -30,6 +31,6 @@ def write_tiny_mel_flow(path: Path, *, dim: int, seed: int = 0) -> Path:
     codec = tiny_codec()
     save_codec(codec, path / "codec")
     save_denoiser(tiny_denoiser(dim=dim, channels=codec.channels, seed=seed), path / "denoiser", dtype=torch.float16)
-    mel = {"offset": MINI_MEL.offset, "scale": MINI_MEL.scale}
+    mel = asdict(MINI_MEL)
     write_json(path / "config.json", {"mel": mel, "min_duration_s": 0.32, "phase_iterations": 2})
     return path

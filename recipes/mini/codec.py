@@ -1,6 +1,6 @@
 """Stage 2: the mel codec, fitted to the train scenes, and the tokens of every scene.
 
-Writes WORK/codec/final and WORK/codec/tokens.npy (N, 64, 192) float16. Nothing is trained: one eigendecomposition.
+Writes WORK/codec/final and WORK/codec/tokens.npy (N, 128, 192) float16. Nothing is trained: one eigendecomposition.
 """
 
 import json
@@ -15,7 +15,7 @@ from echoframe.output import atomic_files
 from echoframe.spec import MINI_MEL
 from stage import arguments
 
-FIT_EVERY = 8  # a patch has 64 numbers and a scene 1,024 patches: an eighth of the scenes is plenty
+FIT_EVERY = 8  # a patch has 512 numbers and a scene 128 patches: an eighth of the scenes is plenty
 DECIBELS = MINI_MEL.scale * 8.686  # of one unit of the normalised natural log-mel
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     held_out = [n for n, row in enumerate(index) if row["split"] == "val"][:64]
     codec = fit_codec(
         mels_of(scenes, train[::FIT_EVERY]),
-        SavedConfig(n_mels=MINI_MEL.n_mels, frames=config.frames, components=config.components),
+        SavedConfig(n_mels=MINI_MEL.n_mels, frames=config.frames, bands=config.bands, components=config.components),
     )
     check(codec, mels_of(scenes, held_out), config.max_error_db)
     with atomic_files([out / "tokens.npy"]) as (partial,):

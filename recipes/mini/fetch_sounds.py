@@ -15,7 +15,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -26,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from archives import UNPACK
 from echoframe.errors import AudioError
 from echoframe.media.audio import read_audio
 
@@ -151,9 +151,9 @@ def unpack_sound_set(path: Path, out: Path) -> None:
 
 
 def unpack_archives(folder: Path) -> None:
-    """Every .rcc (Qt), .cat (OpenTTD) and .wz (zip) in `folder` becomes a folder of the same name."""
+    """Every .rcc (Qt), .cat (OpenTTD) and what `archives.py` reads in `folder` becomes a folder of the same name."""
     for path in sorted(folder.rglob("*")):
-        if path.suffix not in (".rcc", ".cat", ".wz") or not path.is_file() or path.is_symlink():
+        if path.suffix not in (".rcc", ".cat", *UNPACK) or not path.is_file() or path.is_symlink():
             continue
         archive = path.rename(path.with_name(path.name + ".archive"))
         if path.suffix == ".rcc":
@@ -161,8 +161,7 @@ def unpack_archives(folder: Path) -> None:
         elif path.suffix == ".cat":
             unpack_sound_set(archive, path)
         else:
-            with zipfile.ZipFile(archive) as file:
-                file.extractall(path)
+            UNPACK[path.suffix](archive, path)
 
 
 # --- sounds -----------------------------------------------------------------------------------------------------------

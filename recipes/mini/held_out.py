@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from echoframe.bundles.bundle import Bundle
+from echoframe.evaluation.judges import Judge as Ear
 from echoframe.media.audio import fade_ends
 from echoframe.media.loudness import to_loudness
 from echoframe.options import TARGET_LUFS, SampleOptions
@@ -32,9 +33,10 @@ RATE = MINI_MEL.sample_rate
 
 @dataclass(frozen=True, kw_only=True)
 class Heard:
-    """What is kept of a sound: its embedding, (512,), and what sound_statistics.py counts."""
+    """What is kept of a sound: its embedding, (512,), YAMNet's scores, (521,), and what sound_statistics.py counts."""
 
     embedding: Tensor
+    scores: np.ndarray
     statistics: Statistics
     floor: NoiseFloor
     click: EdgeClick
@@ -84,11 +86,18 @@ def embed(bundle: Bundle | EchoFrame, waveforms: Tensor) -> Tensor:
     return torch.cat([bundle.audio_encoder(part, RATE).cpu() for part in waveforms.split(AT_ONCE)])
 
 
-def hear_generated(model: EchoFrame, held_out: HeldOut, seed: int, options: SampleOptions, work: Path) -> list[Heard]:
+def listen(yamnet: Ear, waveforms: Tensor) -> np.ndarray:
+    """(N, S) at 16 kHz -> YAMNet's mean class scores, (N, 521)."""
+    return yamnet(waveforms.cpu()).embeddings.double().mean(dim=1).numpy()
+
+
+def hear_generated(
+    model: EchoFrame, held_out: HeldOut, seed: int, options: SampleOptions, work: Path, yamnet: Ear
+) -> list[Heard]:
     """One sound for each held-out recording, generated from its embedding; what was heard before is read again."""
     folder = work / "measured" / f"{model.identity.sha256[:12]}_{options.steps}_{options.guidance}_{options.scheduler}"
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{row}_{seed}.npz" for row in held_out.rows]
+    paths = [folder / f"{row}_{seed}_two_ears.npz" for row in held_out.rows]
     missing = [n for n, path in enumerate(paths) if not path.exists()]
     for first in range(0, len(missing), AT_ONCE):
         part = missing[first : first + AT_ONCE]
@@ -98,16 +107,19 @@ def hear_generated(model: EchoFrame, held_out: HeldOut, seed: int, options: Samp
             seeds=[1_000_000 * seed + held_out.rows[n] for n in part],
             options=options,
         )
-        for n, sound, embedding in zip(part, sounds, embed(model, sounds), strict=True):
-            _keep(paths[n], embedding, *count(fade_ends(sound[None].cpu(), RATE)[0]))
+        scores = listen(yamnet, sounds)
+        for n, sound, embedding, heard in zip(part, sounds, embed(model, sounds), scores, strict=True):
+            _keep(paths[n], embedding, heard, *count(fade_ends(sound[None].cpu(), RATE)[0]))
         print(f"measure: seed {seed}, {first + len(part)}/{len(missing)}", file=sys.stderr, flush=True)
     return [_read(path) for path in paths]
 
 
-def _keep(path: Path, embedding: Tensor, statistics: Statistics, floor: NoiseFloor, click: EdgeClick) -> None:
+def _keep(
+    path: Path, embedding: Tensor, scores: np.ndarray, statistics: Statistics, floor: NoiseFloor, click: EdgeClick
+) -> None:
     text = json.dumps({"statistics": statistics, "floor": asdict(floor), "click": asdict(click)})
     with atomic_files([path]) as (partial,), partial.open("wb") as file:
-        np.savez(file, embedding=embedding.numpy(), counted=np.array(text))
+        np.savez(file, embedding=embedding.numpy(), scores=scores, counted=np.array(text))
 
 
 def _read(path: Path) -> Heard:
@@ -115,6 +127,7 @@ def _read(path: Path) -> Heard:
         counted = json.loads(str(kept["counted"]))
         return Heard(
             embedding=torch.from_numpy(kept["embedding"]),
+            scores=kept["scores"],
             statistics=counted["statistics"],
             floor=NoiseFloor(**counted["floor"]),
             click=EdgeClick(**counted["click"]),

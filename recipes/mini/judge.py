@@ -32,7 +32,7 @@ class Judge:
     def hits(self, embeddings: Tensor, labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """(N,) right at 1, (N,) right at 5."""
         cosines = functional.normalize(self.place(embeddings), dim=1) @ self.centroids.T
-        nearest = cosines.topk(5, dim=1).indices.tolist()
+        nearest = cosines.topk(min(5, len(self.names)), dim=1).indices.tolist()
         right = np.array([[self.names[i] == label for i in row] for row, label in zip(nearest, labels, strict=True)])
         return right[:, 0], right.any(axis=1)
 

@@ -16,7 +16,6 @@ from echoframe import load
 from echoframe.media.audio import log_mel
 from echoframe.media.loudness import to_loudness
 from echoframe.options import TARGET_LUFS
-from echoframe.spec import MINI_MEL
 from flow import SCENE_S
 from held_out import RATE, HeldOut, embed
 from showcase import write_page
@@ -46,7 +45,7 @@ def main() -> None:
     sections = []
     for n, (row, label) in enumerate(zip(held_out.rows, held_out.labels, strict=True)):
         real = held_out.waveforms([row])
-        tokens = model.generator.codec.encode(log_mel(real, MINI_MEL).to(model.generator.device))
+        tokens = model.generator.codec.encode(log_mel(real, model.generator.config.mel).to(model.generator.device))
         made = model.generator.generate(
             held_out.embeddings[n : n + 1], duration_s=SCENE_S, seeds=[row], options=model.defaults
         )

@@ -29,6 +29,7 @@ VERSION = "0.4.0"
 NEEDS = "0.5.0"  # of echoframe: the names of weights are new
 VISUAL_SPACE = Space(name="efficientnet_lite0/probabilities", dim=1000)
 AUDIO_SPACE = Space(name="aisfx/centred", dim=512)
+PHASE_ITERATIONS = 1  # more lose label hits where the mel is not a real one's: waveforms.py
 DEFAULTS = SampleOptions(steps=20, guidance=2.5, scheduler="dpm++2m")
 # no licence was stated for a part of the training sounds, so none can be given on to others
 TRAINED_LICENCE = "LicenseRef-research-only"
@@ -48,7 +49,8 @@ def label_bank(scenes: Scenes) -> LabelBank:
 def write_generator(work: Path, out: Path) -> None:
     save_denoiser(load_denoiser(work / "flow" / "final"), out / "denoiser", dtype=torch.float16)
     shutil.copytree(work / "codec" / "final", out / "codec")
-    config = MelFlowConfig(defaults=DEFAULTS)
+    shutil.copytree(work / "texture" / "final", out / "decoder")
+    config = MelFlowConfig(defaults=DEFAULTS, phase_iterations=PHASE_ITERATIONS, phase_start="gradient")
     write_json(out / "config.json", asdict(config))
 
 

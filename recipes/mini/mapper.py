@@ -27,13 +27,17 @@ HERE = Path(__file__).parent
 SHORTEST = 4  # aiSFX blocks of a target: 5.8 s
 
 
-def read_table(labels: list[str]) -> Tensor:
-    """(labels, 1000) weights: how much of an ImageNet class belongs to a label; zero rows for what it cannot show."""
+def read_table(labels: list[str], names: dict[str, str] | None = None) -> Tensor:
+    """(labels, 1000) weights: how much of an ImageNet class belongs to a label; zero rows for what it cannot show.
+
+    names: another name that a label of the table goes by.
+    """
     table = torch.zeros(len(labels), 1000)
     with (HERE / "imagenet_sounds.csv").open(newline="") as lines:
         for row in csv.DictReader(line for line in lines if not line.startswith("#")):
-            if row["label"] in labels:
-                table[labels.index(row["label"]), int(row["index"])] = float(row["weight"])
+            label = (names or {}).get(row["label"], row["label"])
+            if label in labels:
+                table[labels.index(label), int(row["index"])] += float(row["weight"])
     return table
 
 

@@ -1,18 +1,20 @@
 """What the bundle reaches, as Markdown tables, ceiling and floor beside every figure. How is said in judge.py.
 
-    python measure.py                        # held-out recordings: codec, generator; needs WORK/corpus; resumes
-    python measure.py --clips FOLDER         # films, with their VGGSound labels in the folder's README.md
-    python measure.py --photos FOLDER        # photographs, with the sound labels to hear in photos.csv (file,label)
+    python measure.py --yamnet FILE                  # held-out recordings: codec, generator; needs WORK/corpus; resumes
+    python measure.py --yamnet FILE --clips FOLDER   # films, with their VGGSound labels in the folder's README.md
+    python measure.py --yamnet FILE --photos FOLDER  # photographs, with the sound labels to hear in photos.csv (file,label)
 
 *Rows*: held-out recordings; the same through codec and Griffin-Lim; sounds generated from the recording's own embedding;
 these against other recordings' labels and embeddings, as if the conditions had been shuffled. Every generated row has
---seeds sounds of each. A film is right if one of the five nearest labels of its sound is of the film's kind.
+--seeds sounds of each. A film is right if one of the five nearest labels of its sound is of the film's kind. Beside
+aiSFX, mini's own space, stands YAMNet, which no training knows: *label hit*, and *KL* to the real recording (ears.py).
 """
 
 import argparse
 import csv
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -22,23 +24,27 @@ from torch import Tensor
 from torch.nn import functional
 
 from codec import DECIBELS
+from ears import divergences, heard_labels, mean_over_labels, right_classes
 from echoframe import load
 from echoframe.bundles.labels import vggsound_labels
+from echoframe.evaluation.judges.yamnet import YamnetJudge
 from echoframe.media.audio import log_mel
+from echoframe.media.video import read_frames
 from echoframe.options import SampleOptions
-from echoframe.spec import MINI_MEL
-from held_out import Heard, HeldOut, count, embed, hear_generated
+from echoframe.spec import MelSpec
+from held_out import Heard, HeldOut, count, embed, hear_generated, listen
 from judge import Judge, frechet_distance, log_spectral_distance
 from sound_statistics import floor_not_above, within_by_label
 
 HERE = Path(__file__).parent
 # where VGGSound's category is wider than the kinds of recipes/mini/labels.csv
 KIND_OF_CLIP = {"ripping paper": "tools", "waterfall burbling": "water"}
+COLUMNS = ("n", "top-1 (of real)", "top-5 (of real)", "cosine to the real one", "YAMNet: hit (of real)", "KL")
 JOINT_DIMS = 16  # each of condition and sound, for the distance of both together
 
 
-def log_mels(waveforms: Tensor) -> Tensor:
-    return torch.cat([log_mel(part, MINI_MEL) for part in waveforms.split(8)])
+def log_mels(waveforms: Tensor, spec: MelSpec) -> Tensor:
+    return torch.cat([log_mel(part, spec) for part in waveforms.split(8)])
 
 
 def table(title: str, columns: tuple[str, ...]) -> None:
@@ -54,39 +60,43 @@ def share(hits: np.ndarray, ceiling: np.ndarray) -> str:
 
 
 @torch.no_grad()
-def measure_codec(model, held_out: HeldOut) -> Tensor:
-    """Prints what the codec and Griffin-Lim lose; returns the embeddings of what they leave."""
+def measure_codec(model, held_out: HeldOut, yamnet: YamnetJudge) -> tuple[Tensor, np.ndarray]:
+    """Prints what the codec and Griffin-Lim lose; returns the embeddings of what they leave, and YAMNet's scores."""
     generator = model.generator
-    rebuilt, errors = [], []
+    rebuilt, scores, errors = [], [], []
     for n in held_out.rows:
         real = held_out.waveforms([n])
-        mel = log_mels(real)
+        mel = log_mels(real, generator.config.mel)
         tokens = generator.codec.encode(mel.to(generator.device))
         sound = generator.decode(tokens)
-        coded, again = generator.codec.decode(tokens).cpu(), log_mels(sound)
+        coded, again = generator.codec.decode(tokens).cpu(), log_mels(sound, generator.config.mel)
         decibels = [(x - mel).abs().mean().item() * DECIBELS for x in (coded, again)]
         errors.append([*decibels, log_spectral_distance(real[0], sound[0])])
         rebuilt.append(embed(model, sound))
+        scores.append(listen(yamnet, sound))
     of_codec, of_sound, spectral = np.mean(errors, axis=0)
     print(f"\nMel error of the codec {of_codec:.2f} dB, with Griffin-Lim {of_sound:.2f} dB (mean absolute); ", end="")
     print(f"log-spectral distance {spectral:.2f} dB; n = {len(errors)}.")
-    return torch.cat(rebuilt)
+    return torch.cat(rebuilt), np.concatenate(scores)
 
 
 @torch.no_grad()
-def measure_held_out(model, held_out: HeldOut, seeds: int, options: SampleOptions, work: Path) -> None:
+def measure_held_out(
+    model, held_out: HeldOut, yamnet: YamnetJudge, seeds: int, options: SampleOptions, work: Path
+) -> None:
     judge, real, labels = held_out.judge, held_out.embeddings, held_out.labels
-    ceiling = judge.hits(real, labels)
-    rebuilt = measure_codec(model, held_out)
-    heard = [hear_generated(model, held_out, seed, options, work) for seed in range(seeds)]
+    real_scores = np.concatenate([listen(yamnet, held_out.waveforms([n])) for n in held_out.rows])
+    true = Real(real, real_scores, labels, right_classes(yamnet, labels), judge)
+    rebuilt, rebuilt_scores = measure_codec(model, held_out, yamnet)
+    heard = [hear_generated(model, held_out, seed, options, work, yamnet) for seed in range(seeds)]
     made = [torch.stack([sound.embedding for sound in of_seed]) for of_seed in heard]
-    columns = ("n", "top-1 (of real)", "top-5 (of real)", "cosine to the real one")
-    table(f"{len(set(labels))} labels of {len(judge.names)} competing", columns)
-    line("real held-out recordings (ceiling)", len(labels), ceiling[0].mean(), ceiling[1].mean(), 1.0)
-    row(judge, "through the codec and Griffin-Lim", rebuilt, real, labels, ceiling)
-    row(judge, f"generated from its embedding, {seeds} seeds", torch.cat(made), real, labels, ceiling)
+    scores = [np.stack([sound.scores for sound in of_seed]) for of_seed in heard]
+    table(f"{len(set(labels))} labels of {len(judge.names)} competing", COLUMNS)
+    row(true, "real held-out recordings (ceiling)", real, real_scores)
+    row(true, "through the codec and Griffin-Lim", rebuilt, rebuilt_scores)
+    row(true, f"generated from its embedding, {seeds} seeds", torch.cat(made), np.concatenate(scores))
     order = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))
-    row(judge, "generated, conditions shuffled (floor)", made[0][order], real, labels, ceiling)
+    row(true, "generated, conditions shuffled (floor)", made[0][order], scores[0][order.numpy()])
     distances(held_out, rebuilt, made[0], order)
     counted(held_out, [sound for of_seed in heard for sound in of_seed])
 
@@ -155,36 +165,57 @@ def counted(held_out: HeldOut, heard: Sequence[Heard]) -> None:
     print(f"\nClicks at an end: generated {clicks['generated']:.3f}, real held-out {clicks['real held-out']:.3f}.")
 
 
-def row(judge: Judge, name: str, embeddings: Tensor, real: Tensor, labels: list[str], ceiling) -> None:
-    times = len(embeddings) // len(labels)
-    top1, top5 = judge.hits(embeddings, labels * times)
-    cosine = functional.cosine_similarity(embeddings, real.repeat(times, 1)).mean().item()
-    line(name, len(embeddings), share(top1, ceiling[0]), share(top5, ceiling[1]), cosine)
+@dataclass(frozen=True)
+class Real:
+    """The real recordings: embeddings (n, 512), YAMNet's scores (n, 521), labels and their classes, aiSFX's judge."""
+
+    embeddings: Tensor
+    scores: np.ndarray
+    labels: list[str]
+    right: np.ndarray
+    judge: Judge
 
 
-def measure_photos(model, held_out: HeldOut, folder: Path, seeds: int, candidates: int) -> None:
+def row(real: Real, name: str, embeddings: Tensor, scores: np.ndarray) -> None:
+    """One line; there may be several sounds for each real one, one round after the other."""
+    times = len(embeddings) // len(real.labels)
+    ceiling = real.judge.hits(real.embeddings, real.labels)
+    top1, top5 = real.judge.hits(embeddings, real.labels * times)
+    cosine = functional.cosine_similarity(embeddings, real.embeddings.repeat(times, 1)).mean().item()
+    heard = [heard_labels(x, np.tile(real.right, (k, 1))).values for x, k in ((scores, times), (real.scores, 1))]
+    kl = divergences(np.tile(real.scores, (times, 1)), scores).mean
+    line(name, len(embeddings), share(top1, ceiling[0]), share(top5, ceiling[1]), cosine, share(*heard), kl)
+
+
+def measure_photos(model, held_out: HeldOut, yamnet: YamnetJudge, folder: Path, seeds: int, candidates: int) -> None:
     """Photographs whose label competes: generated, the nearest train recording to the mapper's point, and chance."""
     judge, names = held_out.judge, held_out.judge.names
     with (folder / "photos.csv").open(newline="") as lines:
         rows = [row for row in csv.DictReader(lines) if row["label"] in names]
     labels = [row["label"] for row in rows]
     made: list[list[Tensor]] = []
-    found = []
+    scores: list[np.ndarray] = []
+    found: list[int] = []
     for photo in rows:
         sounds = [model.generate(folder / photo["file"], seed=s, candidates=candidates) for s in range(seeds)]
         made.append([model.audio_encoder(sound.waveform, sound.sample_rate)[0] for sound in sounds])
+        scores += [listen(yamnet, sound.waveform)[0] for sound in sounds]
         for seed in range(seeds):
             target = look(model, folder / photo["file"], seed)
-            found.append(held_out.train_embeddings[int((held_out.train_embeddings @ target).argmax())])
-    generated = torch.stack([vector for vectors in zip(*made, strict=True) for vector in vectors])
-    table(f"{len(rows)} photographs of {len(set(labels))} labels", ("n", "top-1", "top-5", "mean over labels, top-1"))
-    oracle = torch.stack([found[n * seeds + seed] for seed in range(seeds) for n in range(len(rows))])
-    for name, embeddings in (("generated", generated), ("nearest train recording to the target", oracle)):
-        times = len(embeddings) // len(labels)
-        top1, top5 = judge.hits(embeddings, labels * times)
-        per_label = [top1[np.array(labels * times) == label].mean() for label in set(labels)]
-        line(name, len(embeddings), top1.mean(), top5.mean(), float(np.mean(per_label)))
-    line("chance", "", 1 / len(names), 5 / len(names), 1 / len(names))
+            found.append(int((held_out.train_embeddings @ target).argmax()))
+    columns = ("n", "top-1", "top-5", "mean over labels, top-1", "YAMNet: label hit")
+    table(f"{len(rows)} photographs of {len(set(labels))} labels", columns)
+    generated = torch.stack([vector for vectors in made for vector in vectors])  # photograph by photograph
+    near = np.concatenate([listen(yamnet, held_out.waveforms([held_out.train[n]])) for n in found])
+    repeated = [label for label in labels for _ in range(seeds)]
+    right = right_classes(yamnet, repeated)
+    of_name = {"generated": (generated, np.stack(scores))}
+    of_name["nearest train recording to the target"] = (held_out.train_embeddings[found], near)
+    for name, (embeddings, heard) in of_name.items():
+        top1, top5 = judge.hits(embeddings, repeated)
+        over = mean_over_labels(top1, repeated)
+        line(name, len(embeddings), top1.mean(), top5.mean(), over, heard_labels(heard, right).mean)
+    line("chance", "", *(k / len(names) for k in (1, 5, 1)), heard_labels(of_name["generated"][1], right).chance)
     apart = [1 - float(a @ b) for of_photo in made for a, b in combinations(of_photo, 2)]
     train = held_out.train_embeddings
     others = []
@@ -200,8 +231,7 @@ def measure_photos(model, held_out: HeldOut, folder: Path, seeds: int, candidate
 def look(model, photo: Path, seed: int) -> Tensor:
     """The mapper's point for a still and a seed, (D,)."""
     frames = read_frames(photo, model.clip_spec, short_side=model.visual_encoder.short_side)
-    target = model.predict_target(frames, until_s=4.0, seed=seed)
-    return target[0].cpu()
+    return model.predict_target(frames, until_s=4.0, seed=seed)[0].cpu()
 
 
 def read_clip_labels(folder: Path) -> dict[str, str]:
@@ -214,9 +244,10 @@ def kind_of(label: str) -> str:
     return KIND_OF_CLIP.get(label, {"animals": "animal"}.get(kind, kind))
 
 
-def measure_clips(model, folder: Path, *, seed: int, candidates: int) -> None:
-    table("clip", ("label", "kind", "five nearest labels of the generated sound (kind)", "right"))
-    right = 0
+def measure_clips(model, yamnet: YamnetJudge, folder: Path, *, seed: int, candidates: int) -> None:
+    columns = ("label", "kind", "five nearest labels of the generated sound (kind)", "right", "YAMNet: label hit")
+    table("clip", columns)
+    right = heard = 0
     clips = read_clip_labels(folder)
     kinds = dict(zip(model.labels.names, model.labels.kinds, strict=True))
     for name, label in clips.items():
@@ -224,14 +255,17 @@ def measure_clips(model, folder: Path, *, seed: int, candidates: int) -> None:
         nearest = [(text, kinds[text]) for text, _ in sound.nearest[:5]]
         hit = kind_of(label) in {kind for _, kind in nearest}
         right += hit
+        hears = heard_labels(listen(yamnet, sound.waveform), right_classes(yamnet, [label])).mean > 0
+        heard += hears
         listed = ", ".join(f"{text} ({kind})" for text, kind in nearest)
-        line(name, label, kind_of(label), listed, "yes" if hit else "no")
-    print(f"\n{right} of {len(clips)} clips right (seed {seed}, best of {candidates})")
+        line(name, label, kind_of(label), listed, "yes" if hit else "no", "yes" if hears else "no")
+    print(f"\n{right} of {len(clips)} clips right, {heard} by YAMNet (seed {seed}, best of {candidates})")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", default="mini")
+    parser.add_argument("--yamnet", type=Path, required=True, help="YAMNet's .tflite file")
     parser.add_argument("--work", type=Path, default=HERE / "work")
     parser.add_argument("--clips", type=Path, help="a folder of films with a README.md table of their labels")
     parser.add_argument("--photos", type=Path, help="a folder of photographs with a photos.csv")
@@ -245,13 +279,13 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, help="the bundle's own if not given")
     parser.add_argument("--candidates", type=int, default=1, help="sounds to make of each clip; the best is kept")
     args = parser.parse_args()
-    model = load(args.bundle)
+    model, yamnet = load(args.bundle), YamnetJudge(args.yamnet)
     if args.clips:
-        measure_clips(model, args.clips, seed=args.seed, candidates=args.candidates)
+        measure_clips(model, yamnet, args.clips, seed=args.seed, candidates=args.candidates)
         return
     held_out = HeldOut(args.work, args.limit, args.split)
     if args.photos:
-        measure_photos(model, held_out, args.photos, args.seeds, args.candidates)
+        measure_photos(model, held_out, yamnet, args.photos, args.seeds, args.candidates)
         return
     own = model.defaults
     options = SampleOptions(
@@ -259,7 +293,7 @@ def main() -> None:
         guidance=own.guidance if args.guidance is None else args.guidance,
         scheduler=own.scheduler,
     )
-    measure_held_out(model, held_out, args.seeds, options, args.work)
+    measure_held_out(model, held_out, yamnet, args.seeds, options, args.work)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def main() -> None:
         real, another = read(row), read(other)
         write(paths["others"], another.waveform, another.sample_rate)
         heard = pad_or_trim(resample(real.waveform, real.sample_rate, RATE), round(SCENE_S * RATE))
-        tokens = model.generator.codec.encode(log_mel(heard, MINI_MEL).to(model.generator.device))
+        tokens = model.generator.codec.encode(log_mel(heard, model.generator.config.mel).to(model.generator.device))
         rebuilt = model.generator.decode(tokens).cpu()[:, : round(real.waveform.shape[1] / real.sample_rate * RATE)]
         write(paths["codec"], rebuilt, RATE)
         aim = model.audio_encoder(real.waveform, real.sample_rate)

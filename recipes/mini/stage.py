@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from echoframe.config import load_toml
+from echoframe.generators.texture import TextureConfig
 from echoframe.output import remove_partials
 from echoframe.training.average import WeightAverage
 from echoframe.training.checkpoint import (
@@ -42,8 +43,9 @@ class CorpusConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CodecConfig:
-    frames: int = 16  # 0.16 s
-    components: int = 24
+    frames: int = 8  # 0.08 s
+    bands: int = 64
+    components: int = 192
     max_error_db: float = 2.0  # on validation scenes; a worse codec is refused
     threads: int = 1
 
@@ -94,12 +96,47 @@ class MapperStageConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TextureStageConfig:
+    """batch crops of crop_tokens tokens in a step, each louder or softer by up to `gain` (2.5 nepers)."""
+
+    network: TextureConfig = field(default_factory=TextureConfig)
+    crop_tokens: int = 32
+    batch: int = 8
+    gain: float = 0.3
+    steps: int = 2000
+    learning_rate: float = 2e-3
+    ema: float = 0.998
+    threads: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EyesConfig:
+    """learned_share, frame_sharpness, sharpness, per_label: as in `echoframe.mappers.label_prior`, chosen on films.
+    typical_share: of a label's recordings, how many of the most typical ones an answer may be."""
+
+    learned_share: float = 0.4
+    frame_sharpness: float = 2.0
+    sharpness: float = 8.0
+    per_label: int = 16
+    typical_share: float = 0.5
+    steps: int = 800
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    weight_decay: float = 1.0
+    smoothing: float = 0.05
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RecipeConfig:
     device: str = "cpu"
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     codec: CodecConfig = field(default_factory=CodecConfig)
+    texture: TextureStageConfig = field(default_factory=TextureStageConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     mapper: MapperStageConfig = field(default_factory=MapperStageConfig)
+    eyes: EyesConfig = field(default_factory=EyesConfig)
 
 
 def arguments(description: str) -> tuple[RecipeConfig, Path, argparse.Namespace]:

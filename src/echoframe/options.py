@@ -102,6 +102,16 @@ class SampleOptions:
         metavar="NAME",
     )
 
+    variation: float = option(
+        default=1.0,
+        default_text="the model's own",
+        help="0 keeps to a remembered recording, 1 starts from noise alone",
+        valid=lambda v: 0 <= v <= 1,
+        expected="a number from 0 to 1",
+        metavar="V",
+        kind=float,
+    )
+
     def __post_init__(self) -> None:
         for each in fields(self):
             check(each, getattr(self, each.name))
@@ -163,6 +173,7 @@ class Request:
     steps: int | None = None
     guidance: float | None = None
     scheduler: str | None = None
+    variation: float | None = None
     loudness_lufs: float | None = TARGET_LUFS
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ the next.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from echoframe.options import TARGET_LUFS, Request, SampleOptions, Settings, che
 from echoframe.output import file_sha256
 from echoframe.progress import ProgressCallback, nth_of
 from echoframe.provenance import (
+    OLD_FORMAT,
     BundleId,
     InputId,
     Machine,
@@ -38,7 +40,7 @@ from echoframe.provenance import (
 )
 from echoframe.sound import Sound
 from echoframe.spec import ClipSpec
-from echoframe.windows import Seen, add_faded, derived_seed, picture_times, plan_windows, seen_mask
+from echoframe.windows import Chance, Seen, add_faded, picture_times, plan_windows, seen_mask
 
 OVERLAP_S = 1.0  # of neighbouring windows
 STILL_DURATION_S = 10.0  # what a still lasts unless asked otherwise
@@ -83,6 +85,7 @@ class EchoFrame:
         steps: int | None = None,
         guidance: float | None = None,
         scheduler: str | None = None,
+        variation: float | None = None,
         loudness_lufs: float | None = TARGET_LUFS,
         force: bool = False,
         progress: ProgressCallback | None = None,
@@ -98,6 +101,8 @@ class EchoFrame:
             steps: denoising steps; the model's own number unless given.
             guidance: 1 follows the target alone, more pushes away from what no target would give.
             scheduler: a name from `echoframe.options.SCHEDULER_NAMES`; the model's own unless given.
+            variation: 0 keeps to one of the recordings that the model remembers, 1 starts from noise alone; the
+                model's own unless given.
             loudness_lufs: what the sound is brought to, unless its peak would pass -1 dBFS; None leaves it.
             force: allows more than an hour.
             progress: see `echoframe.progress`.
@@ -116,6 +121,7 @@ class EchoFrame:
             steps=steps,
             guidance=guidance,
             scheduler=scheduler,
+            variation=variation,
             loudness_lufs=loudness_lufs,
         )
         info = probe(Path(path))
@@ -136,8 +142,19 @@ class EchoFrame:
             )
         return settings
 
-    def render(self, info: VideoInfo, settings: Settings, *, progress: ProgressCallback | None = None) -> Sound:
-        """The sound of a clip with settings from `resolve`."""
+    def render(
+        self,
+        info: VideoInfo,
+        settings: Settings,
+        *,
+        own_chance: bool = True,
+        progress: ProgressCallback | None = None,
+    ) -> Sound:
+        """The sound of a clip with settings from `resolve`.
+
+        own_chance: noise comes from the seed and the clip's content, as records have it since "echoframe-provenance/2";
+        without it from the seed alone.
+        """
         rate = self.generator.sample_rate
         total = n_samples(settings.duration_s, rate)
         longest, overlap = int(self.generator.max_duration_s * rate + 1e-6), round(OVERLAP_S * rate)
@@ -151,7 +168,8 @@ class EchoFrame:
         for index, ((start, stop), frames) in enumerate(zip(windows, every_frames, strict=True)):
             seen.keep(frames, stop / rate)
             report = nth_of(progress, index, len(windows))
-            part = self._best(frames, start / rate, (stop - start) / rate, index, settings, seen, report)
+            chance = Chance(seed=settings.seed, clip=input_id.sha256 if own_chance else "", window=index)
+            part = self._best(frames, start / rate, (stop - start) / rate, chance, settings, seen, report)
             faded = 0 if index == 0 else windows[index - 1][1] - start
             add_faded(waveform, part, start, n_fade=faded)
         if settings.loudness_lufs is not None:
@@ -164,6 +182,7 @@ class EchoFrame:
             samples_sha256=samples_sha256(waveform.numpy()),
             candidate_scores=tuple(seen.scores),
             nearest=dict(nearest),
+            remembered=tuple(seen.remembered),
         )
         machine = Machine(device=self.device, dtype=self.dtype)
         return Sound(
@@ -204,20 +223,20 @@ class EchoFrame:
         frames: Frames,
         start_s: float,
         duration_s: float,
-        index: int,
+        chance: Chance,
         settings: Settings,
         seen: Seen,
         progress: ProgressCallback | None,
     ) -> Tensor:
         """(1, S): the one of a window's candidates whose embedding is nearest to the target."""
-        seeds = [derived_seed(settings.seed, window=index, candidate=k) for k in range(settings.candidates)]
-        # the same seed in every window, so that a long sound keeps its character
-        target = self.predict_target(frames, until_s=start_s + duration_s, seed=settings.seed)
+        seeds = [chance.of_candidate(k) for k in range(settings.candidates)]
+        target = self.predict_target(frames, until_s=start_s + duration_s, seed=chance.of_clip)
         waveforms = self.generate_candidates(
             target, duration_s=duration_s, seeds=seeds, options=settings.sampling, progress=progress
         )
         if self.audio_encoder is None:
             seen.embeddings.append(target.float().cpu())
+            self._note(seen, target, seeds[0], settings)
             return waveforms
         # one by one: an audio encoder's memory would grow with the number of candidates
         embedded = torch.cat([self.audio_encoder(w[None], self.generator.sample_rate).cpu() for w in waveforms])
@@ -225,9 +244,14 @@ class EchoFrame:
         best = int(np.argmax(scores))
         if len(seeds) > 1:
             seen.scores.append([round(score, 6) for score in scores])
-            _log.info("window %d: candidate %d of %d, scores %s", index, best + 1, len(seeds), scores)
+            _log.info("window %d: candidate %d of %d, scores %s", chance.window, best + 1, len(seeds), scores)
+        self._note(seen, target, seeds[best], settings)
         seen.embeddings.append(embedded[best : best + 1])
         return waveforms[best : best + 1]
+
+    def _note(self, seen: Seen, target: Tensor, seed: int, settings: Settings) -> None:
+        found = self.generator.remembered(target[0], seed=seed, options=settings.sampling)
+        seen.remembered.extend([asdict(found)] if found else [])
 
     def _nearest(self, embeddings: list[Tensor]) -> tuple[tuple[str, float], ...]:
         if self.labels is None:
@@ -278,4 +302,5 @@ def remake(
     check_same_bundle(provenance, model.identity)
     info = info or probe(Path(provenance.input.path))
     check_same_input(provenance, info.path)
-    return model.render(info, provenance.settings, progress=progress)
+    own_chance = provenance.format != OLD_FORMAT
+    return model.render(info, provenance.settings, own_chance=own_chance, progress=progress)

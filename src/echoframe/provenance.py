@@ -19,7 +19,8 @@ from echoframe.errors import BundleError, ConfigError, InputError, OutputError
 from echoframe.options import Settings
 from echoframe.output import file_sha256
 
-FORMAT = "echoframe-provenance/1"
+FORMAT = "echoframe-provenance/2"
+OLD_FORMAT = "echoframe-provenance/1"  # its noise came from the seed alone, not from the clip
 PACKAGES = ("echoframe", "torch", "diffusers", "transformers", "numpy", "av")  # av: another decoder, other pixels
 
 
@@ -57,7 +58,8 @@ class Result:
     """What came out. samples_sha256: of the float32 samples, little-endian, before any file format rounded them.
 
     candidate_scores: per window, the cosine of each candidate with the target; empty where there was one candidate.
-    nearest: sound label -> its cosine with the sound, the nearest first.
+    nearest: sound label -> its cosine with the sound, the nearest first. remembered: per window, the recording that the
+    sound began with, its source and licence; empty where it began with noise alone.
     """
 
     sample_rate: int
@@ -65,6 +67,7 @@ class Result:
     samples_sha256: str
     candidate_scores: tuple[list[float], ...] = ()
     nearest: dict[str, float] = field(default_factory=dict)
+    remembered: tuple[dict[str, str | float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +107,7 @@ def read_provenance(path: Path) -> Provenance:
             f"{path}: not valid JSON ({error}); give the JSON that EchoFrame wrote beside a sound"
         ) from error
     found = values.get("format") if isinstance(values, dict) else type(values).__name__
-    if found != FORMAT:
+    if found not in (FORMAT, OLD_FORMAT):
         raise InputError(
             f'{path}: format "{found}", expected "{FORMAT}"; give the JSON that EchoFrame wrote beside a sound'
         )

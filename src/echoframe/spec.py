@@ -79,6 +79,7 @@ class MelSpec:
 
 
 AUDIOLDM_MEL = MelSpec()
-MINI_MEL = MelSpec(offset=-5.0, scale=2.5)  # log-mels of real sounds lie in [-11.5, 2]: about [-2.6, 2.8] after this
+# a window of 512 samples: Griffin-Lim finds its phases. Log-mels of real sounds lie in [-11.5, 2]: here [-2.6, 2.8]
+MINI_MEL = MelSpec(n_fft=512, offset=-5.0, scale=2.5)
 CLAP_SAMPLE_RATE = 48_000  # Hz
 CLAP_N_SAMPLES = 480_000  # 10 s; shorter sounds are repeated and padded ("repeatpad")

@@ -44,16 +44,38 @@ def add_faded(joined: Float[Tensor, "1 total"], part: Float[Tensor, "1 samples"]
     joined[:, start + n_fade : start + part.shape[1]] = part[:, n_fade:]
 
 
-def derived_seed(seed: int, *, window: int, candidate: int) -> int:
-    """The seed of one window and candidate; the first of both has `seed` itself, so one candidate is among any K.
+@dataclass(frozen=True, kw_only=True)
+class Chance:
+    """Where the randomness of one window comes from: the seed asked for, the clip's content (its sha256) and the window.
 
-    >>> derived_seed(7, window=0, candidate=0)
-    7
+    clip: "" draws by the seed alone, as records before "echoframe-provenance/2" did: then all clips share their noise.
     """
-    if window == candidate == 0:
-        return seed
-    digest = hashlib.sha256(f"{seed}/{window}/{candidate}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+
+    seed: int
+    clip: str = ""
+    window: int = 0
+
+    @property
+    def of_clip(self) -> int:
+        """The same in every window, so that a long sound keeps its character."""
+        return self._derived("target") if self.clip else self.seed
+
+    def of_candidate(self, candidate: int) -> int:
+        """The seed of one of the window's candidates: so one candidate is among any K.
+
+        >>> Chance(seed=7).of_candidate(0)
+        7
+        >>> Chance(seed=7, clip="ab").of_candidate(0) == Chance(seed=7, clip="cd").of_candidate(0)
+        False
+        """
+        if not self.clip and self.window == candidate == 0:
+            return self.seed
+        return self._derived(f"{self.window}/{candidate}")
+
+    def _derived(self, what: str) -> int:
+        clip = f"/{self.clip}" if self.clip else ""
+        digest = hashlib.sha256(f"{self.seed}/{what}{clip}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") >> 1
 
 
 def seen_mask(
@@ -79,6 +101,7 @@ class Seen:
     times_s: list[float] = field(default_factory=list)
     scores: list[list[float]] = field(default_factory=list)
     embeddings: list[Tensor] = field(default_factory=list)
+    remembered: list[dict[str, str | float]] = field(default_factory=list)
 
     def keep(self, frames: Frames, until_s: float) -> None:
         """Of one window, only the frames nearest to the times the picture wants: memory does not grow."""

@@ -30,7 +30,7 @@ def add_evaluate(parser: Parser) -> None:
     add("--video", metavar="DIR", help="videos of the same names, for alignment with what moves")
     add("--clips", metavar="FILE", help="a list NAME[,label]: only these count, all are expected (default: every file)")
     add("--unpaired", action="store_true", help="compare sets of sounds, whatever their names")
-    others = "sets, clap, av-benchmark, audioldm_eval, specvqgan, seed"
+    others = "sets, clap, av-benchmark, audioldm_eval, specvqgan, seed, yamnet"
     add("--protocol", default="echoframe", metavar="P", help=f"echoframe, {others}")
     add(
         "--weights",

@@ -32,6 +32,7 @@ from echoframe.encoders import AudioEncoder, VisualEncoder, load_audio_encoder, 
 from echoframe.errors import BundleError
 from echoframe.generators import LatentGenerator, load_generator
 from echoframe.mappers import Mapper
+from echoframe.mappers.label_prior import LABEL_PRIOR_KIND, load_label_prior
 from echoframe.mappers.networks import load_mapper
 from echoframe.mappers.prior import PRIOR_KIND, load_prior
 from echoframe.mappers.zero_shot import BRIDGE_KIND, HEARD_AS, EmbedTexts, ZeroShotBridge, build_bridge, load_bridge
@@ -99,6 +100,7 @@ LOADERS: dict[str, tuple[str, Loader]] = {
     "bilstm": ("mapper", _in_float32(load_mapper)),
     "transformer": ("mapper", _in_float32(load_mapper)),
     PRIOR_KIND: ("mapper", _in_float32(load_prior)),
+    LABEL_PRIOR_KIND: ("mapper", _in_float32(load_label_prior)),
     BRIDGE_KIND: ("mapper", _in_float32(load_bridge)),
     "audioldm": ("generator", _with_dtype(partial(load_generator, "audioldm"))),
     "mel_flow": ("generator", _with_dtype(partial(load_generator, "mel_flow"))),

@@ -58,7 +58,7 @@ def convert_efficientnet_lite(
 ) -> None:
     """EfficientNet-Lite0 with its 1000 ImageNet classes, batch norms folded into the convolutions (in float64).
 
-    output: what the encoder gives, written into config.json: "probabilities", "logits" or "features".
+    output: what the encoder gives, written into config.json (see `EfficientNetLiteConfig`).
     """
     tensors = dict(_tensors(_read_checkpoint(checkpoint), checkpoint))
     converted: dict[str, Tensor] = {}

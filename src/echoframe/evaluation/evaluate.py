@@ -14,6 +14,7 @@ from echoframe.evaluation.features import Ear, SoundFeatures
 from echoframe.evaluation.figures import SoundSet, fewest
 from echoframe.evaluation.judges import Judge, ReadingJudge
 from echoframe.evaluation.judges.registry import load_judge
+from echoframe.evaluation.judges.yamnet import label_classes
 from echoframe.evaluation.known_lists import name_of_list
 from echoframe.evaluation.motion import motion_envelope
 from echoframe.evaluation.protocols import NEEDS_FILMS, NEEDS_LABELS, TIMED, Figure, Protocol, find_protocol
@@ -277,6 +278,9 @@ def _left_out(figures: Sequence[Figure], n: int, clips: Mapping[str, str], label
     for figure in figures:
         if figure.kind in NEEDS_LABELS and clips and nameless:
             why = f"{nameless} of the clips have no label in the list"
+        elif figure.kind == "label hit":
+            lacking = sorted(set(labels) - {"", *label_classes()})
+            why = f"no classes are known for {listed(lacking)}" if lacking else "it needs a list of clips with labels"
         elif figure.kind in NEEDS_LABELS:
             why = "it needs a list of clips with labels, some of them with two clips or more"
         elif n < fewest(figure):

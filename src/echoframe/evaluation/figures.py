@@ -7,7 +7,7 @@ from typing import Literal, cast
 import numpy as np
 from jaxtyping import Float, Int
 
-from echoframe.evaluation import alignment, metrics
+from echoframe.evaluation import agreement, alignment, metrics
 from echoframe.evaluation.bootstrap import Statistic, linear, per_clip
 from echoframe.evaluation.features import SoundFeatures, Timing
 from echoframe.evaluation.metrics import Classes
@@ -180,6 +180,21 @@ def _label_accuracy(figure: Figure, reference: SoundSet, generated: SoundSet) ->
     return (near.argmax(axis=1) == own).astype(np.float64)
 
 
+def _class_hit(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray:
+    return agreement.agreement_hits(*_placed(figure, reference, generated))
+
+
+def _class_divergence(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray:
+    return agreement.agreement_divergences(*_placed(figure, reference, generated))
+
+
+def _label_hit(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray | None:
+    right = reference.words.get(figure.judge)
+    if right is None or not (right > 0).any(axis=1).all():
+        return None  # a label that the table lacks has no right classes
+    return agreement.label_hits(embeddings_of(generated, figure.judge), right)
+
+
 def _clap(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray | None:
     words = reference.words.get(figure.judge)
     return None if words is None else metrics.cosines(words, embeddings_of(generated, figure.judge))
@@ -216,6 +231,9 @@ def _motion_correlation(figure: Figure, reference: SoundSet, generated: SoundSet
 _PER_CLIP: dict[str, Callable[[Figure, SoundSet, SoundSet], np.ndarray | None]] = {
     "kl": _kl,
     "agreement": _agreement,
+    "class hit": _class_hit,
+    "class divergence": _class_divergence,
+    "label hit": _label_hit,
     "cosine": _cosine,
     "recall at": _recall_at,
     "label accuracy": _label_accuracy,

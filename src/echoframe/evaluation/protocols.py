@@ -23,6 +23,9 @@ Kind = Literal[
     "inception",
     "kl",
     "agreement",
+    "class hit",
+    "class divergence",
+    "label hit",
     "label accuracy",
     "cosine",
     "recall at",
@@ -32,7 +35,7 @@ Kind = Literal[
     "lag",
     "motion correlation",
 ]
-NEEDS_LABELS = ("label accuracy", "clap")
+NEEDS_LABELS = ("label accuracy", "clap", "label hit")
 NEEDS_FILMS = ("motion correlation",)
 WHOLE_S = 60.0  # where a protocol cuts nothing, and longer sounds would not be clips any more
 TIMED = ("onset f1", "envelope correlation", "lag", "motion correlation")
@@ -308,8 +311,39 @@ SETS = Protocol(
     ),
 )
 
+YAMNET = Protocol(
+    name="yamnet",
+    about="whether an ear that no training here knew hears the right thing: YAMNet's 521 classes, the whole sound, 16 kHz",
+    listening=Listening(clip_s=WHOLE_S),
+    figures=(
+        _near(
+            "yamnet",
+            "hit",
+            "agreement hit",
+            "class hit",
+            "share of sounds with one of the reference's two best classes among their five best; generic ones do not count",
+        ),
+        Figure(
+            key="kl",
+            title="agreement KL",
+            kind="class divergence",
+            judge="yamnet",
+            digits=2,
+            about="KL(reference || generated) of the mean class scores plus 1e-4, over their sum, in nats, mean over clips",
+        ),
+        _near(
+            "yamnet",
+            "label_hit",
+            "label hit",
+            "label hit",
+            "share of sounds with a class that the table gives their label among their five best; generic ones do not count",
+        ),
+    ),
+)
+
 PROTOCOLS = {
-    protocol.name: protocol for protocol in (ECHOFRAME, SETS, CLAP, AV_BENCHMARK, AUDIOLDM_EVAL, SPECVQGAN, SEED)
+    protocol.name: protocol
+    for protocol in (ECHOFRAME, SETS, CLAP, AV_BENCHMARK, AUDIOLDM_EVAL, SPECVQGAN, SEED, YAMNET)
 }
 
 

@@ -16,10 +16,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from echoframe.errors import BundleError, DeviceError, InputError
+from echoframe.generators.memory import Memory, Remembered
 from echoframe.media.audio import n_samples, pad_or_trim
 from echoframe.options import SampleOptions
 from echoframe.progress import ProgressCallback, nth_of
 
+_DECODER = 0x6465636F646572  # "decoder": turns an item's seed into the one its decoder draws from
 _BATCH = 8  # items denoised together (twice as many rows with guidance): more would cost memory and gain no speed
 
 
@@ -44,6 +46,10 @@ class Generator(Protocol):
         """One sound per target, exactly round(duration_s * sample_rate) samples: (B, D) -> (B, S) in [-1, 1]."""
         ...
 
+    def remembered(self, target: Float[Tensor, " dim"], *, seed: int, options: SampleOptions) -> Remembered | None:
+        """The recording that `generate` begins with for that target and seed; None where it begins with noise."""
+        ...
+
 
 class LatentGenerator(ABC):
     """What every diffusion and flow shares: guidance, batches, seeds of one's own, the exact length.
@@ -58,6 +64,13 @@ class LatentGenerator(ABC):
     device: torch.device
     dtype: torch.dtype
     text_folder: Path | None = None  # where a text tower lies, if there is one
+    memory: Memory | None = None
+
+    def remembered(self, target: Float[Tensor, " dim"], *, seed: int, options: SampleOptions) -> Remembered | None:
+        """The recording that `generate` begins with for that target and seed; None where it begins with noise."""
+        if self.memory is None or options.variation == 1:
+            return None
+        return self.memory.remembered(normalize(target.float(), dim=-1), seed)
 
     def generate(
         self,
@@ -78,7 +91,7 @@ class LatentGenerator(ABC):
         latents = self.sample_latents(
             target, duration_s=duration_s, seeds=seeds, options=options, negative=negative, progress=progress
         )
-        return pad_or_trim(self.decode(latents), n_samples(duration_s, self.sample_rate))
+        return pad_or_trim(self.decode(latents, seeds=seeds), n_samples(duration_s, self.sample_rate))
 
     @torch.no_grad()
     def sample_latents(
@@ -94,6 +107,10 @@ class LatentGenerator(ABC):
         """The denoised latents of `generate`, before they are decoded: float32, on the generator's device."""
         options = options or self.defaults
         self._check_request(target, negative, duration_s, seeds)
+        if options.variation < 1 and self.memory is None:
+            raise InputError(
+                f"variation {options.variation:g}: this generator remembers no recordings; leave it out, or ask for 1"
+            )
         target = normalize(target.float(), dim=-1)  # a regression's output is shorter than 1; a trained one's never is
         if options.guidance == 1:
             negative = None
@@ -120,19 +137,25 @@ class LatentGenerator(ABC):
         return torch.zeros(self.dim, device=self.device)
 
     @torch.no_grad()
-    def decode(self, latents: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch samples"]:
+    def decode(
+        self, latents: Float[Tensor, "batch ..."], *, seeds: Sequence[int] | None = None
+    ) -> Float[Tensor, "batch samples"]:
         """Latents to a waveform: all their frames as float32 in [-1, 1] on the CPU, not trimmed.
 
-        Item by item, so that memory does not grow with the batch. Raises DeviceError if the sound is not finite.
+        seeds: of what a decoder draws, one per item; 0 for all if not given. Item by item, so that memory does not
+        grow with the batch. Raises DeviceError if the sound is not finite.
         """
-        waveform = torch.cat([self._decode(item.to(self.device)).cpu() for item in latents.split(1)])
+        items = zip(latents.split(1), [0] * len(latents) if seeds is None else seeds, strict=True)
+        # not the generator of the latents' own noise, whose numbers would come again
+        randoms = ((item, torch.Generator("cpu").manual_seed(seed ^ _DECODER)) for item, seed in items)
+        waveform = torch.cat([self._decode(item.to(self.device), random).cpu() for item, random in randoms])
         if not torch.isfinite(waveform).all():
             raise DeviceError(f"the generator gave samples that are not finite in {self.dtype}; use dtype float32")
         return waveform.clamp(-1, 1)
 
     @abstractmethod
-    def _decode(self, latents: Float[Tensor, "1 ..."]) -> Float[Tensor, "1 samples"]:
-        """One item's latents to a float32 waveform."""
+    def _decode(self, latents: Float[Tensor, "1 ..."], random: torch.Generator) -> Float[Tensor, "1 samples"]:
+        """One item's latents to a float32 waveform. random: for a kind that draws what its latents do not say."""
 
     @abstractmethod
     def _denoise(

@@ -129,7 +129,9 @@ class AudioLdmGenerator(LatentGenerator):
         size = (self.unet.config["in_channels"], frames // self.vae_factor, self.config.mel.n_mels // self.vae_factor)
         return torch.stack([torch.randn(size, generator=random) for random in randoms]).to(self.device)
 
-    def _decode(self, latents: Float[Tensor, "1 channels height width"]) -> Float[Tensor, "1 samples"]:
+    def _decode(
+        self, latents: Float[Tensor, "1 channels height width"], random: torch.Generator
+    ) -> Float[Tensor, "1 samples"]:
         scaled = (latents / self.vae.config["scaling_factor"]).to(self.dtype)
         mel = self.vae.decode(scaled, return_dict=False)[0]  # type: ignore[arg-type]  # (1, 1, frames, mels)
         return self.vocoder(mel[:, 0]).reshape(1, -1).float()

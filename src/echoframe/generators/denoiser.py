@@ -24,16 +24,21 @@ NEW_NAMES = {"enter": "proj_in", "leave": "proj_out", "wide": "fc1", "narrow": "
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DenoiserConfig:
-    """channels: numbers of a token. condition_dim: of an audio embedding. depth: blocks, an even number."""
+    """channels: numbers of a token. condition_dim: of an audio embedding. depth: blocks, an even number.
+
+    patch: so many tokens are one step of the network. preconditioned: the network adds to the best linear guess.
+    """
 
     channels: int = 128
     condition_dim: int = 512
     width: int = 384
     depth: int = 8
     n_heads: int = 6
+    patch: int = 1
+    preconditioned: bool = False
 
     def __post_init__(self) -> None:
-        if min(self.channels, self.condition_dim, self.width, self.depth, self.n_heads) < 1:
+        if min(self.channels, self.condition_dim, self.width, self.depth, self.n_heads, self.patch) < 1:
             raise ConfigError(f"denoiser: {self}; every size has to be positive")
         if self.depth % 2 or self.width % (2 * self.n_heads):
             raise ConfigError(
@@ -48,15 +53,17 @@ class Denoiser(nn.Module):
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
         self.config = config
-        width = config.width
-        self.proj_in = nn.Conv1d(config.channels, width, 3, padding=1)
+        width, step = config.width, config.patch * config.channels
+        self.proj_in = nn.Conv1d(step, width, 3, padding=1)
         self.embed_level = nn.Sequential(nn.Linear(LEVEL_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
         self.embed_condition = nn.Sequential(nn.Linear(config.condition_dim, width), nn.SiLU(), nn.Linear(width, width))
         self.modulate = nn.Linear(width, 6 * width)
         self.blocks = nn.ModuleList(Block(width, config.n_heads) for _ in range(config.depth))
         self.skips = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(config.depth // 2))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.proj_out = nn.Linear(width, config.channels)
+        self.proj_out = nn.Linear(width, step)
+        if config.preconditioned:  # the standard deviation of each number of a token
+            self.spread = nn.Parameter(torch.ones(config.channels), requires_grad=False)
         nn.init.zeros_(self.modulate.weight)
         nn.init.zeros_(self.modulate.bias)
         nn.init.zeros_(self.proj_out.weight)
@@ -68,6 +75,14 @@ class Denoiser(nn.Module):
         level: Float[Tensor, " batch"],
         condition: Float[Tensor, "batch dim"],
     ) -> Float[Tensor, "batch frames channels"]:
+        if not self.config.preconditioned:
+            return self._network(noisy, level, condition)
+        kept, added = precondition(level, self.spread)
+        return kept * noisy + added * self._network(noisy, level, condition)
+
+    def _network(self, noisy: Tensor, level: Tensor, condition: Tensor) -> Tensor:
+        n_tokens, patch = noisy.shape[1], self.config.patch
+        noisy = functional.pad(noisy, (0, 0, 0, -n_tokens % patch)).unflatten(1, (-1, patch)).flatten(2)
         cond = self.embed_level(level_features(level)) + self.embed_condition(condition * condition.shape[1] ** 0.5)
         modulation = self.modulate(functional.silu(cond)).unflatten(1, (1, 6, -1))  # (B, 1, 6, width)
         x = self.proj_in(noisy.transpose(1, 2)).transpose(1, 2)
@@ -80,7 +95,18 @@ class Denoiser(nn.Module):
             x = block(x, modulation, rotation)
             if index < half:
                 kept.append(x)
-        return self.proj_out(self.norm(x))
+        return self.proj_out(self.norm(x)).unflatten(2, (patch, -1)).flatten(1, 2)[:, :n_tokens]
+
+
+def precondition(level: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+    """What the direction keeps of the noisy tokens, and how large the rest is: each (B, 1, C).
+
+    As in Karras et al. (arXiv 2206.00364, section 5), for the line between tokens of standard deviation `spread` and
+    noise: the best linear guess of noise - tokens from noisy tokens, and the standard deviation of what it misses.
+    """
+    noise, sound = level[:, None, None], (1 - level)[:, None, None] * spread
+    power = (noise.square() + sound.square()).clamp(min=1e-6)
+    return (noise - sound * spread) / power, spread / power.sqrt()
 
 
 class Block(nn.Module):

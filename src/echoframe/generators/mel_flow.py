@@ -1,4 +1,5 @@
-"""mini's generator: noise flows to log-mel tokens along a learned direction, and Griffin-Lim makes them a waveform.
+"""mini's generator: noise flows to log-mel tokens along a learned direction; a texture draws the fine structure that the
+tokens do not say, and Griffin-Lim makes a waveform.
 
 *Conventions*: latents are (B, N, C), N tokens of `MelCodec`; level 1 is noise, level 0 is sound, and on the way between
 a token is (1 - level) sound + level noise (rectified flow: Liu et al., ICLR 2023, arXiv 2209.03003).
@@ -17,8 +18,10 @@ from echoframe.flow import flow_levels, solve
 from echoframe.generators import LatentGenerator, guided
 from echoframe.generators.denoiser import Denoiser, load_denoiser
 from echoframe.generators.mel_codec import MelCodec, load_codec
+from echoframe.generators.memory import Memory, load_memory
+from echoframe.generators.texture import Texture, load_texture
 from echoframe.media.audio import n_samples
-from echoframe.media.phase import griffin_lim
+from echoframe.media.phase import Start, griffin_lim
 from echoframe.options import SampleOptions
 from echoframe.progress import ProgressCallback
 from echoframe.spec import MINI_MEL, MelSpec
@@ -30,14 +33,17 @@ SOLVERS = ("euler", "dpm++2m")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MelFlowConfig:
     """mel: what the codec takes. min_duration_s: shorter sounds are cut from one this long, the shortest that was
-    trained on; max_duration_s: the longest. phase_iterations: of Griffin-Lim. level_shift: above 1, more of the steps
-    are spent near the noise. defaults: used where the caller gives no options.
+    trained on; max_duration_s: the longest. phase_iterations: of Griffin-Lim, which begins at phase_start. level_shift:
+    above 1, more of the steps are spent near the noise. cut_loudest: a shorter sound is the loudest stretch of the
+    shortest scene, not its beginning. defaults: used where the caller gives no options.
     """
 
     mel: MelSpec = MINI_MEL
     min_duration_s: float = 3.52
     max_duration_s: float = 10.24
     phase_iterations: int = 32
+    phase_start: Start = "noise"
+    cut_loudest: bool = False
     level_shift: float = 1.0
     defaults: SampleOptions = field(default_factory=lambda: SampleOptions(scheduler="dpm++2m"))
 
@@ -50,13 +56,15 @@ class MelFlowConfig:
 
 
 class MelFlowGenerator(LatentGenerator):
-    """A denoiser, a mel codec and Griffin-Lim, frozen."""
+    """A denoiser, a mel codec, a texture and a memory if there are any, and Griffin-Lim, frozen."""
 
     def __init__(
         self,
         denoiser: Denoiser,
         codec: MelCodec,
         *,
+        texture: Texture | None = None,
+        memory: Memory | None = None,
         config: MelFlowConfig = MelFlowConfig(),
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -67,22 +75,39 @@ class MelFlowGenerator(LatentGenerator):
                 f"the denoiser takes {denoiser.config.channels}, the mel has {config.mel.n_mels}; "
                 "take all from the same model"
             )
+        if texture is not None and (
+            texture.config.n_mels != codec.config.n_mels or codec.config.frames % texture.config.frames
+        ):
+            raise BundleError(
+                f"generator: the texture draws patches of {texture.config.frames} frames of {texture.config.n_mels} mels, "
+                f"the codec has tokens of {codec.config.frames} frames of {codec.config.n_mels} mels; "
+                "take both from the same model"
+            )
+        if memory is not None and memory.embeddings.shape[1] != denoiser.config.condition_dim:
+            raise BundleError(
+                f"generator: remembers embeddings of {memory.embeddings.shape[1]} numbers, the denoiser takes "
+                f"{denoiser.config.condition_dim}; take both from the same model"
+            )
+        self.memory = memory
         self.device, self.dtype, self.config = torch.device(device), dtype, config
         self.denoiser = denoiser.requires_grad_(False).eval().to(self.device, dtype)
         self.codec = codec.to(self.device)  # float32: it is one small matrix
+        self.texture = None if texture is None else texture.requires_grad_(False).eval().to(self.device)
         self.dim = denoiser.config.condition_dim
         self.sample_rate = config.mel.sample_rate
         self.max_duration_s, self.defaults = config.max_duration_s, config.defaults
 
     @classmethod
     def from_directory(cls, path: Path, *, device: torch.device | str, dtype: torch.dtype) -> "MelFlowGenerator":
-        """The generator in a directory with config.json, denoiser/ and codec/ (safetensors only).
+        """The generator in a directory with config.json, denoiser/, codec/ and, if it has them, decoder/ and memory/.
 
         Raises BundleError if a part is missing, damaged, holds other weights than its config says, or does not fit.
         """
         config = read_config(MelFlowConfig, path / "config.json")
         denoiser, codec = load_denoiser(path / "denoiser"), load_codec(path / "codec")
-        return cls(denoiser, codec, config=config, device=device, dtype=dtype)
+        texture = load_texture(path / "decoder") if (path / "decoder").is_dir() else None
+        memory = load_memory(path / "memory", codec) if (path / "memory").is_dir() else None
+        return cls(denoiser, codec, texture=texture, memory=memory, config=config, device=device, dtype=dtype)
 
     def _denoise(
         self,
@@ -101,6 +126,11 @@ class MelFlowGenerator(LatentGenerator):
         samples = n_samples(max(duration_s, self.config.min_duration_s), self.sample_rate)
         n_tokens = math.ceil(samples / (self.config.mel.hop_length * self.codec.config.frames))
         noise = torch.stack([torch.randn((n_tokens, self.codec.channels), generator=random) for random in randoms])
+        level = options.variation
+        steps = max(1, round(options.steps * level))
+        start = self._start(noise, target, randoms, level)
+        if level == 0:
+            return self._cut(start.to(self.device), duration_s)
         condition = (target if negative is None else torch.cat([negative, target])).to(self.device, self.dtype)
         n_done = 0
 
@@ -112,11 +142,37 @@ class MelFlowGenerator(LatentGenerator):
             predicted = self.denoiser(rows, torch.full((len(rows),), level).to(rows), condition).float()
             n_done += 1
             if progress is not None:
-                progress(n_done, options.steps, "")
+                progress(n_done, steps, "")
             return predicted if negative is None else guided(predicted, options.guidance)
 
-        levels = flow_levels(options.steps, self.config.level_shift)
-        return solve(direction, noise.to(self.device), levels, second_order=options.scheduler == "dpm++2m")
+        levels = [level * each for each in flow_levels(steps, self.config.level_shift)]
+        found = solve(direction, start.to(self.device), levels, second_order=options.scheduler == "dpm++2m")
+        return self._cut(found, duration_s)
 
-    def _decode(self, latents: Float[Tensor, "1 tokens channels"]) -> Float[Tensor, "1 samples"]:
-        return griffin_lim(self.codec.decode(latents), self.config.mel, iterations=self.config.phase_iterations)
+    def _start(self, noise: Tensor, target: Tensor, randoms: list[torch.Generator], level: float) -> Tensor:
+        """The noise, or what is remembered of each target noised to that level."""
+        if level == 1 or self.memory is None:
+            return noise
+        pairs = zip(target, randoms, strict=True)
+        scenes = [self.memory.scene(row, random.initial_seed(), noise.shape[1]) for row, random in pairs]
+        return torch.lerp(torch.stack(scenes), noise, level)
+
+    def _cut(self, latents: Tensor, duration_s: float) -> Tensor:
+        """Of a scene longer than what was asked for, the loudest stretch: a short sound is no silence between two."""
+        token = self.config.mel.hop_length * self.codec.config.frames
+        needed = math.ceil(n_samples(duration_s, self.sample_rate) / token)
+        if not self.config.cut_loudest or needed >= latents.shape[1]:
+            return latents
+        level = self.codec.decode(latents).mean(dim=2).unflatten(1, (latents.shape[1], -1)).mean(dim=2)  # (B, N)
+        first = level.exp().unfold(1, needed, 1).mean(dim=2).argmax(dim=1)
+        return torch.stack([row[at : at + needed] for row, at in zip(latents, first.tolist(), strict=True)])
+
+    def _decode(
+        self, latents: Float[Tensor, "1 tokens channels"], random: torch.Generator
+    ) -> Float[Tensor, "1 samples"]:
+        if self.texture is None:
+            mel = self.codec.decode(latents)
+        else:
+            mel = self.texture.fill(self.codec, latents, [random])
+        config = self.config
+        return griffin_lim(mel, config.mel, iterations=config.phase_iterations, start=config.phase_start)

@@ -1,6 +1,7 @@
-"""Mappers: a clip in visual embeddings to one point of an audio space. One seam, and three ways to answer it.
+"""Mappers: a clip in visual embeddings to one point of an audio space. One seam, and four ways to answer it.
 
-`networks` regress, `prior` draws one of many fitting points, `zero_shot` goes by way of words and learns nothing.
+`networks` regress, `prior` draws one of many fitting points, `label_prior` says what it sees and draws a recording of it,
+`zero_shot` goes by way of words and learns nothing.
 """
 
 from collections.abc import Sequence

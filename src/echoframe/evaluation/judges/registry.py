@@ -14,6 +14,7 @@ from echoframe.evaluation.judges.melception import MelceptionJudge
 from echoframe.evaluation.judges.panns import PannsJudge
 from echoframe.evaluation.judges.passt import PasstJudge
 from echoframe.evaluation.judges.vggish import VggishJudge
+from echoframe.evaluation.judges.yamnet import YamnetJudge
 
 JUDGES: dict[str, tuple[str, Callable[..., Judge]]] = {
     "aisfx": ("", AisfxJudge),
@@ -22,6 +23,7 @@ JUDGES: dict[str, tuple[str, Callable[..., Judge]]] = {
     "passt": (PasstJudge.source, PasstJudge),
     "melception": (MelceptionJudge.source, MelceptionJudge),
     "clap": (ClapJudge.source, ClapJudge),
+    "yamnet": (YamnetJudge.source, YamnetJudge),
 }
 
 

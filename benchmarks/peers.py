@@ -1,0 +1,134 @@
+"""A model beside four published systems on the same twelve films: the table in the README.
+
+    python benchmarks/peers.py PEERS --yamnet FILE [--model mini] [--seeds 5] [--out out/peers] [--readme README.md]
+
+PEERS holds `films`, with their own sound, and a folder of sounds for each of `SYSTEMS`, with the films' names. Into OUT go
+the model's sounds (`echoframe generate`, seeds 0 and on) and white noise as loud as each film's sound. All are judged by
+`echoframe evaluate`: whether YAMNet, which took no part in any training here, hears the right thing (protocol yamnet), by
+aiSFX and in time (protocol echoframe). The model's figures are means over its seeds, clip by clip. With --readme the table
+takes the place of the one between the two marks in that file. The films and the sounds stay where they are: they are a
+test set, and not ours to pass on.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from films import noise, run
+
+from echoframe.evaluation.bootstrap import FEWEST_DRAWS, bootstrap_interval
+from echoframe.evaluation.evaluate import EvaluateConfig, Evaluation, evaluate
+from echoframe.evaluation.features import default_cache
+from echoframe.evaluation.figures import of_values
+from echoframe.evaluation.protocols import find_protocol
+from echoframe.evaluation.table import Cell, Column, Line, Table, markdown
+from echoframe.output import atomic_files
+
+BEGIN, END = "<!-- benchmarks/peers.py: the table below is its output -->", "<!-- end of benchmarks/peers.py -->"
+SYSTEMS = {"Frieren": "frieren", "Diff-Foley": "diff_foley", "Im2Wav": "im2wav", "SpecVQGAN": "specvqgan"}
+SHOWN = {"yamnet": ("hit", "kl"), "echoframe": ("cosine", "onset_f1_100", "envelope")}
+DRAWS, SHUFFLES = 1000, 10
+REAL, NOISE = "the film's own sound", "noise"
+
+
+def judged(folders: Mapping[str, Path], films: Path, yamnet: Path, *, seed: int = 0) -> dict[str, Evaluation]:
+    """Every folder beside the films' own sound, by protocol. seed: of the shuffled pairs."""
+    found = {}
+    for protocol in SHOWN:
+        config = EvaluateConfig(
+            reference=films,
+            generated=folders,
+            protocol=protocol,
+            weights={"yamnet": yamnet} if protocol == "yamnet" else {},
+            seed=seed,
+            draws=FEWEST_DRAWS,  # the table's own intervals are of means over seeds
+            cache=default_cache(),
+        )
+        found[protocol] = evaluate(config)
+    return found
+
+
+def values(evaluation: Evaluation, systems: list[str], key: str) -> np.ndarray:
+    """(n,): each clip's figure, the mean over `systems`."""
+    return np.mean([[evaluation.clips[name][key][stem] for stem in evaluation.stems] for name in systems], axis=0)
+
+
+def chance(evaluations: Sequence[Evaluation], key: str) -> Cell:
+    """What sounds reach that are given to other films; the mean of all shuffles."""
+    lines = [line for evaluation in evaluations for line in evaluation.table.lines]
+    found = [line.cells[key] for line in lines if line.name.startswith("chance: ")]
+    return Cell(value=float(np.mean([cell.value for cell in found])), n=found[0].n)
+
+
+def table_of(
+    evaluations: Mapping[str, Evaluation],
+    shuffled: Sequence[Mapping[str, Evaluation]],
+    rows: Mapping[str, list[str]],
+    model: str,
+) -> Table:
+    """rows: the folders behind each row; several are a model's seeds. shuffled: of these alone, each with other pairs."""
+    figures = [figure for name, keys in SHOWN.items() for figure in find_protocol(name).figures if figure.key in keys]
+    protocol_of = {key: name for name, keys in SHOWN.items() for key in keys}
+    of_figure = {figure.key: evaluations[protocol_of[figure.key]] for figure in figures}
+    lines = []
+    for name, systems in rows.items():
+        cells = {}
+        for key, evaluation in of_figure.items():
+            measured = of_values(values(evaluation, systems, key))
+            interval = bootstrap_interval(measured.statistic, measured.n, draws=DRAWS, seed=0)
+            cells[key] = Cell(value=interval.value, low=interval.low, high=interval.high, n=measured.n)
+        lines.append(Line(name=name, cells=cells))
+    floor = {key: chance([one[protocol_of[key]] for one in shuffled], key) for key in of_figure}
+    lines.append(Line(name=f"chance: {model}, pairs shuffled", kind="bound", cells=floor))
+    columns = [
+        Column(key=figure.key, title=figure.title, better=figure.better, digits=2, definition=figure.about)
+        for figure in figures
+    ]
+    seeds = "seed 0" if len(rows[model]) == 1 else f"mean of seeds 0 to {len(rows[model]) - 1}"
+    notes = [
+        f"{model}: {seeds}. Intervals are 95 %, {DRAWS} bootstrap draws of clips. Chance: the mean of {SHUFFLES} shuffles.",
+        *(f"{figure.title}: {figure.about}." for figure in figures),
+        *(note for one in evaluations.values() for note in one.table.notes if note.startswith("Judge ")),
+    ]
+    return Table(
+        title=f"{len(next(iter(evaluations.values())).stems)} films.", columns=columns, lines=lines, notes=notes
+    )
+
+
+def in_readme(text: str, table: str) -> str:
+    """The text with what is between the marks replaced."""
+    before, after = text.index(BEGIN) + len(BEGIN), text.index(END)
+    return f"{text[:before]}\n\n{table.strip()}\n\n{text[after:]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("peers", type=Path)
+    parser.add_argument("--yamnet", type=Path, required=True, help="YAMNet's .tflite file")
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path("out/peers"))
+    parser.add_argument("--readme", type=Path)
+    args = parser.parse_args()
+    films, name = args.peers / "films", Path(args.model).name
+    seeds = {f"{name} {seed}": args.out / name / f"seed{seed}" for seed in range(args.seeds)}
+    for seed, folder in enumerate(seeds.values()):
+        folder.mkdir(parents=True, exist_ok=True)
+        run("generate", *sorted(films.iterdir()), "--model", args.model, "-o", folder, "--no-mux", "--seed", seed)
+    (args.out / NOISE).mkdir(parents=True, exist_ok=True)
+    noise(films, args.out / NOISE)
+    systems = {system: args.peers / folder for system, folder in SYSTEMS.items()}
+    folders = {REAL: films, **systems, **seeds, NOISE: args.out / NOISE}
+    rows = {REAL: [REAL], **{system: [system] for system in systems}, name: list(seeds), NOISE: [NOISE]}
+    shuffled = [judged(seeds, films, args.yamnet, seed=seed) for seed in range(SHUFFLES)]
+    table = markdown(table_of(judged(folders, films, args.yamnet), shuffled, rows, name))
+    print(table)
+    if args.readme:
+        text = in_readme(args.readme.read_text(encoding="utf-8"), table)
+        with atomic_files([args.readme]) as (partial,):
+            partial.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

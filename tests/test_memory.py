@@ -1,0 +1,150 @@
+"""What a flow remembers: chosen by target and seed, laid out, noised to a level, named in the record."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from echoframe.errors import BundleError, ConfigError, InputError
+from echoframe.generators.mel_flow import MelFlowGenerator
+from echoframe.generators.memory import Memory, MemoryConfig, Remembered, load_memory, save_memory
+from echoframe.options import SampleOptions
+from tiny_mel_flow import tiny_codec, write_tiny_mel_flow
+
+DIM = 6
+ENTRY = {"source": "a free game", "licence": "GPL-2.0-or-later"}
+
+
+def tiny_memory(temperature: float = 0.0) -> Memory:
+    """Three recordings of one level each, whose embeddings are the first three axes."""
+    codec = tiny_codec()
+    lengths = [12, 5, 20]
+    mels = [
+        torch.full((1, n * codec.config.frames, codec.config.n_mels), level)
+        for n, level in zip(lengths, (-1.0, 0.0, 1.0), strict=True)
+    ]
+    return Memory(
+        MemoryConfig(temperature=temperature, per_db=0.05, space="tiny"),
+        entries=[Remembered(sound=f"{n}.ogg", label=f"label {n}", **ENTRY) for n in range(3)],
+        embeddings=torch.eye(DIM)[:3],
+        tokens=torch.cat([codec.encode(mel)[0] for mel in mels]),
+        starts=torch.tensor([0, 12, 17, 37]),
+        steady=torch.tensor([True, False, True]),
+        codec=codec,
+    )
+
+
+@pytest.fixture
+def generator(tmp_path) -> MelFlowGenerator:
+    folder = write_tiny_mel_flow(tmp_path / "generator", dim=DIM)
+    save_memory(tiny_memory(), folder / "memory")
+    return MelFlowGenerator.from_directory(folder, device="cpu", dtype=torch.float32)
+
+
+def options(variation: float) -> SampleOptions:
+    return SampleOptions(steps=4, guidance=1.5, scheduler="euler", variation=variation)
+
+
+def test_the_nearest_recording_is_taken_and_the_seed_chooses_where_it_may():
+    target = normalize(torch.tensor([1.0, 0.9, 0.1, 0, 0, 0]), dim=0)
+    assert {tiny_memory().choose(target, seed) for seed in range(20)} == {0}
+    assert {tiny_memory(temperature=0.05).choose(target, seed) for seed in range(40)} == {0, 1}
+
+
+def test_variation_0_is_the_recording_and_1_forgets_it(generator):
+    target = torch.eye(DIM)[[2, 0]]
+    kept = generator.sample_latents(target, duration_s=1.0, seeds=[3, 3], options=options(0.0))
+    levels = generator.codec.decode(kept).mean(dim=(1, 2))
+    heard = [generator.codec.decode(generator.memory.tokens[None, a:b]).mean() for a, b in ((17, 37), (0, 12))]
+    torch.testing.assert_close(levels, torch.stack(heard), atol=0.05, rtol=0)
+    free = generator.sample_latents(target, duration_s=1.0, seeds=[3, 3], options=options(1.0))
+    generator.memory = None
+    assert torch.equal(free, generator.sample_latents(target, duration_s=1.0, seeds=[3, 3], options=options(1.0)))
+
+
+def test_between_them_more_variation_leads_further_from_the_recording(generator):
+    target = torch.eye(DIM)[[2]]
+    kept, *others = (
+        generator.sample_latents(target, duration_s=1.0, seeds=[3], options=options(v)) for v in (0.0, 0.25, 0.5, 1.0)
+    )
+    distances = [float((other - kept).square().mean()) for other in others]
+    assert distances == sorted(distances)
+    assert distances[0] > 0
+
+
+def test_the_same_seed_gives_the_same_scene_whatever_the_batch(generator):
+    target = torch.eye(DIM)[[0, 1, 2]]
+    together = generator.generate(target, duration_s=1.0, seeds=[1, 2, 3], options=options(0.5))
+    for n in range(3):
+        alone = generator.generate(target[[n]], duration_s=1.0, seeds=[n + 1], options=options(0.5))
+        torch.testing.assert_close(alone[0], together[n], atol=1e-4, rtol=0)
+
+
+def test_what_was_remembered_is_named(generator):
+    found = generator.remembered(torch.eye(DIM)[1], seed=0, options=options(0.4))
+    assert found == Remembered(sound="1.ogg", label="label 1", cosine=1.0, **ENTRY)
+    assert generator.remembered(torch.eye(DIM)[1], seed=0, options=options(1.0)) is None
+
+
+def test_a_short_sound_is_the_loudest_stretch(generator):
+    generator.config = replace(generator.config, cut_loudest=True, min_duration_s=3.2)
+    codec = generator.codec
+    quiet = torch.full((1, 20 * codec.config.frames, codec.config.n_mels), -1.0)
+    quiet[:, 8 * codec.config.frames : 11 * codec.config.frames] = 1.0
+    cut = generator._cut(codec.encode(quiet), duration_s=3 * codec.config.frames * 0.01)
+    assert cut.shape[1] == 3
+    assert torch.equal(cut, codec.encode(quiet)[:, 8:11])
+
+
+def test_a_memory_comes_back_within_a_bytes_rounding(tmp_path):
+    memory = tiny_memory(temperature=0.1)
+    save_memory(memory, tmp_path / "memory")
+    loaded = load_memory(tmp_path / "memory", tiny_codec())
+    assert loaded.config == memory.config
+    assert loaded.entries == memory.entries
+    step = memory.tokens.abs().amax(dim=0) / 127
+    assert ((loaded.tokens - memory.tokens).abs() <= 0.51 * step + 1e-6).all()
+    assert torch.equal(loaded.starts, memory.starts)
+    assert torch.equal(loaded.steady, memory.steady)
+
+
+def test_damaged_memories_are_refused(tmp_path, generator):
+    with pytest.raises(ConfigError, match="temperature -1.0, per_db 1.0; expected 0 or more"):
+        MemoryConfig(temperature=-1.0)
+    memory, codec = tiny_memory(), tiny_codec()
+    with pytest.raises(BundleError, match="3 sounds, 2 embeddings, 4 starts and 37 tokens do not belong together"):
+        Memory(
+            memory.config,
+            entries=memory.entries,
+            embeddings=memory.embeddings[:2],
+            tokens=memory.tokens,
+            starts=memory.starts,
+            steady=memory.steady,
+            codec=codec,
+        )
+    folder = tmp_path / "memory"
+    save_memory(memory, folder)
+    with pytest.raises(BundleError, match="remembers tokens of 32 numbers, the codec has 40; take both from"):
+        load_memory(folder, tiny_codec(components=5))
+    (folder / "sounds.json").write_text(
+        json.dumps({"sounds": [{"sound": "a", "label": "b", "source": "c", "licence": "d", "colour": "red"}]})
+    )
+    with pytest.raises(BundleError, match=r"sounds\.json: .*colour.*; fetch the model again"):
+        load_memory(folder, codec)
+    (folder / "sounds.json").write_text("{}")
+    with pytest.raises(BundleError, match="no list of sounds; fetch the model again"):
+        load_memory(folder, codec)
+    other = write_tiny_mel_flow(tmp_path / "other", dim=DIM + 1)
+    save_memory(memory, other / "memory")
+    with pytest.raises(BundleError, match="remembers embeddings of 6 numbers, the denoiser takes 7; take both"):
+        MelFlowGenerator.from_directory(other, device="cpu", dtype=torch.float32)
+
+
+def test_variation_needs_a_memory(generator):
+    generator.memory = None
+    with pytest.raises(InputError, match="variation 0.5: this generator remembers no recordings; leave it out"):
+        generator.generate(torch.eye(DIM)[[0]], duration_s=1.0, seeds=[0], options=options(0.5))
+    with pytest.raises(InputError, match="variation 1.5: expected a number from 0 to 1"):
+        options(1.5)
