@@ -9,13 +9,13 @@ import pytest
 import soundfile
 import torch
 
-from echoframe.bundles.manifest import file_sha256
 from echoframe.errors import AudioError, BundleError, InputError
 from echoframe.evaluation.agreement import agreement_divergences, agreement_hits
 from echoframe.evaluation.evaluate import EvaluateConfig, evaluate
 from echoframe.evaluation.judges import Judge, ReadingJudge, yamnet
 from echoframe.evaluation.judges.registry import load_judge
 from echoframe.evaluation.judges.yamnet import CLASSES, HOP, WINDOW, YamnetJudge, label_classes, read_class_names
+from echoframe.output import file_sha256
 from test_evaluation_agreement import JUDGES, NAMES, agree
 
 __all__ = ["agree"]  # the fixture

@@ -14,7 +14,6 @@ from echoframe.options import SampleOptions
 from tiny_mel_flow import tiny_codec, write_tiny_mel_flow
 
 DIM = 6
-ENTRY = {"source": "a free game", "licence": "GPL-2.0-or-later"}
 
 
 def tiny_memory(temperature: float = 0.0) -> Memory:
@@ -27,7 +26,10 @@ def tiny_memory(temperature: float = 0.0) -> Memory:
     ]
     return Memory(
         MemoryConfig(temperature=temperature, per_db=0.05, space="tiny"),
-        entries=[Remembered(sound=f"{n}.ogg", label=f"label {n}", **ENTRY) for n in range(3)],
+        entries=[
+            Remembered(sound=f"{n}.ogg", label=f"label {n}", source="a free game", licence="GPL-2.0-or-later")
+            for n in range(3)
+        ],
         embeddings=torch.eye(DIM)[:3],
         tokens=torch.cat([codec.encode(mel)[0] for mel in mels]),
         starts=torch.tensor([0, 12, 17, 37]),
@@ -84,7 +86,7 @@ def test_the_same_seed_gives_the_same_scene_whatever_the_batch(generator):
 
 def test_what_was_remembered_is_named(generator):
     found = generator.remembered(torch.eye(DIM)[1], seed=0, options=options(0.4))
-    assert found == Remembered(sound="1.ogg", label="label 1", cosine=1.0, **ENTRY)
+    assert found == replace(tiny_memory().entries[1], cosine=1.0)
     assert generator.remembered(torch.eye(DIM)[1], seed=0, options=options(1.0)) is None
 
 
@@ -111,7 +113,7 @@ def test_a_memory_comes_back_within_a_bytes_rounding(tmp_path):
 
 
 def test_damaged_memories_are_refused(tmp_path, generator):
-    with pytest.raises(ConfigError, match="temperature -1.0, per_db 1.0; expected 0 or more"):
+    with pytest.raises(ConfigError, match="memory: temperature -1.0, per_db 1.0; expected a temperature of 0 at least"):
         MemoryConfig(temperature=-1.0)
     memory, codec = tiny_memory(), tiny_codec()
     with pytest.raises(BundleError, match="3 sounds, 2 embeddings, 4 starts and 37 tokens do not belong together"):

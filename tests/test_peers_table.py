@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from echoframe.bundles.manifest import file_sha256
 from echoframe.evaluation.judges import yamnet
 from echoframe.evaluation.judges.aisfx import AisfxJudge
 from echoframe.evaluation.protocols import find_protocol
+from echoframe.output import file_sha256
 from test_judges_yamnet import NAMES, packed, planted
 from test_recipe_acceptance import Shared
 from tiny_bundles import write_tiny_mini

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from echoframe import load
-from echoframe.bundles.manifest import file_sha256
 from echoframe.evaluation.judges import yamnet
 from echoframe.evaluation.judges.yamnet import CLASSES, YamnetJudge
+from echoframe.output import file_sha256
 from fakes import fake_model
 from planted_video import write_video
 from test_judges_yamnet import NAMES, packed, planted

@@ -8,7 +8,7 @@ asks for, and denoised towards the target from there: 0 is the recording through
 byte a number with a scale for each channel.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -36,7 +36,7 @@ class MemoryConfig:
     def __post_init__(self) -> None:
         if self.temperature < 0 or self.per_db <= 0:
             raise ConfigError(
-                f"memory: temperature {self.temperature}, per_db {self.per_db}; expected 0 or more, and more than 0"
+                f"memory: temperature {self.temperature}, per_db {self.per_db}; expected a temperature of 0 at least and a per_db above 0"
             )
 
 
@@ -101,7 +101,7 @@ class Memory:
         """What `choose` takes, as the record beside a result names it."""
         which = self.choose(target, seed)
         cosine = float(self.embeddings[which] @ target.float().cpu())
-        return Remembered(**asdict(self.entries[which]) | {"cosine": round(cosine, 4)})
+        return replace(self.entries[which], cosine=round(cosine, 4))
 
     def scene(self, target: Float[Tensor, " dim"], seed: int, n_tokens: int) -> Float[Tensor, "tokens channels"]:
         """The chosen recording, laid out to `n_tokens` tokens; the seed draws places and gaps as well."""

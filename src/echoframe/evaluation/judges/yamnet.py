@@ -18,12 +18,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from echoframe.bundles.manifest import file_sha256
 from echoframe.encoders import check_waveform
 from echoframe.errors import BundleError
 from echoframe.evaluation.agreement import GENERIC
 from echoframe.evaluation.judges import Heard
 from echoframe.optional import require_extra
+from echoframe.output import file_sha256
 
 URL = "https://tfhub.dev/google/lite-model/yamnet/classification/tflite/1"
 SHA256 = "10c95ea3eb9a7bb4cb8bddf6feb023250381008177ac162ce169694d05c317de"
