@@ -24,10 +24,15 @@ PACKAGES = ("echoframe", "torch", "diffusers", "transformers", "numpy", "av")  #
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputId:
-    """The clip: its absolute path when it was read, and the sha256 of its bytes."""
+    """The clip: its absolute path when it was read, and the sha256 of its bytes.
+
+    n_frames, frame_rate: of a clip that was an array in memory; it has no path, and sha256 is that of its frames.
+    """
 
     path: str
     sha256: str
+    n_frames: int = 0
+    frame_rate: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,6 +144,16 @@ def check_replaceable(path: Path) -> None:
     """Raises OutputError if there is a file at `path` that is no provenance file: it belongs to someone else."""
     if path.exists() and find_provenance(path) is None:
         raise OutputError(f"{path}: exists and was not written by EchoFrame; move it, or give the sound another name")
+
+
+def check_from_file(provenance: Provenance) -> Provenance:
+    """`provenance` itself. Raises InputError if the clip was an array in memory, which no file holds."""
+    if provenance.input.n_frames:
+        raise InputError(
+            f"this sound was made from an array of {provenance.input.n_frames} frames and cannot be made again from a "
+            "file; call generate with the same array and the settings in the record"
+        )
+    return provenance
 
 
 def check_same_input(provenance: Provenance, path: Path) -> None:

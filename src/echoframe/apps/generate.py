@@ -11,7 +11,7 @@ from echoframe.jobs import Job, check_job, find_clips, plan_jobs, remake_job, ru
 from echoframe.media.video import probe
 from echoframe.options import Request, WriteOptions, check_duration
 from echoframe.pipeline import EchoFrame, load
-from echoframe.provenance import Machine, Provenance, changed_versions, read_provenance
+from echoframe.provenance import Machine, Provenance, changed_versions, check_from_file, read_provenance
 
 
 def generate(args: argparse.Namespace) -> int:
@@ -44,7 +44,7 @@ def _record(args: argparse.Namespace) -> Provenance | None:
     given = flags_given(args)
     if given:  # a record fixes them: beside it they would be ignored
         raise InputError(f"{args.record}: a record fixes {', '.join(given)}; leave out either --from or that")
-    return read_provenance(Path(args.record))
+    return check_from_file(read_provenance(Path(args.record)))
 
 
 def run_jobs(
