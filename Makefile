@@ -24,6 +24,19 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.bench
 	for program in benchmarks/*.py; do $(BIN)/python $$program; done
 
+.PHONY: docs results
+
+# the pages of docs/ in site/; a warning, such as a link that leads nowhere, ends it
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# the pictures and sounds that the README shows, made by the embedded model; the records name this machine's folders
+results: $(VENV)/.base
+	mkdir -p docs/results
+	$(BIN)/echoframe generate demo/clip.mp4 -o docs/results/dog.mp3 --seed 0 --picture --force
+	$(BIN)/echoframe generate tests/data/chelsea.jpg -o docs/results/cat.mp3 --seed 0 --picture --force
+	rm docs/results/*.json
+
 $(VENV)/.venv:
 	$(PYTHON) -c 'import sys; sys.exit("EchoFrame needs Python 3.11 or newer, found %d.%d; set PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
