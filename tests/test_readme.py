@@ -59,12 +59,20 @@ def test_the_python_example_runs(folder):
 
 
 def test_the_files_it_names_are_there():
-    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert {"docs/results/cat.png", "docs/results/cat.mp3", "docs/results/dog.png", "docs/results/dog.mp3"} <= {*links}
+    for link in links:
         assert (ROOT / link).exists(), link
 
 
-def test_the_table_is_one_that_echoframe_evaluate_would_print_now():
-    _, table, _ = re.split(r"<!-- (?:echoframe evaluate|end of the table).*-->", README)
+def test_the_short_table_stands_between_the_marks_of_its_program():
+    _, table, _ = re.split(r"<!-- (?:benchmarks/peers.py|end of benchmarks/peers.py).*-->", README)
+    assert re.search(r"^\| mini \|", table, re.MULTILINE)
+
+
+def test_the_long_table_is_one_that_echoframe_evaluate_would_print_now():
+    long = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    _, table, _ = re.split(r"<!-- (?:echoframe evaluate|end of the table).*-->", long)
     titles = {figure.title for figure in ECHOFRAME.figures}
     (heads,) = re.findall(r"^\| \| (.*) \|$", table, re.MULTILINE)
     assert {head.rstrip(" ↑↓") for head in heads.split(" | ")} <= titles | {"n"}
