@@ -257,7 +257,7 @@ BAD = [
     (["sound.wav"], "sound.wav: no video stream (found: audio"),
     (["ok.mp4", "-o", "none"], "none: no such output folder"),
     (["ok.mp4", "-o", "ok.mp4"], "ok.mp4: would overwrite an input"),
-    (["ok.mp4", "text.mp4", "-o", "one.wav"], "one.wav: one output file for 2 clips"),
+    (["ok.mp4", "text.mp4", "-o", "one.wav"], "one.wav: is one output file, but there are 2 clips"),
     (["ok.mp4", "other/ok.mp4", "-o", "empty"], "would both make empty/ok.wav"),
     (["ok.mp4", "--duration", "0"], "duration 0.0 s: expected a number of seconds above 0"),
     (["ok.mp4", "--duration", "-3"], "duration -3.0 s: expected a number of seconds above 0"),

@@ -47,9 +47,9 @@ def test_every_encoder_fits_its_seam(encoders: Path) -> None:
 
 
 @pytest.mark.parametrize(("loader", "name", "message"), [
-    (load_visual_encoder, "clap", '"clap" is no visual encoder; expected efficientnet_lite, clip'),
-    (load_audio_encoder, "clip", '"clip" is no audio encoder; expected aisfx, clap'),
-    (load_text_encoder, "aisfx", '"aisfx" is no text encoder; expected clip, clap'),
+    (load_visual_encoder, "clap", '"clap" is not a visual encoder; expected efficientnet_lite, clip'),
+    (load_audio_encoder, "clip", '"clip" is not an audio encoder; expected aisfx, clap'),
+    (load_text_encoder, "aisfx", '"aisfx" is not a text encoder; expected clip, clap'),
 ])  # fmt: skip
 def test_the_wrong_kind_is_named(encoders: Path, loader, name: str, message: str) -> None:
     with pytest.raises(BundleError, match=message):

@@ -402,7 +402,9 @@ def test_bad_arguments_are_named(sounds, judge, tmp_path):
         EvaluateConfig(reference=sounds / "real", generated={})
     with pytest.raises(InputError, match='"reference" cannot be a system\'s name'):
         EvaluateConfig(reference=sounds / "real", generated={"reference": sounds / "same"})
-    with pytest.raises(InputError, match='"fid" is no protocol; expected one of echoframe, sets, clap, av-benchmark'):
+    with pytest.raises(
+        InputError, match='"fid" is not a protocol; expected one of echoframe, sets, clap, av-benchmark'
+    ):
         find_protocol("fid")
     (tmp_path / "clip00.wav").write_bytes(b"")
     with pytest.raises(
@@ -431,7 +433,7 @@ def test_columns_whose_judge_is_not_there_are_left_out_and_named(sounds, monkeyp
     assert table.columns[0].protocol == "seed"
     assert table.notes[-1] == "Left out, for want of a judge: passt: is not here."
     assert table.lines[0].cells["fad"].n == N  # clips, not patches
-    with pytest.raises(InputError, match="protocol specvqgan: no judge can be had; melception: is not here"):
+    with pytest.raises(InputError, match="protocol specvqgan: no judge is available; melception: is not here"):
         evaluate(replace(config, protocol="specvqgan"))
     with pytest.raises(InputError, match='weights for "ear": protocol seed has judges vggish, passt'):
         evaluate(replace(config, weights={"ear": tmp_path}))

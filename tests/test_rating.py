@@ -231,13 +231,13 @@ def test_studies_that_cannot_be_made(tmp_path):
     refused('"reference" cannot be a system\'s name; choose another', generated={"reference": folders["ours"]})
     refused('"video" cannot be a system\'s name; choose another', generated={"video": folders["ours"]})
     refused("pairs ask which sound is preferred, and nothing else", pairs=True, questions=("quality",))
-    refused('"beauty" is no question; expected some of quality', questions=("beauty",))
+    refused('"beauty" is not a question; expected some of quality', questions=("beauty",))
     refused('"quality" is asked twice; give each question once', questions=("quality", "relevance", "quality"))
     broken = "a title or name with a control character or a line break; leave it out"
     refused(rf"'a\\nb': {broken}", generated={"a\nb": folders["ours"]})
     for title in ("T\x1b[2J", "T\r", "T\u2028", "T\ud800"):
         refused(broken, title=title)
-    refused("synchrony cannot be judged without films; give them with --video", questions=("synchrony",))
+    refused("synchrony cannot be judged without videos; give them with --video", questions=("synchrony",))
     refused("relevance to what\\? give films with --video, or labels", questions=("relevance",))
     refused("-1 clips and 2 checks a rater; expected 0 or more", per_rater=-1)
     refused("no such folder", generated={"ours": tmp_path / "nowhere"})
@@ -306,7 +306,7 @@ DAMAGES = [
     ("-1 clips and 1 checks a rater; expected 0 or more", {"per_rater": -1}, {}),
     ("two systems of one name, or two items of one id", {"systems": ["ours", "ours"]}, {}),
     ("two systems of one name, or two items of one id", {}, {"id": "1ours"}),
-    ("no item but checks; expected one or more to rate", {"items": []}, {}),
+    ("every item is a check; expected one or more to rate", {"items": []}, {}),
     ("item 0ours: 0 systems of 1 sounds; expected one of each", {}, {"systems": []}),
     ("item 0ours: 2 sounds; expected 1 in a study of kind single", {}, {"systems": ["ours"] * 2, "media": ["a", "b"]}),
     ("item 0ours: 0 sounds; expected 1 in a study of kind", {}, {"systems": [], "media": []}),
@@ -316,7 +316,11 @@ DAMAGES = [
     ("item 0ours: beeps 1, 2; expected 1 to 5 in each sound", {}, {"beeps": [1, 2]}),
     ("clip is None; expected a text", {}, {"clip": None}),
     *(
-        (f'item 0ours: "{name}" is no name of a file in media; expected one without folders', {}, {"media": [name]})
+        (
+            f'item 0ours: "{name}" is not the name of a file in media; expected one without folders',
+            {},
+            {"media": [name]},
+        )
         for name in ("../study.json", "..", "", ".", "a/b", "a\\b", "/etc/passwd", "a\n")
     ),
 ]

@@ -207,7 +207,7 @@ def check_same_space(one: EmbedTexts, other: EmbedTexts, *, names: tuple[str, st
     if not lowest > SAME_SPACE:
         raise BundleError(
             f"{names[0]} and {names[1]} embed the same text with a cosine of {lowest:.3f}, expected over {SAME_SPACE}: "
-            "not the same audio space; take both from the same CLAP"
+            "these are not the same audio space; take both from the same CLAP"
         )
     return lowest
 

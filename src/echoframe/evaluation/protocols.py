@@ -316,5 +316,5 @@ PROTOCOLS = {
 def find_protocol(name: str) -> Protocol:
     """The protocol of that name. Raises InputError if there is none."""
     if name not in PROTOCOLS:
-        raise InputError(f'"{name}" is no protocol; expected one of {", ".join(PROTOCOLS)}')
+        raise InputError(f'"{name}" is not a protocol; expected one of {", ".join(PROTOCOLS)}')
     return PROTOCOLS[name]

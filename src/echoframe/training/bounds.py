@@ -103,7 +103,7 @@ def bridge_bound(model: str | Path, sets: EmbeddingSets, *, device: str = "auto"
     """The zero-shot bridge of a model. Raises InputError if it has none, or joins other spaces than the sets'."""
     mapper = load_bundle(model, device=device, dtype="float32").mapper
     if not isinstance(mapper, ZeroShotBridge):
-        raise InputError(f"{model}: has a mapper of its own, no zero-shot bridge; give a model without one")
+        raise InputError(f"{model}: has its own mapper and no zero-shot bridge; give a model without a mapper")
     ours = (sets.encoders.visual.name, sets.encoders.audio.name)
     theirs = (mapper.config.visual_space, mapper.config.audio_space)
     if ours != theirs:
