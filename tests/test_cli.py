@@ -248,7 +248,7 @@ def test_clip_clap_audioldm_in_the_hubs_layout_with_the_bridge(films, out, tmp_p
 
 BAD = [
     (["nothing.mp4"], "nothing.mp4: no such file"),
-    (["empty"], "empty: a folder with no films or pictures in it"),
+    (["empty"], "empty: there is no video or still image in this folder"),
     (["*.avi"], r"*.avi: matches no file; check the pattern"),
     (["text.mp4"], "text.mp4: "),
     (["zero.mp4"], "zero.mp4: "),
@@ -262,7 +262,7 @@ BAD = [
     (["ok.mp4", "--duration", "0"], "duration 0.0 s: expected a number of seconds above 0"),
     (["ok.mp4", "--duration", "-3"], "duration -3.0 s: expected a number of seconds above 0"),
     (["ok.mp4", "--duration", "nan"], "duration nan s: expected a number of seconds above 0"),
-    (["ok.mp4", "--duration", "4000"], "duration 4000 s: longer than 3600 s; give --force"),
+    (["ok.mp4", "--duration", "4000"], "duration 4000 s: longer than 3600 s; use --force"),
     (["ok.mp4", "--steps", "0"], "steps 0: expected 1 to 1000"),
     (["ok.mp4", "--guidance", "-1"], "guidance -1.0: expected a number from 0 up"),
     (["ok.mp4", "--scheduler", "magic"], '"magic" is not known; choose one of ddim'),
@@ -274,7 +274,7 @@ BAD = [
     (["ok.mp4", "--model", "maxi"], '"maxi": no such model or directory; known models are mini, audioldm-s'),
     (["ok.mp4", "--model", "audioldm-s"], '"echoframe models pull audioldm-s" fetches it once'),
     (["ok.mp4", "--device", "cuda"], "cuda"),
-    (["still.png", "-o", "empty/a.mp4"], "is a still, a film with sound needs a film"),
+    (["still.png", "-o", "empty/a.mp4"], "is a still image, so no video can be made of it"),
     (["--from", "text.mp4"], "text.mp4: not valid JSON"),
     ([], "no clip; give a film, a still or a folder of them"),
     (["ok.mp4", "--sedd", "3"], "unrecognized arguments: --sedd 3; see echoframe --help"),

@@ -584,7 +584,7 @@ def test_another_model_or_list_is_refused(model, films, tmp_path):
 
 
 def test_arguments_that_cannot_be(model, films, tmp_path):
-    with pytest.raises(InputError, match='retry "network" is no stage of extract'):
+    with pytest.raises(InputError, match='retry "network" is not a stage of extract'):
         run(films, tmp_path, model, retry=["network"])
     with pytest.raises(InputError, match="expected 1 or more decoders"):
         extract(films, tmp_path, model=model, workers=-1)

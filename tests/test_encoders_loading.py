@@ -77,7 +77,7 @@ def test_missing_weights_are_named(tmp_path: Path, loader, kind: str) -> None:
 @pytest.mark.parametrize(("content", "message"), [
     ("{", r"config\.json: not valid JSON"),
     ("[1]", r"config\.json: found a JSON list, expected an object"),
-    ("{}", '"unnamed" is no visual encoder'),
+    ("{}", '"unnamed" is not a visual encoder'),
 ])  # fmt: skip
 def test_a_broken_config_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "config.json").write_text(content)

@@ -393,7 +393,7 @@ def test_sets_are_compared_whatever_their_names(sounds, judge, tmp_path):
     assert f"do not belong together in pairs ({N} of reference, 15 of other, {N} of noise)" in found.table.notes[0]
     assert (found.stems, len(found.judged["other"])) == ((), 15)
     assert "No cosine aiSFX: it needs pairs." in found.table.notes
-    with pytest.raises(InputError, match="a list of clips, and films, are of use for pairs only"):
+    with pytest.raises(InputError, match="a list of clips and a folder of videos only work with pairs"):
         EvaluateConfig(reference=tmp_path, generated={"a": tmp_path}, paired=False, clips=tmp_path)
 
 
@@ -488,7 +488,7 @@ def test_a_page_of_many_clips_says_that_it_shows_the_first(sounds, judge, tmp_pa
         (["--generated", "a=x", "a=y"], "a is given twice; give each its own name"),
         (["--generated", "a=x", "--weights", "vggish"], '--weights "vggish": expected JUDGE=FILE'),
         (["--generated", "a=/none"], "no such folder; give a folder of sound files"),
-        (["--generated", "a=x", "--protocol", "fad"], '"fad" is no protocol'),
+        (["--generated", "a=x", "--protocol", "fad"], '"fad" is not a protocol'),
     ],
 )
 def test_what_cannot_be_evaluated_is_one_line_and_exit_code_2(sounds, arguments, complaint, capsys):
