@@ -207,7 +207,9 @@ def test_a_full_disk_leaves_the_last_checkpoint(data, tmp_path, monkeypatch):
             monkeypatch.setattr(checkpoint, "write_weights", full)
 
     again = config(data, tmp_path / "run")
-    with pytest.raises(OutputError, match="checkpoint.safetensors: cannot be written .*No space.*the one before stays"):
+    with pytest.raises(
+        OutputError, match="checkpoint.safetensors: cannot be written .*No space.*the previous checkpoint is kept"
+    ):
         train(again, tell=later)
     monkeypatch.undo()
     train(again, resume=True)

@@ -152,7 +152,7 @@ def test_a_damaged_run_is_named(runs, tmp_path):
 
 
 def test_the_bridge_has_to_join_the_same_spaces(runs):
-    with pytest.raises(InputError, match="mini: has a mapper of its own, no zero-shot bridge"):
+    with pytest.raises(InputError, match="mini: has its own mapper and no zero-shot bridge"):
         bridge_bound("mini", EmbeddingSets([runs / "data"]))
 
 
