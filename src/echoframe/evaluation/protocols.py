@@ -123,7 +123,7 @@ _TIME = (
         title="motion r",
         kind="motion correlation",
         better="higher",
-        about="Pearson correlation of the sound's onset strength with what moves in the film",
+        about="Pearson correlation of the sound's onset strength with what moves in the video",
     ),
 )
 
