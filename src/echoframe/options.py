@@ -74,7 +74,13 @@ def lufs(text: str) -> float | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleOptions:
-    """How a generator samples. A model has its own defaults, which are used where nothing else is asked for."""
+    """How a generator samples: steps, guidance and scheduler.
+
+    A model has its own defaults, which are used where nothing else is asked for.
+
+    Raises:
+        InputError: a value is out of range.
+    """
 
     steps: int = option(
         default=25,
@@ -155,7 +161,13 @@ class Settings(SampleOptions):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What was asked for; None where the model's or the clip's own value is to be taken. See `Settings` for each."""
+    """What was asked for. None stands for the model's own value, or for the clip's own duration.
+
+    The fields are the options of `EchoFrame.generate`, with the same names, units and defaults.
+
+    Raises:
+        InputError: a value is out of range.
+    """
 
     seed: int = 0
     duration_s: float | None = None

@@ -66,9 +66,19 @@ class EchoFrame:
         device: str = "cpu",
         dtype: str = "float32",
     ) -> None:
-        """mapper: a mapper, a prior or a bridge. audio_encoder: ranks candidates and finds the nearest of `labels`.
+        """Puts the parts together; `load` does this for a bundle.
 
-        identity, device, dtype: as recorded.
+        Args:
+            visual_encoder: turns frames into embeddings, (T, Dv).
+            mapper: a mapper, a prior or a bridge, which turns them into a target, (1, Da).
+            generator: turns a target into a sound.
+            audio_encoder: ranks candidates and finds the nearest `labels`; None does without both.
+            labels: names of sounds with their embeddings, (N, Da).
+            clip_spec: which frames of a window are seen.
+            defaults: the sampling options that are used where a request has none.
+            identity: what the record calls the bundle.
+            device: where the parts are, for the record.
+            dtype: the numbers that the parts compute with, for the record.
         """
         self.visual_encoder, self.mapper, self.generator = visual_encoder, mapper, generator
         self.audio_encoder, self.labels = audio_encoder, labels
@@ -199,7 +209,16 @@ class EchoFrame:
 
     @torch.no_grad()
     def predict_target(self, frames: Frames, *, until_s: float, seed: int) -> Float[Tensor, "1 dim"]:
-        """The point of the audio space that the frames before `until_s` and the seed lead to: (1, Da), unit length."""
+        """The point of the audio space that the mapper predicts from frames.
+
+        Args:
+            frames: the frames of a window, (T, H, W, 3) uint8 RGB, with their times.
+            until_s: frames at or after this time are not used, in seconds from the start of the video.
+            seed: a prior draws another target for another seed.
+
+        Returns:
+            The target, (1, Da) float32 of length 1.
+        """
         visual = self.visual_encoder(frames.images)  # (T, Dv)
         mask = torch.from_numpy(seen_mask(frames.mask, frames.times_s, until_s)).to(visual.device)
         return self.mapper(visual[None], mask[None], seeds=[seed])  # (1, Da)
@@ -214,7 +233,18 @@ class EchoFrame:
         options: SampleOptions,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "candidates samples"]:
-        """A sound of the target for each of `seeds`."""
+        """Generates a sound of the target for each seed.
+
+        Args:
+            target: (1, Da) float32 of length 1, from `predict_target`.
+            duration_s: seconds of sound, at most `generator.max_duration_s`.
+            seeds: one for each sound.
+            options: how the generator samples.
+            progress: a callback that takes (steps done, steps in all, name of the last one).
+
+        Returns:
+            (N, S) float32 samples, one row for each seed, at `generator.sample_rate`.
+        """
         return self.generator.generate(
             target.expand(len(seeds), -1), duration_s=duration_s, seeds=seeds, options=options, progress=progress
         )

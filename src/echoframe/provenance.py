@@ -73,7 +73,18 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
-    """Everything about one sound. outputs: file name -> sha256. original_level_db: of the clip's own sound in the mix."""
+    """Everything that made one sound.
+
+    Attributes:
+        input: the clip.
+        bundle: the model.
+        settings: every option of the generation.
+        machine: device, number format and versions.
+        result: the hash of the samples, and the nearest labels.
+        original_level_db: the level of the clip's own sound in the mix, in dB; None if it was left out.
+        outputs: the name of each file that was written, with its sha256.
+        format: the format of the record.
+    """
 
     input: InputId
     bundle: BundleId
@@ -105,7 +116,17 @@ def to_json(provenance: Provenance) -> str:
 
 
 def read_provenance(path: Path) -> Provenance:
-    """The provenance file at `path`. Raises InputError if it is missing or is not one."""
+    """Reads the JSON that EchoFrame wrote beside a sound.
+
+    Args:
+        path: the JSON file.
+
+    Returns:
+        What made the sound.
+
+    Raises:
+        InputError: the file is missing, is not such a JSON, or was altered.
+    """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
