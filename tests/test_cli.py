@@ -264,7 +264,7 @@ BAD = [
     (["ok.mp4", "--duration", "nan"], "duration nan s: expected a number of seconds above 0"),
     (["ok.mp4", "--duration", "4000"], "duration 4000 s: longer than 3600 s; use --force"),
     (["ok.mp4", "--steps", "0"], "steps 0: expected 1 to 1000"),
-    (["ok.mp4", "--guidance", "-1"], "guidance -1.0: expected a number from 0 up"),
+    (["ok.mp4", "--guidance", "-1"], "guidance -1.0: expected 0 or more"),
     (["ok.mp4", "--scheduler", "magic"], '"magic" is not known; choose one of ddim'),
     (["ok.mp4", "--original-level", "nan"], "original level nan dB: expected decibels, such as -12"),
     (["ok.mp4", "--loudness", "5"], "loudness 5.0 LUFS: expected -70 to 0; -23 is usual"),
@@ -276,7 +276,7 @@ BAD = [
     (["ok.mp4", "--device", "cuda"], "cuda"),
     (["still.png", "-o", "empty/a.mp4"], "is a still image, so no video can be made of it"),
     (["--from", "text.mp4"], "text.mp4: not valid JSON"),
-    ([], "no clip; give a film, a still or a folder of them"),
+    ([], "no clip; give a video, a still image or a folder of them"),
     (["ok.mp4", "--sedd", "3"], "unrecognized arguments: --sedd 3; see echoframe --help"),
     (["ok.mp4", "--steps", "many"], "invalid int value: 'many'; see echoframe generate --help"),
 ]

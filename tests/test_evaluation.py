@@ -262,7 +262,7 @@ def test_what_is_missing_extra_broken_silent_or_long_is_listed(sounds, judge, tm
     assert "Longer than what is heard, in ours: 1 (d)" in notes
     assert found.judged["ours"] == ("a", "d", "e")
     assert found.remarks == {"silent": {"ours": ("d",)}, "cut": {"ours": ("d",)}}
-    assert "not a sound that can be read" in found.dropped["ours"]["b"]
+    assert "cannot be read as a sound" in found.dropped["ours"]["b"]
     listed = tmp_path / "list.csv"
     listed.write_text("a\ne\n")
     notes = evaluate(EvaluateConfig(reference=real, generated={"ours": ours}, clips=listed, draws=20)).table.notes
@@ -372,7 +372,7 @@ def test_motion_is_compared_where_films_are_given(sounds, judge, tmp_path):
         )
     )
     assert found.stems == tuple(f"clip{n:02d}" for n in range(4))
-    assert "has no film clip04" in found.dropped["video"]["clip04"]
+    assert "has no video clip04" in found.dropped["video"]["clip04"]
     assert "motion" in found.clips["same"]
 
 

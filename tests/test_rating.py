@@ -269,7 +269,7 @@ def test_a_study_is_made_in_new_folders_or_refused(tmp_path):
 def test_a_sound_that_cannot_be_heard_leaves_no_half_study(tmp_path):
     folders = write_sounds(tmp_path)
     (folders["ours"] / "clip1.wav").write_bytes(b"RIFF")
-    with pytest.raises(Exception, match="clip1.wav: not a sound that can be read"):
+    with pytest.raises(Exception, match="clip1.wav: cannot be read as a sound"):
         make_study(StudyConfig(generated=folders), tmp_path / "study")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ours", "theirs"]
 

@@ -254,19 +254,19 @@ def test_checkpoints_that_are_none(data, tmp_path):
     tensors = load_file(path)
     tensors["model/mapper.project_in.weight"] = torch.zeros(3, 3)
     save_file(tensors, path, metadata={"progress": json.dumps({"step": 40})})
-    with pytest.raises(InputError, match="checkpoint.safetensors: of another mapper"):
+    with pytest.raises(InputError, match="checkpoint.safetensors: belongs to another mapper"):
         train(again, resume=True)
     path.write_bytes(whole)
     with safe_open(path, framework="pt") as file:
         head, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     del tensors["optimizer/0/exp_avg"]
     save_file(tensors, path, metadata=head)
-    with pytest.raises(InputError, match="of another mapper .its optimizer knows other weights.; start the run again"):
+    with pytest.raises(InputError, match="belongs to another mapper .its optimizer knows other weights.; start the run again"):
         train(again, resume=True)
     (tmp_path / "run" / "result.json").write_text("[]")
     with pytest.raises(InputError, match="result.json: not a run's result"):
         read_result(tmp_path / "run")
-    with pytest.raises(InputError, match="result.json: cannot be read .*; the run is not over"):
+    with pytest.raises(InputError, match="result.json: cannot be read .*; the run is not finished"):
         read_result(tmp_path)
 
 

@@ -21,7 +21,7 @@ def generate(args: argparse.Namespace) -> int:
     record = _record(args)
     inputs = args.inputs or ([record.input.path] if record else [])
     if not inputs:
-        raise InputError("no clip; give a film, a still or a folder of them: echoframe generate clip.mp4")
+        raise InputError("no clip; give a video, a still image or a folder of them: echoframe generate clip.mp4")
     clips = find_clips(inputs)
     if record and len(clips) > 1:
         raise InputError(f"{args.record}: was made from one clip, {len(clips)} are given; give that one or none")
