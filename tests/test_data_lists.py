@@ -75,7 +75,7 @@ def test_duplicates_are_one(tmp_path):
         (f"{A},-5,dog barking,train\n", 'start "-5" is not a number of seconds'),
         (f"{A},1.5,dog barking,train\n", 'start "1.5" is not a number'),
         (f"{A},1,dog barkin,train\n", 'is not a label of VGGSound .nearest: "dog barking"'),
-        (f"{A},1,été où,train\n", '"été où" is no label'),
+        (f"{A},1,été où,train\n", '"été où" is not a label'),
         (f"{A},1,dog barking,dev\n", 'split "dev" is not known; expected train, val, test'),
         (f"{A},1,dog barking,train\n{A},1,cat purring,train\n", 'on line 1 "dog barking" train; keep one'),
         ("", "lists no clip"),
