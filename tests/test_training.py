@@ -261,7 +261,9 @@ def test_checkpoints_that_are_none(data, tmp_path):
         head, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     del tensors["optimizer/0/exp_avg"]
     save_file(tensors, path, metadata=head)
-    with pytest.raises(InputError, match="belongs to another mapper .its optimizer knows other weights.; start the run again"):
+    with pytest.raises(
+        InputError, match="belongs to another mapper .its optimizer knows other weights.; start the run again"
+    ):
         train(again, resume=True)
     (tmp_path / "run" / "result.json").write_text("[]")
     with pytest.raises(InputError, match="result.json: not a run's result"):
