@@ -1,10 +1,10 @@
-"""A model's sounds for a folder of films, judged beside the films' own: the table in the README.
+"""A model's sounds for a folder of films, judged beside the films' own: the long table in docs/evaluation.md.
 
-    python benchmarks/films.py FILMS [--model mini] [--out out/films] [--readme README.md]
+    python benchmarks/films.py FILMS [--model mini] [--out out/films] [--page docs/evaluation.md]
 
 FILMS holds films with their sound. Into OUT go the model's sounds of them (`echoframe generate`), the same sounds each
 given to the next film (*shuffled*), and white noise as loud as each film's sound; then `echoframe evaluate` judges the
-three. With --readme its table takes the place of the one in that file, between the two marks.
+three. With --page its table takes the place of the one in that file, between the two marks.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def noise(films: Path, out: Path) -> None:
         soundfile.write(out / f"{stem}.wav", level * rng.normal(size=n), RATE, subtype="FLOAT")
 
 
-def in_readme(text: str, table: str) -> str:
+def in_page(text: str, table: str) -> str:
     """The text with what is between the marks replaced."""
     before, after = text.index(BEGIN) + len(BEGIN), text.index(END)
     return f"{text[:before]}\n\n{table.strip()}\n\n{text[after:]}"
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("films", type=Path)
     parser.add_argument("--model", default="mini")
     parser.add_argument("--out", type=Path, default=Path("out/films"))
-    parser.add_argument("--readme", type=Path)
+    parser.add_argument("--page", type=Path)
     args = parser.parse_args()
     systems = {name: args.out / name for name in (args.model, "shuffled", "noise")}
     for folder in systems.values():
@@ -67,10 +67,10 @@ def main() -> None:
     noise(args.films, systems["noise"])
     named = [f"{name}={folder}" for name, folder in systems.items()]
     run("evaluate", "--reference", args.films, "--video", args.films, "--generated", *named, "-o", args.out)
-    if args.readme:
+    if args.page:
         table = (args.out / "evaluation.md").read_text(encoding="utf-8")
-        with atomic_files([args.readme]) as (partial,):
-            partial.write_text(in_readme(args.readme.read_text(encoding="utf-8"), table), encoding="utf-8")
+        with atomic_files([args.page]) as (partial,):
+            partial.write_text(in_page(args.page.read_text(encoding="utf-8"), table), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -291,7 +291,9 @@ def test_files_outside_the_bundle_are_refused(copy, path):
 
 def test_unknown_and_missing_parts_are_refused(mini):
     manifest = read_manifest(mini)
-    with pytest.raises(BundleError, match="found parts visual_encoder; expected visual_encoder, generator and maybe"):
+    with pytest.raises(
+        BundleError, match="found parts visual_encoder; expected visual_encoder, generator and optionally"
+    ):
         check_fit(replace(manifest, parts={"visual_encoder": manifest.parts["visual_encoder"]}))
     with pytest.raises(BundleError, match="found parts .*nose; expected"):
         check_fit(replace(manifest, parts=manifest.parts | {"nose": Part(kind="x", licence="MIT")}))

@@ -82,7 +82,7 @@ def test_nothing_is_passed_over_in_silence(tmp_path):
     assert entries[f"{A}_000030"].file.endswith(".mp4")
     lost = entries[f"{C}_000001"]
     assert (lost.state, lost.reason) == ("lost", "broken")
-    assert lost.detail.startswith(f"{C}_000001.mp4: not a clip that can be read")
+    assert lost.detail.startswith(f"{C}_000001.mp4: cannot be read as a clip")
 
 
 def test_many_strange_names_are_told_by_the_first_ten(tmp_path):

@@ -270,7 +270,7 @@ def test_a_sound_that_changes_its_rate():
 def test_clips_that_cannot_be_decoded(tmp_path, films):
     look = ClipSpec(n_frames=4)
     mute = films / f"{KEYS[4]}.mp4"
-    with pytest.raises(AudioError, match="no sound that can be decoded"):
+    with pytest.raises(AudioError, match="has has has no sound that can be decoded"):
         read_clip(mute, look, short_side=32)
     assert read_clip(mute, look, short_side=32, with_sound=False).sound.size == 0
     with pytest.raises(VideoError, match="not a video that can be read"):
@@ -584,7 +584,7 @@ def test_another_model_or_list_is_refused(model, films, tmp_path):
 
 
 def test_arguments_that_cannot_be(model, films, tmp_path):
-    with pytest.raises(InputError, match='retry "network" is no stage of extract'):
+    with pytest.raises(InputError, match='retry "network" is not a stage of extract'):
         run(films, tmp_path, model, retry=["network"])
     with pytest.raises(InputError, match="expected 1 or more decoders"):
         extract(films, tmp_path, model=model, workers=-1)

@@ -136,7 +136,7 @@ def test_a_clip_that_kills_every_process_is_a_failure(films, model, plain, tmp_p
         assert_same(rows_of(films, tmp_path / "set"), plain)
         choice = EncoderChoice(model=tmp_path / "no model", device="cpu")
         rows = [{"n": 0, "path": str(films / "clip0.mp4"), "offset": -1, "size": 0}]
-        with pytest.raises(DeviceError, match="Ray gave up"):
+        with pytest.raises(DeviceError, match="Ray stopped"):
             list(run_ray(rows, look, choice, workers=1))
 
 

@@ -198,7 +198,7 @@ def test_what_is_no_clip(tmp_path):
     with pytest.raises(VideoError, match="is empty"):
         inspect_clip(tmp_path / "empty.mp4")
     (tmp_path / "words.mp4").write_text("<html>Sorry, this video is not available</html>")
-    with pytest.raises(VideoError, match="not a clip that can be read"):
+    with pytest.raises(VideoError, match="cannot be read as a clip"):
         inspect_clip(tmp_path / "words.mp4")
     soundfile.write(tmp_path / "none.wav", np.zeros(0), 16_000)
     with pytest.raises((AudioError, VideoError), match="(nothing of its sound can be decoded|can be read)"):
@@ -314,6 +314,6 @@ def test_what_a_killed_run_left_is_swept(tmp_path):
 
 def test_only_true_containers_are_opened(tmp_path):
     (tmp_path / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n")
-    with pytest.raises(VideoError, match="not a clip that can be read"):
+    with pytest.raises(VideoError, match="cannot be read as a clip"):
         inspect_clip(tmp_path / "list.mp4")
     assert "hls" not in verify.CONTAINERS

@@ -47,9 +47,9 @@ def test_every_encoder_fits_its_seam(encoders: Path) -> None:
 
 
 @pytest.mark.parametrize(("loader", "name", "message"), [
-    (load_visual_encoder, "clap", '"clap" is no visual encoder; expected efficientnet_lite, clip'),
-    (load_audio_encoder, "clip", '"clip" is no audio encoder; expected aisfx, clap'),
-    (load_text_encoder, "aisfx", '"aisfx" is no text encoder; expected clip, clap'),
+    (load_visual_encoder, "clap", '"clap" is not a visual encoder; expected efficientnet_lite, clip'),
+    (load_audio_encoder, "clip", '"clip" is not an audio encoder; expected aisfx, clap'),
+    (load_text_encoder, "aisfx", '"aisfx" is not a text encoder; expected clip, clap'),
 ])  # fmt: skip
 def test_the_wrong_kind_is_named(encoders: Path, loader, name: str, message: str) -> None:
     with pytest.raises(BundleError, match=message):
@@ -77,7 +77,7 @@ def test_missing_weights_are_named(tmp_path: Path, loader, kind: str) -> None:
 @pytest.mark.parametrize(("content", "message"), [
     ("{", r"config\.json: not valid JSON"),
     ("[1]", r"config\.json: found a JSON list, expected an object"),
-    ("{}", '"unnamed" is no visual encoder'),
+    ("{}", '"unnamed" is not a visual encoder'),
 ])  # fmt: skip
 def test_a_broken_config_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "config.json").write_text(content)

@@ -262,7 +262,7 @@ def test_what_is_missing_extra_broken_silent_or_long_is_listed(sounds, judge, tm
     assert "Longer than what is heard, in ours: 1 (d)" in notes
     assert found.judged["ours"] == ("a", "d", "e")
     assert found.remarks == {"silent": {"ours": ("d",)}, "cut": {"ours": ("d",)}}
-    assert "not a sound that can be read" in found.dropped["ours"]["b"]
+    assert "cannot be read as a sound" in found.dropped["ours"]["b"]
     listed = tmp_path / "list.csv"
     listed.write_text("a\ne\n")
     notes = evaluate(EvaluateConfig(reference=real, generated={"ours": ours}, clips=listed, draws=20)).table.notes
@@ -372,7 +372,7 @@ def test_motion_is_compared_where_films_are_given(sounds, judge, tmp_path):
         )
     )
     assert found.stems == tuple(f"clip{n:02d}" for n in range(4))
-    assert "has no film clip04" in found.dropped["video"]["clip04"]
+    assert "has no video clip04" in found.dropped["video"]["clip04"]
     assert "motion" in found.clips["same"]
 
 
@@ -393,7 +393,7 @@ def test_sets_are_compared_whatever_their_names(sounds, judge, tmp_path):
     assert f"do not belong together in pairs ({N} of reference, 15 of other, {N} of noise)" in found.table.notes[0]
     assert (found.stems, len(found.judged["other"])) == ((), 15)
     assert "No cosine aiSFX: it needs pairs." in found.table.notes
-    with pytest.raises(InputError, match="a list of clips, and films, are of use for pairs only"):
+    with pytest.raises(InputError, match="a list of clips and a folder of videos only work with pairs"):
         EvaluateConfig(reference=tmp_path, generated={"a": tmp_path}, paired=False, clips=tmp_path)
 
 
@@ -402,7 +402,9 @@ def test_bad_arguments_are_named(sounds, judge, tmp_path):
         EvaluateConfig(reference=sounds / "real", generated={})
     with pytest.raises(InputError, match='"reference" cannot be a system\'s name'):
         EvaluateConfig(reference=sounds / "real", generated={"reference": sounds / "same"})
-    with pytest.raises(InputError, match='"fid" is no protocol; expected one of echoframe, sets, clap, av-benchmark'):
+    with pytest.raises(
+        InputError, match='"fid" is not a protocol; expected one of echoframe, sets, clap, av-benchmark'
+    ):
         find_protocol("fid")
     (tmp_path / "clip00.wav").write_bytes(b"")
     with pytest.raises(
@@ -431,7 +433,7 @@ def test_columns_whose_judge_is_not_there_are_left_out_and_named(sounds, monkeyp
     assert table.columns[0].protocol == "seed"
     assert table.notes[-1] == "Left out, for want of a judge: passt: is not here."
     assert table.lines[0].cells["fad"].n == N  # clips, not patches
-    with pytest.raises(InputError, match="protocol specvqgan: no judge can be had; melception: is not here"):
+    with pytest.raises(InputError, match="protocol specvqgan: no judge is available; melception: is not here"):
         evaluate(replace(config, protocol="specvqgan"))
     with pytest.raises(InputError, match='weights for "ear": protocol seed has judges vggish, passt'):
         evaluate(replace(config, weights={"ear": tmp_path}))
@@ -486,7 +488,7 @@ def test_a_page_of_many_clips_says_that_it_shows_the_first(sounds, judge, tmp_pa
         (["--generated", "a=x", "a=y"], "a is given twice; give each its own name"),
         (["--generated", "a=x", "--weights", "vggish"], '--weights "vggish": expected JUDGE=FILE'),
         (["--generated", "a=/none"], "no such folder; give a folder of sound files"),
-        (["--generated", "a=x", "--protocol", "fad"], '"fad" is no protocol'),
+        (["--generated", "a=x", "--protocol", "fad"], '"fad" is not a protocol'),
     ],
 )
 def test_what_cannot_be_evaluated_is_one_line_and_exit_code_2(sounds, arguments, complaint, capsys):

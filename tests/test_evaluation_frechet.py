@@ -197,7 +197,7 @@ def test_what_is_refused():
         y[4, 3] = bad
         with pytest.raises(InputError, match="generated embeddings: row 4 is not finite; leave that clip out of both"):
             frechet_distance(x, y)
-    with pytest.raises(InputError, match="25 steps from 9 to 8 rows are no line; give 3 or more, from 2 to 7"):
+    with pytest.raises(InputError, match="25 steps from 9 to 8 rows do not give a line; give 3 or more, from 2 to 7"):
         frechet_infinity(x, x, seed=0, least=9)
-    with pytest.raises(InputError, match="2 steps from 4 to 8 rows are no line"):
+    with pytest.raises(InputError, match="2 steps from 4 to 8 rows do not give a line"):
         frechet_infinity(x, x, seed=0, steps=2)

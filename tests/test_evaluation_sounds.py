@@ -65,12 +65,12 @@ def test_a_film_beside_its_sound_does_not_count_twice(tmp_path):
     (tmp_path / "a.mkv").write_bytes(b"-")
     with pytest.raises(InputError, match="a.mp4: a.mkv has the same stem; keep one"):
         find_films(tmp_path)
-    with pytest.raises(InputError, match="b: no film in it; expected files ending in .mp4, .mov"):
+    with pytest.raises(InputError, match="b: there is no video in it; expected files ending in .mp4, .mov"):
         find_films(tmp_path / "b")
 
 
 def test_folders_that_cannot_be_paired(tmp_path):
-    with pytest.raises(InputError, match="no such folder; give a folder of sound files, or of films"):
+    with pytest.raises(InputError, match="no such folder; give a folder of sound files or videos"):
         find_sounds(tmp_path / "none")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no sound in it; expected files ending in .wav"):

@@ -171,7 +171,9 @@ def test_pull_of_a_whole_bundle(tmp_path, monkeypatch):
 
 
 def test_pull_of_an_unknown_name_is_refused():
-    with pytest.raises(BundleError, match='"mini": nothing to pull; known on the hub are audioldm-s, audioldm-s-vit'):
+    with pytest.raises(
+        BundleError, match='"mini": there is nothing to pull; the models on the hub are audioldm-s, audioldm-s-vit'
+    ):
         pull("mini")
 
 

@@ -112,5 +112,5 @@ def test_the_public_names_are_there():
 
     for name in echoframe.__all__:
         assert getattr(echoframe, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'lod'; it has ClipSpec, EchoFrame"):
+    with pytest.raises(AttributeError, match="no attribute 'lod'; it has AudioError, BundleError"):
         _ = echoframe.lod  # type: ignore[attr-defined]

@@ -35,7 +35,7 @@ def test_aisfx_hears_what_the_encoder_of_mini_hears(judge):
 
 def test_judges_that_cannot_be_had_are_named(tmp_path):
     with pytest.raises(
-        InputError, match='"ear": no such judge; there are aisfx, vggish, panns-16k, passt, melception, clap'
+        InputError, match='"ear": no such judge; the judges are aisfx, vggish, panns-16k, passt, melception, clap'
     ):
         load_judge("ear")
     for name, (source, _) in JUDGES.items():

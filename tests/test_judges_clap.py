@@ -30,7 +30,9 @@ def test_it_hears_and_reads_as_its_encoders_do(tmp_path):
 
 
 def test_a_folder_that_is_no_clap_is_named(tmp_path):
-    with pytest.raises(BundleError, match="nowhere: no such folder, expected a CLAP's; echoframe models pull"):
+    with pytest.raises(
+        BundleError, match="nowhere: no such folder; expected the folder of a CLAP model; echoframe models pull"
+    ):
         load_judge("clap", weights=tmp_path / "nowhere")
     with pytest.raises(BundleError, match="lacks config.json"):
         load_judge("clap", weights=tmp_path)

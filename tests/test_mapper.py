@@ -145,7 +145,7 @@ def test_another_visual_size_is_refused():
 
 
 def test_too_many_frames_for_a_transformer_are_refused():
-    with pytest.raises(InputError, match="a clip has 13 frames, this one tells 12 apart"):
+    with pytest.raises(InputError, match="a clip has 13 frames, but this mapper takes at most 12"):
         tiny("transformer")(torch.zeros(1, 13, 8), torch.ones(1, 13, dtype=torch.bool))
 
 

@@ -59,7 +59,7 @@ def test_refused_arguments(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.mp4: no such file"):
         mux(tmp_path / "gone.mp4", tone(), RATE, out)
     Image.new("RGB", (8, 8)).save(tmp_path / "still.png")
-    with pytest.raises(InputError, match=r"still\.png: is a still picture; expected a video"):
+    with pytest.raises(InputError, match=r"still\.png: is a still image; expected a video"):
         mux(tmp_path / "still.png", tone(), RATE, out)
     assert not out.exists()
     assert set(MUX_FORMATS) == {".mp4", ".m4v", ".mov", ".mkv", ".webm"}

@@ -17,7 +17,7 @@ def test_generate_takes_what_a_request_holds():
     parameters = inspect.signature(EchoFrame.generate).parameters
     asked = {each.name: each.default for each in fields(Request)}
     assert {name: parameters[name].default for name in asked} == asked
-    assert set(parameters) - set(asked) == {"self", "path", "force", "progress"}
+    assert set(parameters) - set(asked) == {"self", "source", "frame_rate", "force", "progress"}
 
 
 def test_a_record_holds_what_a_request_asks_for():

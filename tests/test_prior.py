@@ -161,8 +161,8 @@ def test_too_few_embeddings_for_the_components():
     [
         ({"kind": "diffusion"}, 'kind "diffusion".*expected "flow_prior"'),
         ({"depth": 0}, "expected.*positive sizes"),
-        ({"guidance": -1.0}, "a guidance of 0 at least"),
-        ({"guided_levels": (0.7, 0.3)}, "expected two levels from 0 to 1, the lower first"),
+        ({"guidance": -1.0}, "a guidance of at least 0"),
+        ({"guided_levels": (0.7, 0.3)}, "expected two levels from 0 to 1 with the lower one first"),
         ({"components": 7}, "7 components of a space of 6 dimensions; ask for fewer"),
     ],
 )

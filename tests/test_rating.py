@@ -230,15 +230,15 @@ def test_studies_that_cannot_be_made(tmp_path):
     refused("pairs need two systems, the reference counts; give them", generated=one, pairs=True)
     refused('"reference" cannot be a system\'s name; choose another', generated={"reference": folders["ours"]})
     refused('"video" cannot be a system\'s name; choose another', generated={"video": folders["ours"]})
-    refused("pairs ask which sound is preferred, and nothing else", pairs=True, questions=("quality",))
-    refused('"beauty" is no question; expected some of quality', questions=("beauty",))
+    refused("a study of pairs only asks which sound is preferred", pairs=True, questions=("quality",))
+    refused('"beauty" is not a question; expected some of quality', questions=("beauty",))
     refused('"quality" is asked twice; give each question once', questions=("quality", "relevance", "quality"))
     broken = "a title or name with a control character or a line break; leave it out"
     refused(rf"'a\\nb': {broken}", generated={"a\nb": folders["ours"]})
     for title in ("T\x1b[2J", "T\r", "T\u2028", "T\ud800"):
         refused(broken, title=title)
-    refused("synchrony cannot be judged without films; give them with --video", questions=("synchrony",))
-    refused("relevance to what\\? give films with --video, or labels", questions=("relevance",))
+    refused("synchrony cannot be judged without videos; give them with --video", questions=("synchrony",))
+    refused("relevance needs videos or labels; give videos with --video, or labels", questions=("relevance",))
     refused("-1 clips and 2 checks a rater; expected 0 or more", per_rater=-1)
     refused("no such folder", generated={"ours": tmp_path / "nowhere"})
     (tmp_path / "films").mkdir()
@@ -269,7 +269,7 @@ def test_a_study_is_made_in_new_folders_or_refused(tmp_path):
 def test_a_sound_that_cannot_be_heard_leaves_no_half_study(tmp_path):
     folders = write_sounds(tmp_path)
     (folders["ours"] / "clip1.wav").write_bytes(b"RIFF")
-    with pytest.raises(Exception, match="clip1.wav: not a sound that can be read"):
+    with pytest.raises(Exception, match="clip1.wav: cannot be read as a sound"):
         make_study(StudyConfig(generated=folders), tmp_path / "study")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ours", "theirs"]
 
@@ -304,9 +304,9 @@ DAMAGES = [
     ("questions quality, quality; expected some of quality", {"questions": ["quality", "quality"]}, {}),
     ("questions quality; expected some of preference, each once", {"kind": "pairs"}, {}),
     ("-1 clips and 1 checks a rater; expected 0 or more", {"per_rater": -1}, {}),
-    ("two systems of one name, or two items of one id", {"systems": ["ours", "ours"]}, {}),
-    ("two systems of one name, or two items of one id", {}, {"id": "1ours"}),
-    ("no item but checks; expected one or more to rate", {"items": []}, {}),
+    ("two systems have the same name, or two items have the same id", {"systems": ["ours", "ours"]}, {}),
+    ("two systems have the same name, or two items have the same id", {}, {"id": "1ours"}),
+    ("every item is a check; expected one or more to rate", {"items": []}, {}),
     ("item 0ours: 0 systems of 1 sounds; expected one of each", {}, {"systems": []}),
     ("item 0ours: 2 sounds; expected 1 in a study of kind single", {}, {"systems": ["ours"] * 2, "media": ["a", "b"]}),
     ("item 0ours: 0 sounds; expected 1 in a study of kind", {}, {"systems": [], "media": []}),
@@ -316,7 +316,11 @@ DAMAGES = [
     ("item 0ours: beeps 1, 2; expected 1 to 5 in each sound", {}, {"beeps": [1, 2]}),
     ("clip is None; expected a text", {}, {"clip": None}),
     *(
-        (f'item 0ours: "{name}" is no name of a file in media; expected one without folders', {}, {"media": [name]})
+        (
+            f'item 0ours: "{name}" is not the name of a file in media; expected one without folders',
+            {},
+            {"media": [name]},
+        )
         for name in ("../study.json", "..", "", ".", "a/b", "a\\b", "/etc/passwd", "a\n")
     ),
 ]
@@ -408,9 +412,9 @@ def test_who_fails_the_checks_does_not_count_and_is_named(pairs):
     assert report.table.lines[0].cells[question].n == 3
     assert report.table.lines[0].cells[question].value == 1
     assert "Rater 3 does not count: 2 of 2 checks of attention wrong." in report.table.notes
-    with pytest.raises(InputError, match="no answers that count .1 raters answered, none of them right in half"):
+    with pytest.raises(InputError, match="no answer counts .1 raters answered, none of them right in half"):
         make_report(study, rated(3, 2, wrong, wrong))
-    with pytest.raises(InputError, match="T: no answers that count .no rater yet.; send out more links"):
+    with pytest.raises(InputError, match="T: no answer counts .no rater yet.; send out more links"):
         make_report(study, [])
     with pytest.raises(InputError, match="an answer to item other, which is not in the study"):
         make_report(study, [said(1, "other", 3)])

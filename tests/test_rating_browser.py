@@ -148,7 +148,7 @@ def test_an_answer_that_cannot_be_kept_is_said_and_kept_once_it_can(tmp_path, ph
         process.kill()
         process.wait()
         page.locator("#next").tap()
-        page.get_by_text("Your answer is not kept yet").wait_for()
+        page.get_by_text("Your answer is not saved yet").wait_for()
         port = int(link.split(":")[2].split("/")[0])
     with served(folder, port=port):
         page.locator("#next").tap()

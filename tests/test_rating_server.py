@@ -107,10 +107,10 @@ BAD_ANSWERS = [
     ("not an answer; expected", b'{"item": "x"}'),
     ("not an answer; expected", b'{"item": "x", "answers": 3}'),
     ("not an answer; expected", b"[" * 3000),
-    ("no item of yours", b'{"item": "x", "answers": {"quality": 3}}'),
-    ("no item of yours", b'{"item": ["x"], "answers": {"quality": 3}}'),
-    ("answers to other questions; expected quality", b'{"item": "@", "answers": {}}'),
-    ("answers to other questions; expected quality", b'{"item": "@", "answers": {"quality": 3, "more": 1}}'),
+    ("this item is not one of yours", b'{"item": "x", "answers": {"quality": 3}}'),
+    ("this item is not one of yours", b'{"item": ["x"], "answers": {"quality": 3}}'),
+    ("the answers belong to other questions; expected quality", b'{"item": "@", "answers": {}}'),
+    ("the answers belong to other questions; expected quality", b'{"item": "@", "answers": {"quality": 3, "more": 1}}'),
     *(
         ("quality: expected one of 1, 2, 3, 4, 5", f'{{"item": "@", "answers": {{"quality": {value}}}}}'.encode())
         for value in ("0", "6", '"3"', "3.5", "true", "null", "[3]", "1e400", "NaN", '"A"')
@@ -144,7 +144,7 @@ def test_of_a_share_only_its_own_items_are_taken(tmp_path):
         other = next(item for item in study.items_for(2) if item not in study.items_for(1))
         body = json.dumps({"item": other.id, "answers": {"quality": 3}}).encode()
         assert check_answer(study, second, body) == (other.id, {"quality": 3})
-        with pytest.raises(InputError, match="no item of yours"):
+        with pytest.raises(InputError, match="this item is not one of yours"):
             check_answer(study, first, body)
 
 

@@ -60,8 +60,15 @@ def test_the_python_example_runs(folder):
 
 
 def test_the_files_it_names_are_there():
-    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert {"docs/results/cat.png", "docs/results/cat.mp3", "docs/results/dog.png", "docs/results/dog.mp3"} <= {*links}
+    for link in links:
         assert (ROOT / link).exists(), link
+
+
+def test_the_short_table_stands_between_the_marks_of_its_program():
+    _, table, _ = re.split(r"<!-- (?:benchmarks/peers.py|end of benchmarks/peers.py).*-->", README)
+    assert re.search(r"^\| mini \|", table, re.MULTILINE)
 
 
 def tables() -> dict[str, str]:

@@ -146,7 +146,10 @@ def test_sizes_are_positive(changes):
 
 @pytest.mark.parametrize("changes", [{"bands": 7}, {"strength": -0.1}])
 def test_bands_divide_the_mels(changes):
-    with pytest.raises(ConfigError, match="texture: patches of . bands, 8 mels, strength .*; bands have to divide the mels, and the strength is at least 0"):
+    with pytest.raises(
+        ConfigError,
+        match="texture: patches of . bands, 8 mels, strength .*; bands have to divide the mels, and the strength is at least 0",
+    ):
         TextureConfig(**changes)
 
 

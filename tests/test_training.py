@@ -108,7 +108,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(data, tmp_path, more):
     with pytest.raises(Stopped):
         train(again, tell=stop)
     assert not (tmp_path / "broken" / "result.json").exists()
-    with pytest.raises(InputError, match="broken: holds a run already; go on with --resume, or choose another out"):
+    with pytest.raises(InputError, match="broken: holds a run already; continue with --resume, or choose another out"):
         train(again)
     train(again, resume=True)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
@@ -207,7 +207,9 @@ def test_a_full_disk_leaves_the_last_checkpoint(data, tmp_path, monkeypatch):
             monkeypatch.setattr(checkpoint, "write_weights", full)
 
     again = config(data, tmp_path / "run")
-    with pytest.raises(OutputError, match="checkpoint.safetensors: cannot be written .*No space.*the one before stays"):
+    with pytest.raises(
+        OutputError, match="checkpoint.safetensors: cannot be written .*No space.*the previous checkpoint is kept"
+    ):
         train(again, tell=later)
     monkeypatch.undo()
     train(again, resume=True)
@@ -218,18 +220,22 @@ def test_a_full_disk_leaves_the_last_checkpoint(data, tmp_path, monkeypatch):
 def test_runs_that_do_not_belong_together(data, tmp_path):
     again = config(data, tmp_path / "run")
     train(again)
-    with pytest.raises(InputError, match="begun with learning_rate 0.001, this config has 0.1; put it back, or choose"):
+    with pytest.raises(
+        InputError, match="was started with learning_rate 0.001, but this config has 0.1; change it back, or choose"
+    ):
         train(replace(again, learning_rate=0.1), resume=True)
     (tmp_path / "run" / "result.json").unlink()
     other = linear_set(tmp_path / "other", n=300, seed=3)
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     about["config"]["data"] = [str(other)]
     (tmp_path / "run" / "run.json").write_text(json.dumps(about))
-    with pytest.raises(InputError, match="begun on other data than .*other holds now; choose another out"):
+    with pytest.raises(InputError, match="was started on other data than .*other holds now; choose another out"):
         train(replace(again, data=(str(other),)), resume=True)
     for text in ("{}", '{"config": [], "data_sha256": ""}'):
         (tmp_path / "run" / "run.json").write_text(text)
-        with pytest.raises(InputError, match="run.json: not a run's description .*; begin the run anew elsewhere"):
+        with pytest.raises(
+            InputError, match="run.json: not a run's description .*; start the run again in another folder"
+        ):
             train(again, resume=True)
 
 
@@ -240,31 +246,37 @@ def test_checkpoints_that_are_none(data, tmp_path):
     path = tmp_path / "run" / "checkpoint.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="checkpoint.safetensors: not a checkpoint .*remove it and begin the run anew"):
+    with pytest.raises(
+        InputError, match="checkpoint.safetensors: not a checkpoint .*remove it and start the run again"
+    ):
         train(again, resume=True)
     path.write_bytes(whole)
     tensors = load_file(path)
     tensors["model/mapper.project_in.weight"] = torch.zeros(3, 3)
     save_file(tensors, path, metadata={"progress": json.dumps({"step": 40})})
-    with pytest.raises(InputError, match="checkpoint.safetensors: of another mapper"):
+    with pytest.raises(InputError, match="checkpoint.safetensors: belongs to another mapper"):
         train(again, resume=True)
     path.write_bytes(whole)
     with safe_open(path, framework="pt") as file:
         head, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     del tensors["optimizer/0/exp_avg"]
     save_file(tensors, path, metadata=head)
-    with pytest.raises(InputError, match="of another mapper .its optimizer knows other weights.; begin the run anew"):
+    with pytest.raises(
+        InputError, match="belongs to another mapper .its optimizer knows other weights.; start the run again"
+    ):
         train(again, resume=True)
     (tmp_path / "run" / "result.json").write_text("[]")
     with pytest.raises(InputError, match="result.json: not a run's result"):
         read_result(tmp_path / "run")
-    with pytest.raises(InputError, match="result.json: cannot be read .*; the run is not over"):
+    with pytest.raises(InputError, match="result.json: cannot be read .*; the run is not finished"):
         read_result(tmp_path)
 
 
 def test_data_that_teaches_nothing(tmp_path):
     one = linear_set(tmp_path / "one", n=50, labels=("dog barking",))
-    with pytest.raises(InputError, match='all 50 clips have the label "dog barking": a mapper would learn one point'):
+    with pytest.raises(
+        InputError, match='all 50 clips are labelled "dog barking", so the mapper would learn a constant'
+    ):
         train(config(one, tmp_path / "run"))
     none = linear_set(tmp_path / "none", n=50, splits=("test",))
     with pytest.raises(InputError, match=r"no clips of split train \(0 train, 0 val, 50 test\)"):
@@ -274,7 +286,9 @@ def test_data_that_teaches_nothing(tmp_path):
 
 def test_numbers_below_0_are_no_probabilities(data, tmp_path):
     read = replace(SMALL, input="log_probability")
-    with pytest.raises(InputError, match="visual embeddings below 0 are no probabilities, as mapper.input says"):
+    with pytest.raises(
+        InputError, match="visual embeddings below 0 are not probabilities, which mapper.input asks for"
+    ):
         train(config(data, tmp_path / "run", mapper=read))
 
 
@@ -286,14 +300,14 @@ def test_places_that_cannot_be_written_to(data, tmp_path):
 
 
 def test_a_loss_that_is_no_number_ends_the_run(data, tmp_path):
-    with pytest.raises(InputError, match="the loss is no number any more at step 10; lower learning_rate"):
+    with pytest.raises(InputError, match="the validation loss became NaN or infinite at step 10; lower learning_rate"):
         train(config(data, tmp_path / "run", learning_rate=1e30, clip_norm=1e30, warmup_steps=0))
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"data": ()}, "data: no folder; give one or more that echoframe extract wrote"),
+        ({"data": ()}, "data: names no folder; give one or more that echoframe extract wrote"),
         ({"epochs": 0.0}, "epochs 0.0, learning_rate 0.001.*expected all above 0"),
         ({"patience": -1}, "patience 0 or more"),
         ({"ema": 1.0}, "ema 1.0, val_share 0.1, memory_gb 0.0; expected ema from 0 to below 1"),
@@ -317,7 +331,9 @@ def test_choices_that_are_refused():
         ConfigError, match='mapper: size "huge", hidden_dim 0, depth 0; expected one of small, base, large'
     ):
         altered(MapperChoice(), size="huge").__post_init__()
-    with pytest.raises(ConfigError, match=r"loss: weights \(0.0, 0, 0\); expected none below 0 and one above"):
+    with pytest.raises(
+        ConfigError, match=r"loss: weights \(0.0, 0, 0\); expected no weight below 0, and at least one above 0"
+    ):
         LossWeights(mse=0.0, cosine=0, contrastive=0)
 
 

@@ -152,7 +152,7 @@ def test_a_damaged_run_is_named(runs, tmp_path):
 
 
 def test_the_bridge_has_to_join_the_same_spaces(runs):
-    with pytest.raises(InputError, match="mini: has a mapper of its own, no zero-shot bridge"):
+    with pytest.raises(InputError, match="mini: has its own mapper and no zero-shot bridge"):
         bridge_bound("mini", EmbeddingSets([runs / "data"]))
 
 
@@ -286,7 +286,7 @@ def test_sweeps_that_are_refused(runs, tmp_path):
     with pytest.raises(ConfigError, match="sweep: unknown key nonsense; known keys are data, out"):
         sweep(sweep_config(runs, tmp_path / "a", base=base | {"nonsense": 1}))
     base |= {"warmup_steps": 0, "clip_norm": 1e30}
-    with pytest.raises(InputError, match="no trial came to its end .1 failed"):
+    with pytest.raises(InputError, match="no trial was completed .1 failed"):
         sweep(sweep_config(runs, tmp_path / "b", base=base, space={"learning_rate": [1e30]}, trials=1))
 
 
@@ -329,19 +329,19 @@ def test_a_mapper_becomes_a_model(joined, tmp_path, capsys):
     assert cli.main([str(word) for word in [*command, *more]]) == 0  # the same again, as to push it after all
     capsys.readouterr()
     assert cli.main([str(word) for word in command]) == 2
-    assert "mine: is there already, another bundle; choose another folder, or remove it" in capsys.readouterr().err
+    assert "mine: exists already and is another bundle; choose another folder, or remove it" in capsys.readouterr().err
     (tmp_path / "folder").mkdir()
     assert cli.main([str(word) for word in [*command[:-1], tmp_path / "folder"]]) == 2
-    assert "folder: is there already, and no bundle; choose another" in capsys.readouterr().err
+    assert "folder: exists already and is not a bundle; choose another" in capsys.readouterr().err
     assert cli.main([str(word) for word in [*command, "--push", "me/x y!", "--dry-run"]]) == 2
-    assert '"me/x y!": no name of a repository; expected one as me/my-model' in capsys.readouterr().err
+    assert '"me/x y!": is not a valid repository name; expected a name such as me/my-model' in capsys.readouterr().err
 
 
 def test_a_run_without_its_mapper_is_no_model(joined, tmp_path):
     shutil.copytree(joined / "run", tmp_path / "run")
     (tmp_path / "run" / "mapper" / "README.md").unlink()
     with pytest.raises(
-        InputError, match="mapper: not whole; go on with echoframe train --resume, which writes it again"
+        InputError, match="mapper: is incomplete; continue with echoframe train --resume, which writes it again"
     ):
         write_bundle(tmp_path / "run", tmp_path / "a", generator=str(joined / "model"))
     (tmp_path / "run" / "mapper" / "README.md").touch()

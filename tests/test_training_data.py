@@ -106,7 +106,9 @@ def test_every_clip_once_an_epoch_and_the_same_from_any_step(numbered, resident,
     halves = [Batches(sets, few, **options, rank=rank, world=2) for rank in (0, 1)]
     assert [half.per_epoch for half in halves] == [2, 2]
     assert [len(batch) for batch in seen(halves[1].from_step(0), 5)] == [16] * 5
-    with pytest.raises(InputError, match="200 clips in batches of 32 for 33 processes; start fewer processes"):
+    with pytest.raises(
+        InputError, match="200 clips in batches of 32 are too few for 33 processes; start fewer processes"
+    ):
         Batches(sets, rows, **options, world=33)
     options["seed"] = 8
     assert seen(Batches(sets, rows, **options).from_step(0), 1) != whole[:1]

@@ -178,5 +178,5 @@ def test_arguments_out_of_range(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"start_s is 1\.5, but the video ends at 1\.00 s"):
         read_frames(clip, ClipSpec(), start_s=1.5)
     Image.new("RGB", (2, 200)).save(tmp_path / "thread.png")
-    with pytest.raises(VideoError, match="2 x 200 pixels is no picture"):
+    with pytest.raises(VideoError, match="2 x 200 pixels are too narrow or flat for a picture"):
         read_frames(tmp_path / "thread.png", ClipSpec())

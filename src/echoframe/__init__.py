@@ -8,7 +8,18 @@ Names are imported when first used, so that `import echoframe` alone loads no to
 
 TYPE_CHECKING = False  # typing's own constant would cost a third of python's start
 if TYPE_CHECKING:
-    from echoframe.errors import EchoFrameError
+    from echoframe.bundles.bundle import available_models
+    from echoframe.errors import (
+        AudioError,
+        BundleError,
+        ConfigError,
+        DeviceError,
+        EchoFrameError,
+        InputError,
+        OutputError,
+        VideoError,
+    )
+    from echoframe.options import Request, SampleOptions
     from echoframe.pipeline import EchoFrame, load, remake
     from echoframe.provenance import Provenance, read_provenance
     from echoframe.sound import Sound
@@ -17,22 +28,42 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "AudioError": "errors",
+    "BundleError": "errors",
     "ClipSpec": "spec",
+    "ConfigError": "errors",
+    "DeviceError": "errors",
     "EchoFrame": "pipeline",
     "EchoFrameError": "errors",
+    "InputError": "errors",
+    "OutputError": "errors",
     "Provenance": "provenance",
+    "Request": "options",
+    "SampleOptions": "options",
     "Sound": "sound",
+    "VideoError": "errors",
+    "available_models": "bundles.bundle",
     "load": "pipeline",
     "read_provenance": "provenance",
     "remake": "pipeline",
 }
 __all__ = [
+    "AudioError",
+    "BundleError",
     "ClipSpec",
+    "ConfigError",
+    "DeviceError",
     "EchoFrame",
     "EchoFrameError",
+    "InputError",
+    "OutputError",
     "Provenance",
+    "Request",
+    "SampleOptions",
     "Sound",
+    "VideoError",
     "__version__",
+    "available_models",
     "load",
     "read_provenance",
     "remake",

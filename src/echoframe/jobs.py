@@ -67,7 +67,9 @@ def find_clips(inputs: Sequence[str]) -> list[Path]:
         if path.is_dir():
             found = _clips_in(path)
             if not found:
-                raise InputError(f"{path}: a folder with no films or pictures in it; give a file, or another folder")
+                raise InputError(
+                    f"{path}: there is no video or still image in this folder; give a file or another folder"
+                )
         elif not path.exists() and glob.has_magic(name):
             found = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if Path(match).is_file()]
             if not found:
@@ -114,7 +116,7 @@ def plan_jobs(clips: Sequence[Path], out: Path, *, with_film: bool = True, with_
     named = out.suffix.lower() in SOUND_FORMATS or out.suffix.lower() in MUX_FORMATS
     if named and not out.is_dir():
         if len(clips) > 1:
-            raise InputError(f"{out}: one output file for {len(clips)} clips; give a folder with -o")
+            raise InputError(f"{out}: is one output file, but there are {len(clips)} clips; give a folder with -o")
         check_place(out.parent)
         jobs = [_named_job(clips[0], out, with_picture=with_picture)]
     else:
@@ -175,7 +177,7 @@ def _check_distinct(jobs: Sequence[Job]) -> None:
                 raise OutputError(f"{path}: would overwrite an input; choose another name or folder with -o")
             if resolved in made:
                 raise InputError(
-                    f"{job.clip} and {made[resolved]} would both make {path}; run them apart, each with its own -o"
+                    f"{job.clip} and {made[resolved]} would both make {path}; run them separately, each with its own -o"
                 )
             made[resolved] = job.clip
 
@@ -239,7 +241,7 @@ def check_job(job: Job, writing: WriteOptions) -> None:
     if job.film is not None:
         if job.known.is_still:
             raise InputError(
-                f"{job.film}: {job.clip} is a still, a film with sound needs a film; give a sound file's name"
+                f"{job.film}: {job.clip} is a still image, so no video can be made of it; give the name of a sound file"
             )
         check_fits(job.known, job.film)
     earlier = find_provenance(job.record)

@@ -74,7 +74,13 @@ def lufs(text: str) -> float | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleOptions:
-    """How a generator samples. A model has its own defaults, which are used where nothing else is asked for."""
+    """How a generator samples: steps, guidance and scheduler.
+
+    A model has its own defaults, which are used where nothing else is asked for.
+
+    Raises:
+        InputError: a value is out of range.
+    """
 
     steps: int = option(
         default=25,
@@ -88,9 +94,9 @@ class SampleOptions:
     guidance: float = option(
         default=2.5,
         default_text="the model's own",
-        help="1 is none, more follows the picture harder",
+        help="1 turns it off, more follows the frames more closely",
         valid=lambda g: math.isfinite(g) and g >= 0,
-        expected="a number from 0 up; 1 is none, 2.5 is usual",
+        expected="0 or more; 1 is none, 2.5 is usual",
         metavar="G",
         kind=float,
     )
@@ -123,7 +129,7 @@ class Settings(SampleOptions):
 
     seed: int = option(
         default_text="0",
-        help="another number, another sound",
+        help="another number gives another sound",
         valid=lambda n: 0 <= n < 2**63,
         expected="a whole number from 0 to 2^63 - 1",
         metavar="N",
@@ -140,7 +146,7 @@ class Settings(SampleOptions):
     )
     candidates: int = option(
         default=1,
-        help="make K, keep the one nearest to what was seen",
+        help="make K sounds and keep the one nearest to the target",
         valid=lambda k: 1 <= k <= MAX_CANDIDATES,
         expected=f"1 to {MAX_CANDIDATES}; 3 is usual",
         metavar="K",
@@ -165,7 +171,13 @@ class Settings(SampleOptions):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What was asked for; None where the model's or the clip's own value is to be taken. See `Settings` for each."""
+    """What was asked for. None stands for the model's own value, or for the clip's own duration.
+
+    The fields are the options of `EchoFrame.generate`, with the same names, units and defaults.
+
+    Raises:
+        InputError: a value is out of range.
+    """
 
     seed: int = 0
     duration_s: float | None = None
@@ -196,7 +208,7 @@ class WriteOptions:
     original_level_db: float | None = option(
         default=None,
         default_text="dropped",
-        help="mix the video's own sound under, at this level",
+        help="mix in the video's own sound at this level",
         valid=lambda x: x is None or math.isfinite(x),
         expected="decibels, such as -12",
         unit="dB",
@@ -218,4 +230,4 @@ REQUEST_FIELDS: tuple["Field[Any]", ...] = tuple(
 def check_duration(duration_s: float, *, force: bool) -> None:
     """Raises InputError for a duration above one hour, unless forced."""
     if duration_s > MAX_DURATION_S and not force:
-        raise InputError(f"duration {duration_s:g} s: longer than {MAX_DURATION_S:g} s; give --force if it is meant")
+        raise InputError(f"duration {duration_s:g} s: longer than {MAX_DURATION_S:g} s; use --force to allow it")

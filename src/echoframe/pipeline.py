@@ -6,7 +6,7 @@ the next.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from echoframe.errors import InputError
 from echoframe.generators import Generator
 from echoframe.mappers import Mapper
 from echoframe.media.audio import fade_ends, n_samples
+from echoframe.media.frame_array import FrameArray
 from echoframe.media.loudness import to_loudness
 from echoframe.media.video import Frames, VideoInfo, probe, read_windows
 from echoframe.options import TARGET_LUFS, Request, SampleOptions, Settings, check_duration
@@ -34,16 +35,17 @@ from echoframe.provenance import (
     Machine,
     Provenance,
     Result,
+    check_from_file,
     check_same_bundle,
     check_same_input,
     samples_sha256,
 )
-from echoframe.sound import Sound
+from echoframe.sound import Sound, one_or_list
 from echoframe.spec import ClipSpec
-from echoframe.windows import Chance, Seen, add_faded, picture_times, plan_windows, seen_mask
+from echoframe.windows import Chance, Seen, add_faded, picture_times, plan_windows, seen_mask, unit_mean
 
 OVERLAP_S = 1.0  # of neighbouring windows
-STILL_DURATION_S = 10.0  # what a still lasts unless asked otherwise
+STILL_DURATION_S = 10.0  # what a still image lasts unless asked otherwise
 N_PICTURE_FRAMES = 8
 N_NEAREST = 5
 _log = logging.getLogger(__name__)
@@ -66,19 +68,31 @@ class EchoFrame:
         device: str = "cpu",
         dtype: str = "float32",
     ) -> None:
-        """mapper: a mapper, a prior or a bridge. audio_encoder: ranks candidates and finds the nearest of `labels`.
+        """Puts the parts together; `load` does this for a bundle.
 
-        identity, device, dtype: as recorded.
+        Args:
+            visual_encoder: turns frames into embeddings, (T, Dv).
+            mapper: a mapper, a prior or a bridge, which turns them into a target, (1, Da).
+            generator: turns a target into a sound.
+            audio_encoder: ranks candidates and finds the nearest `labels`; None does without both.
+            labels: names of sounds with their embeddings, (N, Da).
+            clip_spec: which frames of a window are seen.
+            defaults: the sampling options that are used where a request has none.
+            identity: what the record calls the bundle.
+            device: where the parts are, for the record.
+            dtype: the numbers that the parts compute with, for the record.
         """
         self.visual_encoder, self.mapper, self.generator = visual_encoder, mapper, generator
         self.audio_encoder, self.labels = audio_encoder, labels
         self.clip_spec, self.defaults, self.identity = clip_spec, defaults, identity
         self.device, self.dtype = device, dtype
 
+    @one_or_list
     def generate(
         self,
-        path: str | Path,
+        source: str | Path | np.ndarray,
         *,
+        frame_rate: float | None = None,
         seed: int = 0,
         duration_s: float | None = None,
         candidates: int = 1,
@@ -90,29 +104,33 @@ class EchoFrame:
         force: bool = False,
         progress: ProgressCallback | None = None,
     ) -> Sound:
-        """The sound of a video or a still image. The same seed, bundle, device and versions give the same samples.
+        """Makes the sound of a video or a still image. The same seed, bundle, device and versions give the same samples.
 
         Args:
-            path: any video FFmpeg reads, or a still image.
-            seed: another number, another sound.
-            duration_s: seconds of sound; the video's own length, or 10 s for a still image, unless given. Past the
-                video's end its last frame is held.
-            candidates: so many sounds are made, and the one nearest to the target is kept.
-            steps: denoising steps; the model's own number unless given.
-            guidance: 1 follows the target alone, more pushes away from what no target would give.
-            scheduler: a name from `echoframe.options.SCHEDULER_NAMES`; the model's own unless given.
-            variation: 0 keeps to one of the recordings that the model remembers, 1 starts from noise alone; the
-                model's own unless given.
-            loudness_lufs: what the sound is brought to, unless its peak would pass -1 dBFS; None leaves it.
-            force: allows more than an hour.
-            progress: see `echoframe.progress`.
+            source: the path of a video that FFmpeg reads or of a still image; or frames in memory, (T, H, W, 3) uint8
+                RGB; or a list of paths, whose sounds are made one after the other.
+            frame_rate: frames per second of an array. Files know theirs.
+            seed: another number gives another sound.
+            duration_s: seconds of sound. The default is the length of the video, or 10 s for a still image. Past the end
+                of the video, its last frame is held.
+            candidates: how many sounds to make; the one nearest to the target is kept.
+            steps: denoising steps. The default is the model's own.
+            guidance: 1 follows the target alone; larger numbers push away from what no target would give. The default is
+                the model's own.
+            scheduler: a name in `echoframe.options.SCHEDULER_NAMES`. The default is the model's own.
+            variation: 0 keeps to one of the recordings that the model remembers, 1 starts from noise alone. The default
+                is the model's own.
+            loudness_lufs: the loudness of the result in LUFS, unless its peak would pass -1 dBFS; None leaves it as made.
+            force: allows more than an hour of sound.
+            progress: a callback that takes (steps done, steps in all, name of the last one).
 
         Returns:
-            The sound, (1, S) float32 in [-1, 1] at the model's sample rate, and what made it.
+            The sound, with (1, S) float32 samples in [-1, 1] at the sample rate of the model; for a list of paths, a list
+            of sounds in the same order.
 
         Raises:
-            InputError: an option out of range, or a path that cannot be used.
-            VideoError: a file that cannot be read.
+            InputError: an option is out of range, or the source is missing, cannot be used or is an array of another type.
+            VideoError: the file cannot be decoded.
         """
         request = Request(
             seed=seed,
@@ -124,15 +142,15 @@ class EchoFrame:
             variation=variation,
             loudness_lufs=loudness_lufs,
         )
-        info = probe(Path(path))
-        return self.render(info, self.resolve(info, request, force=force), progress=progress)
+        clip = _opened(source, frame_rate)
+        return self.render(clip, self.resolve(clip, request, force=force), progress=progress)
 
-    def resolve(self, info: VideoInfo, request: Request, *, force: bool = False) -> Settings:
-        """The settings a clip is made with, every default filled in. Raises InputError for an impossible request.
+    def resolve(self, clip: VideoInfo | FrameArray, request: Request, *, force: bool = False) -> Settings:
+        """The settings a clip is made with, with every default filled in. Raises InputError for an impossible request.
 
-        info: of the clip, from `probe`. force: allows more than an hour.
+        clip: what `probe` found in a file, or frames in memory. force: allows more than an hour.
         """
-        settings = request.settle(self.defaults, duration_s=STILL_DURATION_S if info.is_still else info.duration_s)
+        settings = request.settle(self.defaults, duration_s=STILL_DURATION_S if clip.is_still else clip.duration_s)
         check_duration(settings.duration_s, force=force)
         if n_samples(settings.duration_s, self.generator.sample_rate) < 1:
             raise InputError(f"duration {settings.duration_s} s: shorter than one sample; give a longer one")
@@ -144,7 +162,7 @@ class EchoFrame:
 
     def render(
         self,
-        info: VideoInfo,
+        clip: VideoInfo | FrameArray,
         settings: Settings,
         *,
         own_chance: bool = True,
@@ -159,12 +177,9 @@ class EchoFrame:
         total = n_samples(settings.duration_s, rate)
         longest, overlap = int(self.generator.max_duration_s * rate + 1e-6), round(OVERLAP_S * rate)
         windows = plan_windows(total, longest=longest, overlap=min(overlap, longest // 2))
-        seen = Seen(picture_times(settings.duration_s, 1 if info.is_still else N_PICTURE_FRAMES))
+        seen = Seen(picture_times(settings.duration_s, 1 if clip.is_still else N_PICTURE_FRAMES))
         waveform = torch.zeros(1, total)
-        input_id = InputId(path=str(info.path.resolve()), sha256=file_sha256(info.path))
-        every_frames = read_windows(
-            info, self.clip_spec, [start / rate for start, _ in windows], short_side=self.visual_encoder.short_side
-        )
+        input_id, every_frames = self._look(clip, [start / rate for start, _ in windows])
         for index, ((start, stop), frames) in enumerate(zip(windows, every_frames, strict=True)):
             seen.keep(frames, stop / rate)
             report = nth_of(progress, index, len(windows))
@@ -174,11 +189,24 @@ class EchoFrame:
             add_faded(waveform, part, start, n_fade=faded)
         if settings.loudness_lufs is not None:
             waveform = to_loudness(waveform, rate, settings.loudness_lufs)
-        waveform = fade_ends(waveform, rate).clamp_(-1, 1)
-        nearest = self._nearest(seen.embeddings)
+        return self._as_sound(fade_ends(waveform, rate).clamp_(-1, 1), input_id, settings, seen)
+
+    def _look(self, clip: VideoInfo | FrameArray, starts_s: list[float]) -> tuple[InputId, Iterator[Frames]]:
+        """What the record calls the clip, and the frames of each of its windows."""
+        short_side = self.visual_encoder.short_side
+        if isinstance(clip, FrameArray):
+            id = InputId(path="", sha256=clip.sha256, n_frames=len(clip.images), frame_rate=clip.frame_rate)
+            return id, clip.windows(self.clip_spec, starts_s, short_side=short_side)
+        id = InputId(path=str(clip.path.resolve()), sha256=file_sha256(clip.path))
+        return id, read_windows(clip, self.clip_spec, starts_s, short_side=short_side)
+
+    def _as_sound(self, waveform: Float[Tensor, "1 samples"], id: InputId, settings: Settings, seen: Seen) -> Sound:
+        target = unit_mean(seen.targets)
+        embedding = unit_mean(seen.embeddings) if seen.embeddings else None
+        nearest = self._nearest(target if embedding is None else embedding)
         result = Result(
-            sample_rate=rate,
-            n_samples=total,
+            sample_rate=self.generator.sample_rate,
+            n_samples=waveform.shape[1],
             samples_sha256=samples_sha256(waveform.numpy()),
             candidate_scores=tuple(seen.scores),
             nearest=dict(nearest),
@@ -187,18 +215,27 @@ class EchoFrame:
         machine = Machine(device=self.device, dtype=self.dtype)
         return Sound(
             waveform=waveform,
-            sample_rate=rate,
-            provenance=Provenance(
-                input=input_id, bundle=self.identity, settings=settings, machine=machine, result=result
-            ),
+            sample_rate=self.generator.sample_rate,
+            provenance=Provenance(input=id, bundle=self.identity, settings=settings, machine=machine, result=result),
             frames=np.stack(seen.images),
             times_s=tuple(seen.times_s),
             nearest=nearest,
+            target=target,
+            embedding=embedding,
         )
 
     @torch.no_grad()
     def predict_target(self, frames: Frames, *, until_s: float, seed: int) -> Float[Tensor, "1 dim"]:
-        """The point of the audio space that the frames before `until_s` and the seed lead to: (1, Da), unit length."""
+        """The point of the audio space that the mapper predicts from frames.
+
+        Args:
+            frames: the frames of a window, (T, H, W, 3) uint8 RGB, with their times.
+            until_s: frames at or after this time are not used, in seconds from the start of the video.
+            seed: a prior draws another target for another seed.
+
+        Returns:
+            The target, (1, Da) float32 of length 1.
+        """
         visual = self.visual_encoder(frames.images)  # (T, Dv)
         mask = torch.from_numpy(seen_mask(frames.mask, frames.times_s, until_s)).to(visual.device)
         return self.mapper(visual[None], mask[None], seeds=[seed])  # (1, Da)
@@ -213,7 +250,18 @@ class EchoFrame:
         options: SampleOptions,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "candidates samples"]:
-        """A sound of the target for each of `seeds`."""
+        """Generates a sound of the target for each seed.
+
+        Args:
+            target: (1, Da) float32 of length 1, from `predict_target`.
+            duration_s: seconds of sound, at most `generator.max_duration_s`.
+            seeds: one for each sound.
+            options: how the generator samples.
+            progress: a callback that takes (steps done, steps in all, name of the last one).
+
+        Returns:
+            (N, S) float32 samples, one row for each seed, at `generator.sample_rate`.
+        """
         return self.generator.generate(
             target.expand(len(seeds), -1), duration_s=duration_s, seeds=seeds, options=options, progress=progress
         )
@@ -234,13 +282,13 @@ class EchoFrame:
         waveforms = self.generate_candidates(
             target, duration_s=duration_s, seeds=seeds, options=settings.sampling, progress=progress
         )
+        seen.targets.append(target.float().cpu())
         if self.audio_encoder is None:
-            seen.embeddings.append(target.float().cpu())
             self._note(seen, target, seeds[0], settings)
             return waveforms
         # one by one: an audio encoder's memory would grow with the number of candidates
         embedded = torch.cat([self.audio_encoder(w[None], self.generator.sample_rate).cpu() for w in waveforms])
-        scores = (embedded @ target.float().cpu()[0]).tolist()
+        scores = (embedded @ seen.targets[-1][0]).tolist()
         best = int(np.argmax(scores))
         if len(seeds) > 1:
             seen.scores.append([round(score, 6) for score in scores])
@@ -253,17 +301,38 @@ class EchoFrame:
         found = self.generator.remembered(target[0], seed=seed, options=settings.sampling)
         seen.remembered.extend([asdict(found)] if found else [])
 
-    def _nearest(self, embeddings: list[Tensor]) -> tuple[tuple[str, float], ...]:
+    def _nearest(self, embedding: Float[Tensor, "1 dim"]) -> tuple[tuple[str, float], ...]:
         if self.labels is None:
             return ()
-        mean = torch.nn.functional.normalize(torch.cat(embeddings).mean(dim=0), dim=0)
-        return tuple((name, round(cosine, 4)) for name, _, cosine in self.labels.nearest(mean, N_NEAREST))
+        return tuple((name, round(cosine, 4)) for name, _, cosine in self.labels.nearest(embedding[0], N_NEAREST))
+
+
+def _opened(source: str | Path | np.ndarray, frame_rate: float | None) -> VideoInfo | FrameArray:
+    if isinstance(source, np.ndarray):
+        return FrameArray(images=source, frame_rate=frame_rate)
+    if frame_rate is not None:
+        raise InputError(f"{source}: frame_rate is {frame_rate}, but a file knows its own; leave it out")
+    return probe(Path(source))
 
 
 def load(
     name_or_path: str | Path = "mini", *, device: str = "auto", dtype: str = "auto", cache_dir: Path | None = None
 ) -> EchoFrame:
-    """The cascade of a bundle, by name ("mini"), directory or hub id, on a device ("auto" takes a GPU if there is one)."""
+    """Loads a model. It uses no network: `echoframe models pull NAME` fetches the models that are not in the package.
+
+    Args:
+        name_or_path: a name from `available_models()`, the folder of a bundle, or a repository of the Hugging Face hub.
+        device: "auto" takes a GPU if there is one; or "cpu", "cuda", "cuda:1", "mps".
+        dtype: "auto", "float32", "float16" or "bfloat16": the numbers that the networks compute with.
+        cache_dir: where models of the hub lie; the default is the hub's own cache.
+
+    Returns:
+        The cascade, ready to `generate`.
+
+    Raises:
+        BundleError: the model is not known or not here, a file is missing or altered, or its parts do not fit together.
+        DeviceError: the device or the number format is not there.
+    """
     return from_bundle(
         load_bundle(name_or_path, device=device, dtype=dtype, cache_dir=cache_dir), source=str(name_or_path)
     )
@@ -295,10 +364,22 @@ def from_bundle(bundle: Bundle, *, source: str = "") -> EchoFrame:
 def remake(
     model: EchoFrame, provenance: Provenance, *, info: VideoInfo | None = None, progress: ProgressCallback | None = None
 ) -> Sound:
-    """The same samples again. info: of the clip where it lies now, if not where it was.
+    """Makes the same samples again.
 
-    Raises InputError or BundleError if the clip's or the bundle's sha256 is another than it was.
+    Args:
+        model: the model that made the sound.
+        provenance: the record beside the sound, from `read_provenance`.
+        info: what `echoframe.media.video.probe` found in the clip, if it lies elsewhere now.
+        progress: as in `EchoFrame.generate`.
+
+    Returns:
+        The sound. On the same device with the same versions its samples are the same to the last bit.
+
+    Raises:
+        InputError: the clip has changed, or it was an array in memory.
+        BundleError: the sound was made with another bundle.
     """
+    check_from_file(provenance)
     check_same_bundle(provenance, model.identity)
     info = info or probe(Path(provenance.input.path))
     check_same_input(provenance, info.path)

@@ -26,10 +26,15 @@ PACKAGES = ("echoframe", "torch", "diffusers", "transformers", "numpy", "av")  #
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputId:
-    """The clip: its absolute path when it was read, and the sha256 of its bytes."""
+    """The clip: its absolute path when it was read, and the sha256 of its bytes.
+
+    n_frames, frame_rate: of a clip that was an array in memory; it has no path, and sha256 is that of its frames.
+    """
 
     path: str
     sha256: str
+    n_frames: int = 0
+    frame_rate: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +77,18 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
-    """Everything about one sound. outputs: file name -> sha256. original_level_db: of the clip's own sound in the mix."""
+    """Everything that made one sound.
+
+    Attributes:
+        input: the clip.
+        bundle: the model.
+        settings: every option of the generation.
+        machine: device, number format and versions.
+        result: the hash of the samples, and the nearest labels.
+        original_level_db: the level of the clip's own sound in the mix, in dB; None if it was left out.
+        outputs: the name of each file that was written, with its sha256.
+        format: the format of the record.
+    """
 
     input: InputId
     bundle: BundleId
@@ -95,7 +111,17 @@ def to_json(provenance: Provenance) -> str:
 
 
 def read_provenance(path: Path) -> Provenance:
-    """The provenance file at `path`. Raises InputError if it is missing or is not one."""
+    """Reads the JSON that EchoFrame wrote beside a sound.
+
+    Args:
+        path: the JSON file.
+
+    Returns:
+        What made the sound.
+
+    Raises:
+        InputError: the file is missing, is not such a JSON, or was altered.
+    """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -134,6 +160,16 @@ def check_replaceable(path: Path) -> None:
     """Raises OutputError if there is a file at `path` that is no provenance file: it belongs to someone else."""
     if path.exists() and find_provenance(path) is None:
         raise OutputError(f"{path}: exists and was not written by EchoFrame; move it, or give the sound another name")
+
+
+def check_from_file(provenance: Provenance) -> Provenance:
+    """`provenance` itself. Raises InputError if the clip was an array in memory, which no file holds."""
+    if provenance.input.n_frames:
+        raise InputError(
+            f"this sound was made from an array of {provenance.input.n_frames} frames and cannot be made again from a "
+            "file; call generate with the same array and the settings in the record"
+        )
+    return provenance
 
 
 def check_same_input(provenance: Provenance, path: Path) -> None:

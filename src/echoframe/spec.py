@@ -12,9 +12,12 @@ Sampling = Literal["uniform", "head"]
 class ClipSpec:
     """Which frames of a clip are seen.
 
-    duration_s: span of a clip in seconds (VGGSound cuts 10 s). frame_rate: 1/s. n_frames: frames per clip.
-    sampling: "uniform" spreads the n frames over the whole span, frame i at (i + 0.5) * duration_s / n_frames;
-    "head" takes them at `frame_rate` from the start, frame i at i / frame_rate.
+    Attributes:
+        duration_s: the span of a clip in seconds (VGGSound cuts 10 s).
+        frame_rate: frames per second, for "head".
+        n_frames: frames per clip.
+        sampling: "uniform" spreads the frames over the whole span, frame i at (i + 0.5) * duration_s / n_frames; "head"
+            takes them at `frame_rate` from the start, frame i at i / frame_rate.
     """
 
     duration_s: float = 10.0
@@ -38,7 +41,10 @@ class ClipSpec:
             )
 
     def times_s(self) -> list[float]:
-        """Seconds from the start of the clip at which each frame is looked at.
+        """The times at which the frames are looked at.
+
+        Returns:
+            Seconds from the start of the clip, one number for each frame.
 
         >>> ClipSpec(n_frames=4).times_s()
         [1.25, 3.75, 6.25, 8.75]

@@ -100,13 +100,19 @@ class Seen:
     images: list[np.ndarray] = field(default_factory=list)
     times_s: list[float] = field(default_factory=list)
     scores: list[list[float]] = field(default_factory=list)
-    embeddings: list[Tensor] = field(default_factory=list)
+    targets: list[Tensor] = field(default_factory=list)  # (1, Da) of each window
+    embeddings: list[Tensor] = field(default_factory=list)  # (1, Da) of each window's sound, if it can be embedded
     remembered: list[dict[str, str | float]] = field(default_factory=list)
 
     def keep(self, frames: Frames, until_s: float) -> None:
-        """Of one window, only the frames nearest to the times the picture wants: memory does not grow."""
+        """Keeps of one window only the frames nearest to the times the picture wants: memory does not grow."""
         times = np.asarray(frames.times_s)
         while self.picture_times_s and self.picture_times_s[0] < until_s:
             nearest = int(np.abs(times - self.picture_times_s.pop(0)).argmin())
             self.images.append(frames.images[nearest].copy())
             self.times_s.append(float(times[nearest]))
+
+
+def unit_mean(vectors: Sequence[Float[Tensor, "1 dim"]]) -> Float[Tensor, "1 dim"]:
+    """The mean of unit vectors, brought to length 1: (1, D)."""
+    return torch.nn.functional.normalize(torch.cat(list(vectors)).mean(dim=0, keepdim=True), dim=1)

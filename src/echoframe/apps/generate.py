@@ -14,7 +14,7 @@ from echoframe.jobs import Job, check_job, find_clips, output_path, plan_jobs, r
 from echoframe.media.video import probe
 from echoframe.options import Request, WriteOptions, check_duration
 from echoframe.pipeline import EchoFrame, load
-from echoframe.provenance import Machine, Provenance, changed_versions, read_provenance
+from echoframe.provenance import Machine, Provenance, changed_versions, check_from_file, read_provenance
 
 # made now; done before; made again from a record with the same samples, or with others
 How = Literal["made", "kept", "remade", "differs"]
@@ -36,7 +36,7 @@ def generate(args: argparse.Namespace) -> int:
     record = _record(args)
     inputs = args.inputs or ([record.input.path] if record else [])
     if not inputs:
-        raise InputError("no clip; give a film, a still or a folder of them: echoframe generate clip.mp4")
+        raise InputError("no clip; give a video, a still image or a folder of them: echoframe generate clip.mp4")
     clips = find_clips(inputs)
     if record and len(clips) > 1:
         raise InputError(f"{args.record}: was made from one clip, {len(clips)} are given; give that one or none")
@@ -60,7 +60,7 @@ def _record(args: argparse.Namespace) -> Provenance | None:
     given = flags_given(args)
     if given:  # a record fixes them: beside it they would be ignored
         raise InputError(f"{args.record}: a record fixes {', '.join(given)}; leave out either --from or that")
-    return read_provenance(Path(args.record))
+    return check_from_file(read_provenance(Path(args.record)))
 
 
 def run_jobs(

@@ -127,6 +127,16 @@ def load_bundle(
     return _load_parts(located, on, numbers)
 
 
+def available_models() -> tuple[str, ...]:
+    """The names that `load` knows.
+
+    Returns:
+        The embedded model's name first ("mini"), then those of the models that `echoframe models pull NAME` fetches from
+        the Hugging Face hub. `load` also takes a bundle's folder and a hub repository, which have no place in this list.
+    """
+    return (*EMBEDDED, *HUB_MODELS)
+
+
 def find_bundle(name_or_path: str | Path, *, cache_dir: Path | None = None) -> Located:
     """Where a model lies and what it says of itself; nothing is loaded, no file is checked. Raises BundleError."""
     name, path = str(name_or_path), Path(name_or_path)
@@ -199,7 +209,7 @@ def check_same_space(one: EmbedTexts, other: EmbedTexts, *, names: tuple[str, st
     if not lowest > SAME_SPACE:
         raise BundleError(
             f"{names[0]} and {names[1]} embed the same text with a cosine of {lowest:.3f}, expected over {SAME_SPACE}: "
-            "not the same audio space; take both from the same CLAP"
+            "these are not the same audio space; take both from the same CLAP"
         )
     return lowest
 

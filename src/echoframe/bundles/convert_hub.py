@@ -61,7 +61,7 @@ def convert_snapshot(snapshot: Path, out: Path, *, parts: Sequence[str]) -> Path
     if empty:
         raise BundleError(
             f"{snapshot}: {', '.join(empty)} hold neither safetensors nor {' or '.join(PICKLED)}; "
-            "the repository is not what it was: update echoframe"
+            "the repository has changed; update echoframe"
         )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -103,7 +103,9 @@ def pull(name: str, *, cache_dir: Path | None = None) -> dict[str, Path]:
     """
     repos = repos_of(name)
     if not repos:
-        raise BundleError(f'"{name}": nothing to pull; known on the hub are {", ".join(HUB_MODELS)} and "org/name"')
+        raise BundleError(
+            f'"{name}": there is nothing to pull; the models on the hub are {", ".join(HUB_MODELS)} and "org/name"'
+        )
     found = {}
     # the generator first: it is the largest, and what most likely fails
     for part, repo in sorted(repos.items(), key=lambda item: item[0] != "generator"):
@@ -265,7 +267,7 @@ def check_repo(repo: str) -> None:
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        raise InputError(f'"{repo}": no name of a repository; expected one as me/my-model') from error
+        raise InputError(f'"{repo}": is not a valid repository name; expected a name such as me/my-model') from error
 
 
 def upload(folder: Path, repo: str, *, repo_type: Literal["model", "dataset"], message: str) -> str:

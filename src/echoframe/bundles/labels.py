@@ -34,7 +34,7 @@ class LabelBank:
         if not len(self.names) == len(self.kinds) == len(self.vectors) > 0:
             raise BundleError(
                 f"labels: {len(self.names)} names, {len(self.kinds)} kinds, {len(self.vectors)} vectors; "
-                "expected one of each per label, and one label at least"
+                "expected one of each per label, and at least one label"
             )
         object.__setattr__(self, "vectors", nn.functional.normalize(self.vectors.float(), dim=1))
 

@@ -106,8 +106,8 @@ def check_fit(manifest: Manifest) -> None:
     missing = [part for part in NEEDED if part not in parts]
     if unknown or missing:
         raise BundleError(
-            f"{name}: found parts {', '.join(parts)}; expected {', '.join(NEEDED)} and maybe "
-            f"{', '.join(part for part in PARTS if part not in NEEDED)}; mend {MANIFEST}"
+            f"{name}: found parts {', '.join(parts)}; expected {', '.join(NEEDED)} and optionally "
+            f"{', '.join(part for part in PARTS if part not in NEEDED)}; correct {MANIFEST}"
         )
     meetings = [("mapper", "takes", "visual_encoder", "gives"), ("generator", "takes", "mapper", "gives")]
     meetings += [("generator", "takes", "audio_encoder", "gives"), ("generator", "takes", "labels", "gives")]
@@ -146,7 +146,9 @@ def read_manifest(directory: Path) -> Manifest:
     except (EchoFrameError, TypeError, AttributeError) as error:
         raise BundleError(f"{path}: not a bundle's manifest ({error}); save the bundle again") from error
     if licence != manifest.licence:
-        raise BundleError(f"{path}: licence {licence}, but the strictest of its parts is {manifest.licence}; mend it")
+        raise BundleError(
+            f"{path}: licence {licence}, but the strictest of its parts is {manifest.licence}; correct it"
+        )
     return manifest
 
 

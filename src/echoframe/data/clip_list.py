@@ -125,7 +125,7 @@ def _row(cells: Sequence[str], where: str, known: set[str]) -> ClipRow:
     if label and label not in known:
         near = difflib.get_close_matches(label, known, n=1, cutoff=0.0)
         raise InputError(
-            f'{where}: "{label}" is no label of VGGSound (nearest: "{near[0]}"); mend it, or leave the label empty'
+            f'{where}: "{label}" is not a label of VGGSound (nearest: "{near[0]}"); correct it, or leave the label empty'
         )
     if split and split not in SPLITS:
         raise InputError(f'{where}: split "{split}" is not known; expected {", ".join(SPLITS)} or nothing')

@@ -225,7 +225,7 @@ def _losing(facts: ClipFacts) -> list[tuple[str, str]]:
 
 def _fetch_and_verify(row: ClipRow, folder: Path, partial: Path, fetch: Fetch) -> Fetched:
     if shutil.disk_usage(folder).free < FREE_BYTES:
-        raise OutputError(f"{folder}: the disk is full; free some space, then run the same command again to go on")
+        raise OutputError(f"{folder}: the disk is full; free some space, then run the same command again to continue")
     own = partial / row.key
     own.mkdir(parents=True, exist_ok=True)
     try:

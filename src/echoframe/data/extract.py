@@ -129,7 +129,7 @@ def extract(
 def _check(retry: Sequence[str], workers: int | None, max_failed: float) -> None:
     unknown = [stage for stage in retry if stage not in STAGES]
     if unknown:
-        raise InputError(f'retry "{unknown[0]}" is no stage of extract; choose of {", ".join(STAGES)}')
+        raise InputError(f'retry "{unknown[0]}" is not a stage of extract; choose from {", ".join(STAGES)}')
     if workers is not None and workers < 0:
         raise InputError(f"workers {workers}; expected 1 or more decoders, or 0 for a plain loop without Ray")
     if not 0 <= max_failed <= 1:

@@ -55,7 +55,7 @@ class Form:
             )
         if self.frame_rate < 1 or not float(self.duration_s * self.frame_rate).is_integer():
             raise InputError(
-                f"frame rate {self.frame_rate}: {self.duration_s} s is no whole number of frames; choose another rate"
+                f"frame rate {self.frame_rate}: {self.duration_s} s is not a whole number of frames; choose another rate"
             )
 
     @property

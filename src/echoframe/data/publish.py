@@ -43,7 +43,7 @@ Clips that are missing, and why: {reasons}. `clips.csv` has a line for every lis
 {embeddings}{tars}
 ## Licences
 
-The list of clips and labels is VGGSound's (CC BY 4.0). The films are their uploaders': they keep every right in them,
+The list of clips and labels is VGGSound's (CC BY 4.0). The videos belong to their uploaders, who keep every right in them,
 and may take them down. Use them for research, where your law allows it. The embeddings were computed from them.
 
 ## Citation
@@ -65,7 +65,7 @@ EMBEDDINGS = """
 |---|---|---|---|
 {encoders}
 
-`visual` holds {n_frames} frames ({spec}), `mask` says which of them are of the film and not its last frame held, `audio`
+`visual` holds {n_frames} frames ({spec}), `mask` says which of them are of the video and not its last frame held, `audio`
 is the embedding of the sound.
 
 ```python

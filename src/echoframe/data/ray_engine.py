@@ -109,7 +109,9 @@ def run_ray(
             yield row
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise DeviceError(f"Ray gave up ({reason}); what is written stays, run it again to go on") from error
+        raise DeviceError(
+            f"Ray stopped ({reason}); the clips that are done are kept, so run it again to continue"
+        ) from error
     finally:
         for handler, level in zip(consoles, levels, strict=True):
             handler.setLevel(level)

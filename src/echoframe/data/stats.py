@@ -135,8 +135,8 @@ def table(stats: Stats) -> str:
     whole = stats.whole
     lines = [
         f"{whole.n_done:,} of {whole.n_listed:,} clips are here ({whole.share:.1%}), {whole.n_lost:,} are lost, "
-        f"{whole.n_wanted:,} not tried yet; {stats.n_films:,} films, {stats.hours:.1f} h, {stats.bytes / 1e9:.1f} GB; "
-        f"{stats.n_silent} silent, {stats.n_black} black, {stats.n_still} still pictures",
+        f"{whole.n_wanted:,} not tried yet; {stats.n_films:,} videos, {stats.hours:.1f} h, {stats.bytes / 1e9:.1f} GB; "
+        f"{stats.n_silent} silent, {stats.n_black} black, {stats.n_still} with one unchanging picture",
         *([f"{stats.n_unlisted:,} clips more are here and not on the list"] if stats.n_unlisted else []),
         *([_length_line(stats.duration_s)] if stats.duration_s else []),
         *_rows("split", {name: stats.splits[name] for name in (*SPLITS, NO_SPLIT) if name in stats.splits}),

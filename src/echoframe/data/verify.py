@@ -183,7 +183,7 @@ def run_each(work: Callable[[Job], Result], jobs: Iterable[Job], *, n_workers: i
             yield first, future.result()
     except BrokenProcessPool as error:
         raise VideoError(
-            "a worker process was killed, or could not begin; try fewer workers, and in a program of your own guard its "
+            "a worker process was killed or could not start; try fewer workers, and in a program of your own guard its "
             'start by if __name__ == "__main__"'
         ) from error
     finally:
@@ -204,7 +204,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
         with av.open(f"file:{path}", mode="r", container_options=options, metadata_errors="replace") as container:
             yield container
     except av.error.FFmpegError as error:
-        raise VideoError(f"{path}: not a clip that can be read ({_words(error)}); fetch it again") from error
+        raise VideoError(f"{path}: cannot be read as a clip ({_words(error)}); fetch it again") from error
 
 
 def moving_pictures(container: InputContainer) -> list[VideoStream]:
@@ -219,7 +219,7 @@ def _words(error: av.error.FFmpegError) -> str:
 def _streams(container: InputContainer, path: Path) -> tuple[Picture | None, Sound | None]:
     pictures, sounds = moving_pictures(container), container.streams.audio
     if not pictures and not sounds:
-        raise VideoError(f"{path}: neither picture nor sound in it; fetch it again")
+        raise VideoError(f"{path}: has neither picture nor sound; fetch it again")
     for stream in (*pictures[:1], *sounds[:1]):
         if stream.codec_context is None:  # pyright: ignore[reportUnnecessaryComparison]
             raise VideoError(f"{path}: its {stream.type} codec is not known here; convert it to MP4")

@@ -86,7 +86,7 @@ def load_visual_encoder(
         from echoframe.encoders.clip import ClipVisualEncoder
 
         return ClipVisualEncoder.from_directory(directory, device=device, dtype=dtype)
-    raise BundleError(f'{directory}: "{kind}" is no visual encoder; expected efficientnet_lite, clip')
+    raise BundleError(f'{directory}: "{kind}" is not a visual encoder; expected efficientnet_lite, clip')
 
 
 def load_audio_encoder(
@@ -102,7 +102,7 @@ def load_audio_encoder(
         from echoframe.encoders.clap import ClapAudioEncoder
 
         return ClapAudioEncoder.from_directory(directory, device=device, dtype=dtype)
-    raise BundleError(f'{directory}: "{kind}" is no audio encoder; expected aisfx, clap')
+    raise BundleError(f'{directory}: "{kind}" is not an audio encoder; expected aisfx, clap')
 
 
 def load_text_encoder(
@@ -118,7 +118,7 @@ def load_text_encoder(
         from echoframe.encoders.clap import ClapTextEncoder
 
         return ClapTextEncoder.from_directory(directory, device=device, dtype=dtype)
-    raise BundleError(f'{directory}: "{kind}" is no text encoder; expected clip, clap')
+    raise BundleError(f'{directory}: "{kind}" is not a text encoder; expected clip, clap')
 
 
 def encoder_kind(directory: Path) -> str:

@@ -67,7 +67,7 @@ class EvaluateConfig:
                 f"--draws {self.draws}, --seed {self.seed}; expected {FEWEST_DRAWS} draws or more, and a seed of 0 or more"
             )
         if not self.paired and (self.clips or self.video):
-            raise InputError("a list of clips, and films, are of use for pairs only; leave them out")
+            raise InputError("a list of clips and a folder of videos only work with pairs; leave them out")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,7 +162,7 @@ def _judges(config: EvaluateConfig, protocol: Protocol) -> tuple[dict[str, Judge
         except InputError as error:
             lacking[name] = str(error)
     if not judges:
-        raise InputError(f"protocol {protocol.name}: no judge can be had; {next(iter(lacking.values()))}")
+        raise InputError(f"protocol {protocol.name}: no judge is available; {next(iter(lacking.values()))}")
     return judges, lacking
 
 
@@ -196,7 +196,7 @@ def _motion(config: EvaluateConfig, protocol: Protocol, pairing: Pairing, droppe
     for stem in pairing.stems:
         try:
             if stem not in films:
-                raise VideoError(f"{config.video}: has no film {stem}")
+                raise VideoError(f"{config.video}: has no video {stem}")
             found[stem] = motion_envelope(films[stem])
         except (VideoError, InputError) as error:
             dropped.setdefault(FILMS, {})[stem] = str(error)

@@ -147,7 +147,7 @@ def frechet_infinity(
     least = min(LEAST, len(y) // 2) if least is None else least
     if steps < 3 or not 2 <= least < len(y):
         raise InputError(
-            f"{steps} steps from {least} to {len(y)} rows are no line; give 3 or more, from 2 to {len(y) - 1}"
+            f"{steps} steps from {least} to {len(y)} rows do not give a line; give 3 or more, from 2 to {len(y) - 1}"
         )
     rng = np.random.default_rng(seed)
     whole = _root_of_rows(x)

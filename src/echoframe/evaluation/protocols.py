@@ -126,7 +126,7 @@ _TIME = (
         title="motion r",
         kind="motion correlation",
         better="higher",
-        about="Pearson correlation of the sound's onset strength with what moves in the film",
+        about="Pearson correlation of the sound's onset strength with what moves in the video",
     ),
 )
 
@@ -350,5 +350,5 @@ PROTOCOLS = {
 def find_protocol(name: str) -> Protocol:
     """The protocol of that name. Raises InputError if there is none."""
     if name not in PROTOCOLS:
-        raise InputError(f'"{name}" is no protocol; expected one of {", ".join(PROTOCOLS)}')
+        raise InputError(f'"{name}" is not a protocol; expected one of {", ".join(PROTOCOLS)}')
     return PROTOCOLS[name]

@@ -86,7 +86,7 @@ def find_sounds(folder: Path) -> dict[str, Path]:
     # what `echoframe generate` leaves beside each other: the sound counts, not the film made of it
     found = _by_stem(folder, FILMS) | _by_stem(folder, SOUNDS)
     if not found:
-        raise InputError(f"{folder}: no sound in it; expected files ending in {', '.join(SOUNDS + FILMS)}")
+        raise InputError(f"{folder}: there is no sound in it; expected files ending in {', '.join(SOUNDS + FILMS)}")
     return dict(sorted(found.items()))
 
 
@@ -94,13 +94,13 @@ def find_films(folder: Path) -> dict[str, Path]:
     """Films right in `folder`, by stem, whatever sounds lie there. Raises InputError if there is none, or two of a stem."""
     found = _by_stem(folder, FILMS)
     if not found:
-        raise InputError(f"{folder}: no film in it; expected files ending in {', '.join(FILMS)}")
+        raise InputError(f"{folder}: there is no video in it; expected files ending in {', '.join(FILMS)}")
     return found
 
 
 def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give a folder of sound files, or of films")
+        raise InputError(f"{folder}: no such folder; give a folder of sound files or videos")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.suffix.lower() not in suffixes or not path.is_file():
@@ -179,7 +179,7 @@ def _by_libsndfile(path: Path, listening: Listening) -> tuple[np.ndarray, int, b
             wanted = n_samples(listening.clip_s, rate)
             samples = file.read(wanted, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{path}: not a sound that can be read ({error}); write it again as WAV or FLAC") from error
+        raise AudioError(f"{path}: cannot be read as a sound ({error}); write it again as WAV or FLAC") from error
     if len(samples) < min(wanted, n_whole) - MISSING_S * rate:
         raise _broken(path, f"breaks off at {len(samples) / rate:.1f} s of {n_whole / rate:.1f} s")
     mono = samples[:, 0] if listening.channels == "first" else samples.mean(axis=1, dtype=np.float64)
@@ -193,7 +193,7 @@ def _by_libav(path: Path, listening: Listening) -> tuple[np.ndarray, int, bool]:
         with av.open(f"file:{path}", mode="r", container_options=options, metadata_errors="replace") as container:
             fault = fill_track(track, container, _sound_stream(container, path), heard_s=listening.clip_s)
     except (av.error.FFmpegError, OSError) as error:
-        kind, better = ("film", "MP4 or WAV") if path.suffix.lower() in FILMS else ("sound", "WAV or FLAC")
+        kind, better = ("video", "MP4 or WAV") if path.suffix.lower() in FILMS else ("sound", "WAV or FLAC")
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise AudioError(f"{path}: not a {kind} that can be read ({reason}); write it again as {better}") from error
     if fault:

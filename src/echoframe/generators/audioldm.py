@@ -186,5 +186,5 @@ def _check_parts(unet: UNet2DConditionModel, vae: AutoencoderKL, vocoder: Speech
     if made != stated:
         raise BundleError(
             f"vocoder: {made[0]} Hz, hop {made[1]}, {made[2]} mels; the generator's mel is {stated[0]} Hz, "
-            f"hop {stated[1]}, {stated[2]} mels; mend mel in the generator's config.json"
+            f"hop {stated[1]}, {stated[2]} mels; correct mel in the generator's config.json"
         )

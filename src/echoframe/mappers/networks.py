@@ -291,7 +291,7 @@ class TransformerMapper(MapperNetwork):
         n_frames = visual.shape[1]
         if n_frames > self.config.n_frames:
             raise InputError(
-                f"mapper: a clip has {n_frames} frames, this one tells {self.config.n_frames} apart; sample fewer"
+                f"mapper: a clip has {n_frames} frames, but this mapper takes at most {self.config.n_frames}; sample fewer"
             )
         x = self.project_in(visual) + self.positions[:, :n_frames]
         x = torch.cat([self.pool_token.expand(len(x), -1, -1), x], dim=1)  # (B, 1 + T, H)

@@ -52,11 +52,11 @@ class PriorConfig:
         if self.kind != PRIOR_KIND or min(sizes) < 1 or not 0 <= self.guidance < math.inf:
             raise ConfigError(
                 f'prior: kind "{self.kind}", sizes {sizes}, guidance {self.guidance}; '
-                f'expected "{PRIOR_KIND}", positive sizes and a guidance of 0 at least'
+                f'expected "{PRIOR_KIND}", positive sizes and a guidance of at least 0'
             )
         if not 0 <= self.guided_levels[0] <= self.guided_levels[1] <= 1:
             raise ConfigError(
-                f"prior: guided_levels {self.guided_levels}; expected two levels from 0 to 1, the lower first"
+                f"prior: guided_levels {self.guided_levels}; expected two levels from 0 to 1 with the lower one first"
             )
         if self.components > self.regressor.audio_dim:
             raise ConfigError(

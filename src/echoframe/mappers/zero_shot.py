@@ -41,7 +41,7 @@ class BridgeConfig:
         if self.kind != BRIDGE_KIND or len(self.labels) == 0 or not self.scale > 0:
             raise ConfigError(
                 f'bridge: kind "{self.kind}", {len(self.labels)} labels, scale {self.scale}; '
-                f'expected "{BRIDGE_KIND}", one label at least and a scale above 0'
+                f'expected "{BRIDGE_KIND}", at least one label and a scale above 0'
             )
 
 

@@ -88,7 +88,7 @@ def _checked_sound(waveform: Tensor | np.ndarray, sample_rate: int, out: Path) -
 def _check_paths(video: Path, out: Path) -> None:
     check_file(video)
     if is_picture(video):
-        raise InputError(f"{video}: is a still picture; expected a video to put the sound under")
+        raise InputError(f"{video}: is a still image; expected a video that the sound can be added to")
     if out.suffix.lower() not in MUX_FORMATS:
         raise InputError(f'{out}: cannot write "{out.suffix}"; choose {", ".join(MUX_FORMATS)}')
     if out.is_dir():

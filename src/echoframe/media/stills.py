@@ -30,13 +30,13 @@ def check_file(path: Path) -> None:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise InputError(f"{path}: is a folder; give the path of a video or a picture in it")
+            raise InputError(f"{path}: is a folder; give the path of a video or a still image in it")
         if not stat.S_ISREG(mode):
             raise InputError(f"{path}: is a pipe or device; save it as a file first")
         with path.open("rb") as file:
             empty = not file.read(1)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{path}: no such file; give the path of a video or a picture") from error
+        raise InputError(f"{path}: no such file; give the path of a video or a still image") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions and its name") from error
     if empty:
@@ -87,7 +87,7 @@ def _open_picture(path: Path) -> Iterator[Image.Image]:
             yield image
     except _BROKEN as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise VideoError(f"{path}: a picture that cannot be read ({reason}); save or download it again") from error
+        raise VideoError(f"{path}: cannot be read as a still image ({reason}); save or download it again") from error
 
 
 def scaled_size(width: int, height: int, *, short_side: int, path: Path) -> tuple[int, int]:
@@ -99,7 +99,8 @@ def scaled_size(width: int, height: int, *, short_side: int, path: Path) -> tupl
     short, long = min(width, height), max(width, height)
     if short < 1 or long > _MAX_ASPECT * short:
         raise VideoError(
-            f"{path}: {width} x {height} pixels is no picture to look at; expected sides of at most {_MAX_ASPECT} to 1"
+            f"{path}: {width} x {height} pixels are too narrow or flat for a picture; "
+            f"expected sides of at most {_MAX_ASPECT} to 1"
         )
     scaled = round(long * short_side / short)
     return (short_side, scaled) if width <= height else (scaled, short_side)

@@ -64,17 +64,17 @@ class StudyConfig:
 
     def _check_questions(self) -> None:
         if self.pairs and self.questions:
-            raise InputError("pairs ask which sound is preferred, and nothing else; leave out --questions or --pairs")
+            raise InputError("a study of pairs only asks which sound is preferred; leave out --questions or --pairs")
         unknown = [question for question in self.questions if question not in QUESTIONS]
         if unknown:
-            raise InputError(f'"{unknown[0]}" is no question; expected some of {", ".join(QUESTIONS)}')
+            raise InputError(f'"{unknown[0]}" is not a question; expected some of {", ".join(QUESTIONS)}')
         twice = [question for n, question in enumerate(self.questions) if question in self.questions[:n]]
         if twice:
             raise InputError(f'"{twice[0]}" is asked twice; give each question once')
         if "synchrony" in self.questions and self.video is None:
-            raise InputError("synchrony cannot be judged without films; give them with --video, or leave it out")
+            raise InputError("synchrony cannot be judged without videos; give them with --video, or leave it out")
         if "relevance" in self.questions and self.video is None and self.clips is None:
-            raise InputError("relevance to what? give films with --video, or labels with --clips")
+            raise InputError("relevance needs videos or labels; give videos with --video, or labels with --clips")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -63,7 +63,7 @@ def make_report(study: Study, answers: Sequence[Answer], *, seed: int = 0) -> Re
         some = (
             f"{len(raters)} raters answered, none of them right in half of their checks" if raters else "no rater yet"
         )
-        raise InputError(f"{study.title}: no answers that count ({some}); send out more links")
+        raise InputError(f"{study.title}: no answer counts ({some}); send out more links")
     table = Table(
         title=f"{study.title}: {_how_many(counted, items)}.",
         columns=[_column(question) for question in study.questions],

@@ -132,9 +132,9 @@ def check_answer(study: Study, rater: Rater, body: bytes) -> tuple[str, dict[str
         raise InputError('not an answer; expected {"item": ..., "answers": {...}}') from error
     item = next((item for item in study.items_for(rater.number) if item.id == name), None)
     if item is None:
-        raise InputError("no item of yours")
+        raise InputError("this item is not one of yours")
     if set(values) != set(study.questions):
-        raise InputError(f"answers to other questions; expected {', '.join(study.questions)}")
+        raise InputError(f"the answers belong to other questions; expected {', '.join(study.questions)}")
     kept: dict[str, int] = {}
     for question, value in values.items():
         wanted = SIDES if question == PREFERENCE else SCALE

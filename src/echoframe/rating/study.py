@@ -45,7 +45,7 @@ class Item:
         odd = [name for name in self.media if not re.fullmatch(r"\w[\w.-]*", name)]
         if odd:
             raise ConfigError(
-                f'item {self.id}: "{odd[0]}" is no name of a file in {MEDIA}; expected one without folders'
+                f'item {self.id}: "{odd[0]}" is not the name of a file in {MEDIA}; expected one without folders'
             )
         is_counted = len(self.beeps) == n and not _is_doubled(self.beeps) and set(self.beeps) <= set(BEEPS)
         if self.beeps and not is_counted:
@@ -75,9 +75,11 @@ class Study:
         if self.per_rater < 0 or self.checks < 0:
             raise ConfigError(f"{self.per_rater} clips and {self.checks} checks a rater; expected 0 or more of each")
         if _is_doubled(self.systems) or _is_doubled([item.id for item in self.items]):
-            raise ConfigError("two systems of one name, or two items of one id; expected each once")
+            raise ConfigError(
+                "two systems have the same name, or two items have the same id; every name and id has to be unique"
+            )
         if all(item.beeps for item in self.items):
-            raise ConfigError("no item but checks; expected one or more to rate")
+            raise ConfigError("every item is a check; expected one or more to rate")
         for item in self.items:
             self._check_item(item)
 

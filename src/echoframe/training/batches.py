@@ -57,7 +57,7 @@ class Batches:
         self.reads_ahead = device.type != "cpu"
         if min(len(rows), batch_size) < world:
             raise InputError(
-                f"{len(rows)} clips in batches of {batch_size} for {world} processes; start fewer processes"
+                f"{len(rows)} clips in batches of {batch_size} are too few for {world} processes; start fewer processes"
             )
         self.resident = len(rows) * sets.clip_bytes <= memory
         self._all = sets.load(rows).to(device) if self.resident else None

@@ -104,7 +104,7 @@ def bridge_bound(model: str | Path, sets: EmbeddingSets, *, device: str = "auto"
     bundle = load_bundle(model, device=device, dtype="float32")
     part, mapper = bundle.manifest.parts.get("mapper"), bundle.mapper
     if part is not None and part.kind != BRIDGE_KIND:
-        raise InputError(f"{model}: has a mapper of its own, no zero-shot bridge; give a model without one")
+        raise InputError(f"{model}: has its own mapper and no zero-shot bridge; give a model without a mapper")
     ours = (sets.encoders.visual.name, sets.encoders.audio.name)
     theirs = (mapper.config.visual_space, mapper.config.audio_space)
     if ours != theirs:

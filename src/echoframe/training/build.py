@@ -30,7 +30,8 @@ def build(config: TrainConfig, sets: EmbeddingSets, sample: Clips) -> LearnedMap
     )
     if shape.input == "log_probability" and float(sample.visual.min()) < 0:
         raise InputError(
-            f"{', '.join(config.data)}: visual embeddings below 0 are no probabilities, as mapper.input says; leave it out"
+            f"{', '.join(config.data)}: visual embeddings below 0 are not probabilities, "
+            "which mapper.input asks for; leave it out"
         )
     if config.prior is None:
         mapper = build_mapper(shape, seed=config.seed)

@@ -55,7 +55,8 @@ def save_checkpoint(
         write_weights(folder / CHECKPOINT, copies, metadata={"progress": json.dumps(asdict(progress))})
     except (OSError, SafetensorError) as error:
         raise OutputError(
-            f"{folder / CHECKPOINT}: cannot be written ({error}); the one before stays: make room, then --resume"
+            f"{folder / CHECKPOINT}: cannot be written ({error}); the previous checkpoint is kept; "
+            "free some space, then use --resume"
         ) from error
 
 
@@ -73,7 +74,7 @@ def load_checkpoint(
             names = file.keys()
             tensors = {_renamed(name, new_names or {}): file.get_tensor(name) for name in names}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a checkpoint ({error}); remove it and begin the run anew") from error
+        raise InputError(f"{path}: not a checkpoint ({error}); remove it and start the run again") from error
     try:
         for name, part in parts.items():
             part.load_state_dict(_under(tensors, name))
@@ -85,7 +86,9 @@ def load_checkpoint(
             raise ValueError("its optimizer knows other weights")
         optimizer.load_state_dict({"state": states, "param_groups": groups})
     except (RuntimeError, ValueError) as error:
-        raise InputError(f"{path}: of another mapper ({str(error).splitlines()[0]}); begin the run anew") from error
+        raise InputError(
+            f"{path}: belongs to another mapper ({str(error).splitlines()[0]}); start the run again"
+        ) from error
     return progress, _under(tensors, "best")
 
 

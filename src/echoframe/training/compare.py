@@ -213,7 +213,8 @@ def _groups(runs: Sequence[RunInfo]) -> list[list[RunInfo]]:
         other = group.setdefault(run.config.seed, run)
         if other is not run:
             raise InputError(
-                f"{run.folder}: the same run as {other.folder}, with the same seed {run.config.seed}; leave one of them out"
+                f"{run.folder}: is the same run as {other.folder}, with the same seed {run.config.seed}; "
+                "leave one of them out"
             )
     return [list(group.values()) for group in groups.values()]
 

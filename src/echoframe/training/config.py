@@ -104,7 +104,7 @@ class LossWeights:
     def __post_init__(self) -> None:
         weights = (self.mse, self.cosine, self.contrastive)
         if min(weights) < 0 or not 0 < sum(weights) < float("inf"):
-            raise ConfigError(f"loss: weights {weights}; expected none below 0 and one above")
+            raise ConfigError(f"loss: weights {weights}; expected no weight below 0, and at least one above 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +142,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if not self.data:
-            raise ConfigError("data: no folder; give one or more that echoframe extract wrote")
+            raise ConfigError("data: names no folder; give one or more that echoframe extract wrote")
         above = (self.epochs, self.learning_rate, self.clip_norm, self.batch_size)
         least_0 = (self.steps, self.weight_decay, self.warmup_steps, self.eval_every, self.patience)
         if not (all(0 < one < math.inf for one in above) and all(0 <= one < math.inf for one in least_0)):

@@ -52,11 +52,13 @@ def write_bundle(
     `out` is anything else, BundleError if spaces differ.
     """
     if out.exists() and not (out / MANIFEST).is_file():
-        raise InputError(f"{out}: is there already, and no bundle; choose another folder, or remove it")
+        raise InputError(f"{out}: exists already and is not a bundle; choose another folder, or remove it")
     make_folder(out.parent)
     result = read_result(run)
     if not is_whole(run):
-        raise InputError(f"{run / MAPPER}: not whole; go on with echoframe train --resume, which writes it again")
+        raise InputError(
+            f"{run / MAPPER}: is incomplete; continue with echoframe train --resume, which writes it again"
+        )
     about = read_about(run)
     sounding, seeing = find_bundle(generator), find_bundle(encoders or generator)
     found = _chosen(seeing, ("visual_encoder", "audio_encoder")) | _chosen(sounding, ("generator", "labels"))
@@ -89,7 +91,7 @@ def write_bundle(
         complete = save_bundle(partial, manifest)
         if out.exists():
             if (out / MANIFEST).read_bytes() != (partial / MANIFEST).read_bytes():
-                raise InputError(f"{out}: is there already, another bundle; choose another folder, or remove it")
+                raise InputError(f"{out}: exists already and is another bundle; choose another folder, or remove it")
             check_files(out, complete, hashes=True)  # made before, to be pushed now
             shutil.rmtree(partial)
     return complete

@@ -36,7 +36,7 @@ def read_result(folder: Path) -> TrainResult:
         return TrainResult(folder=folder / MAPPER, figures=figures, **found)
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read ({error.strerror}); the run is not over, go on with --resume"
+            f"{path}: cannot be read ({error.strerror}); the run is not finished; continue with --resume"
         ) from error
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: not a run's result ({error}); train it again") from error
@@ -67,7 +67,7 @@ def _with_defaults(config: dict[str, Any], path: Path) -> dict[str, Any]:
         return json.loads(json.dumps(asdict(from_dict(TrainConfig, config, name="config"))))
     except ConfigError as error:
         raise InputError(
-            f"{path}: its {error}; begin the run anew elsewhere, or use the echoframe it was begun with"
+            f"{path}: its {error}; start the run again in another folder, or use the echoframe it was begun with"
         ) from error
 
 
@@ -78,16 +78,19 @@ def check_run(folder: Path, config: TrainConfig, sets: EmbeddingSets | None = No
         found = json.loads(path.read_text(encoding="utf-8"))
         theirs, data = found["config"], found["data_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a run's description ({error}); begin the run anew elsewhere") from error
+        raise InputError(f"{path}: not a run's description ({error}); start the run again in another folder") from error
     if not isinstance(theirs, dict):
-        raise InputError(f"{path}: not a run's description ({theirs}); begin the run anew elsewhere")
+        raise InputError(f"{path}: not a run's description ({theirs}); start the run again in another folder")
     theirs = _with_defaults(theirs, path)
     ours = json.loads(json.dumps(asdict(config)))
     for name in sorted(ours.keys() | theirs.keys()):
         if name != "out" and ours.get(name) != theirs.get(name):
             raise InputError(
-                f"{folder}: begun with {name} {theirs.get(name)}, this config has {ours.get(name)}; put it back, or choose "
+                f"{folder}: was started with {name} {theirs.get(name)}, but this config has {ours.get(name)}; "
+                "change it back, or choose "
                 "another out"
             )
     if sets is not None and sets.sha256 != data:
-        raise InputError(f"{folder}: begun on other data than {', '.join(config.data)} holds now; choose another out")
+        raise InputError(
+            f"{folder}: was started on other data than {', '.join(config.data)} holds now; choose another out"
+        )

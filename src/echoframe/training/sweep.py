@@ -188,7 +188,7 @@ def _result(study: Any, config: SweepConfig, out: Path) -> SweepResult:
     states = [trial.state.name for trial in trials]
     if "COMPLETE" not in states:
         raise InputError(
-            f"{out}: no trial came to its end ({states.count('FAIL')} failed); train the base alone to see why"
+            f"{out}: no trial was completed ({states.count('FAIL')} failed); train the base alone to see why"
         )
     best = study.best_trial
     run = _run_config(config, best.params, Path(config.out) / "best")

@@ -64,7 +64,7 @@ def train(config: TrainConfig, *, resume: bool = False, tell: Tell | None = None
         if is_whole(folder):
             return read_result(folder)
     if not resume and any((folder / name).exists() for name in (RUN, RESULT, CHECKPOINT)):
-        raise InputError(f"{folder}: holds a run already; go on with --resume, or choose another out")
+        raise InputError(f"{folder}: holds a run already; continue with --resume, or choose another out")
     check_place(folder, option="out")
     sets = EmbeddingSets([Path(one) for one in config.data])
     _check_labels(sets)
@@ -84,7 +84,8 @@ def _check_labels(sets: EmbeddingSets) -> None:
     found = np.unique(sets.labels)
     if len(found) == 1 and found[0]:
         raise InputError(
-            f'all {len(sets.keys)} clips have the label "{found[0]}": a mapper would learn one point; add clips of others'
+            f'all {len(sets.keys)} clips are labelled "{found[0]}", so the mapper would learn a constant; '
+            "add clips with other labels"
         )
 
 
@@ -216,7 +217,7 @@ class _Run:
             progress.waited += 1
         if not np.isfinite(losses["val_loss"]):
             raise InputError(
-                f"{self.folder}: the loss is no number any more at step {progress.step}; lower learning_rate"
+                f"{self.folder}: the validation loss became NaN or infinite at step {progress.step}; lower learning_rate"
             )
         return losses | measure(self._answers(network.mapper, val), val.audio.numpy()).values()
 

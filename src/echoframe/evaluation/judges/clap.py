@@ -29,7 +29,7 @@ class ClapJudge:
         """folder: config.json, model.safetensors, preprocessor_config.json, tokenizer. Raises BundleError for another."""
         if not folder.is_dir():
             raise BundleError(
-                f"{folder}: no such folder, expected a CLAP's; echoframe models pull audioldm-s fetches one"
+                f"{folder}: no such folder; expected the folder of a CLAP model; echoframe models pull audioldm-s fetches one"
             )
         self._sounds = ClapAudioEncoder.from_directory(folder, device=device)
         self._texts = ClapTextEncoder.from_directory(folder, device=device)

@@ -33,7 +33,7 @@ def load_judge(name: str, *, weights: Path | None = None, device: str | torch.de
     Raises InputError for a name that is not known, or weights that are needed and not given.
     """
     if name not in JUDGES:
-        raise InputError(f'"{name}": no such judge; there are {", ".join(JUDGES)}')
+        raise InputError(f'"{name}": no such judge; the judges are {", ".join(JUDGES)}')
     source, make = JUDGES[name]
     if weights is None and source:
         raise InputError(

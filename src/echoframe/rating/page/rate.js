@@ -89,7 +89,7 @@ async function save(event) {
     item.answers = answers;
     show(place + 1);
   } catch (error) {
-    at("trouble").textContent = `Your answer is not kept yet (${error.message}). Please press Next again.`;
+    at("trouble").textContent = `Your answer is not saved yet (${error.message}). Please press Next again.`;
     at("next").disabled = false;
   }
 }
@@ -107,7 +107,7 @@ async function begin() {
     ? "Now and then there are only beeps: then choose the side with more of them."
     : "Now and then there are only beeps: then give their number as the answer to every question.";
   const next = study.items.findIndex((item) => !isDone(item));
-  at("start").textContent = study.items.some(isDone) ? "Go on" : "Start";
+  at("start").textContent = study.items.some(isDone) ? "Continue" : "Start";
   at("start").addEventListener("click", () => show(next < 0 ? study.items.length : next));
   at("back").addEventListener("click", () => show(place - 1));
   at("again").addEventListener("click", () => show(0));

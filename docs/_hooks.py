@@ -1,0 +1,25 @@
+"""Fills the pages with what the code says, so that it is written once: the options of a generation."""
+
+from dataclasses import fields
+from typing import Any
+
+from echoframe.options import REQUEST_FIELDS, WriteOptions, name_of
+
+MARK = "<!-- the table of options -->"
+
+
+def option_table() -> str:
+    """The options of `echoframe generate` and `EchoFrame.generate` as a Markdown table."""
+    rows = ["| flag | in Python | meaning | default | range |", "|---|---|---|---|---|"]
+    for option in [*REQUEST_FIELDS, fields(WriteOptions)[0]]:
+        about = option.metadata
+        flag = f"`--{name_of(option).replace(' ', '-')} {about['metavar']}`"
+        name = f"`{option.name}`" if option in REQUEST_FIELDS else ""
+        expected = about["expected"] or "one of `echoframe.options.SCHEDULER_NAMES`"
+        rows.append(f"| {flag} | {name} | {about['help']} | {about['default_text']} | {expected} |")
+    return "\n".join(rows)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Called by mkdocs for each page."""
+    return markdown.replace(MARK, option_table())

@@ -1,0 +1,81 @@
+"""A video that is held in memory as an array: its frames by time, scaled as those of a file are."""
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from jaxtyping import UInt8
+
+from echoframe.errors import InputError
+from echoframe.media.stills import scaled_size
+from echoframe.media.video import Frames
+from echoframe.spec import ClipSpec
+
+_NAME = "array of frames"  # what messages call it, where a file has its path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameArray:
+    """Frames in memory. images: (T, H, W, 3) uint8 RGB. frame_rate: 1/s; a single frame is a still image without one.
+
+    Raises InputError for an array of another type or shape, or without a usable frame rate.
+    """
+
+    images: np.ndarray
+    frame_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        shape, dtype = self.images.shape, self.images.dtype
+        if dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape:
+            raise InputError(
+                f"{_NAME}: shape {shape} of {dtype}, expected (frames, height, width, 3) of uint8 in RGB order; "
+                "convert the array"
+            )
+        if len(self.images) > 1 and self.frame_rate is None:
+            raise InputError(f"{_NAME}: {shape[0]} frames without a frame rate; give frame_rate, such as 25")
+        if self.frame_rate is not None and not (math.isfinite(self.frame_rate) and self.frame_rate > 0):
+            raise InputError(f"{_NAME}: frame_rate is {self.frame_rate}; expected frames per second above 0")
+
+    @property
+    def is_still(self) -> bool:
+        return len(self.images) == 1
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds; 0 for a still image, which lasts as long as it is asked for."""
+        return 0.0 if self.is_still or self.frame_rate is None else len(self.images) / self.frame_rate
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the shape, the frame rate and the pixels, in hex."""
+        digest = hashlib.sha256(f"{self.images.shape} {self.frame_rate}".encode())
+        for image in self.images:  # one by one: an array that is not contiguous is not copied whole
+            digest.update(np.ascontiguousarray(image).tobytes())
+        return digest.hexdigest()
+
+    def windows(self, spec: ClipSpec, starts_s: Sequence[float], *, short_side: int) -> Iterator[Frames]:
+        """The frames of several windows, as `echoframe.media.video.read_windows`; past the end the last one is held."""
+        height, width = self.images.shape[1:3]
+        size = scaled_size(width, height, short_side=short_side, path=Path(_NAME))
+        reformatter = VideoReformatter()
+        for start_s in starts_s:
+            times_s = tuple(start_s + time_s for time_s in spec.times_s())
+            shown = [self._index_at(time_s) for time_s in times_s]
+            small = {index: self._render(reformatter, index, size) for index in sorted(set(shown))}
+            mask = [self.is_still or time_s < self.duration_s - 1e-9 for time_s in times_s]
+            yield Frames(images=np.stack([small[i] for i in shown]), mask=np.array(mask), times_s=times_s)
+
+    def _index_at(self, time_s: float) -> int:
+        """The last frame that begins at or before `time_s`; the margin is for times that are not exact in binary."""
+        return min(int(time_s * (self.frame_rate or 0.0) + 1e-6), len(self.images) - 1)
+
+    def _render(
+        self, reformatter: VideoReformatter, index: int, size: tuple[int, int]
+    ) -> UInt8[np.ndarray, "height width 3"]:
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(self.images[index]), format="rgb24")
+        return reformatter.reformat(frame, *size, format="rgb24", interpolation="BICUBIC", threads=1).to_ndarray()
