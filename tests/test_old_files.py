@@ -119,7 +119,7 @@ def test_settings_that_an_old_run_did_not_know_have_their_defaults(stopped):
 
 def test_settings_that_are_not_known_any_more_are_refused(stopped):
     rewritten(stopped / "old" / "run.json", lambda about: about["config"].update(momentum=0.9))
-    words = r"run\.json: its config: unknown key momentum; .*; start the run again in another folder, or use the echoframe it was"
+    words = r"run\.json: its config: unknown key momentum; .*; start the run again in another folder, or use the"
     with pytest.raises(InputError, match=words):
         train(run_of(stopped, "old"), resume=True)
 

@@ -36,7 +36,8 @@ class MemoryConfig:
     def __post_init__(self) -> None:
         if self.temperature < 0 or self.per_db <= 0:
             raise ConfigError(
-                f"memory: temperature {self.temperature}, per_db {self.per_db}; expected a temperature of 0 at least and a per_db above 0"
+                f"memory: temperature {self.temperature}, per_db {self.per_db}; "
+                "expected a temperature of 0 at least and a per_db above 0"
             )
 
 
