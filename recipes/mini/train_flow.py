@@ -49,7 +49,7 @@ class TrainConfig:
     crop_tokens: int = 44  # 3.52 s
     whole_tokens: int = 128  # 10.24 s
     whole_every: int = 3
-    batch_tokens: int = 1536
+    batch_tokens: int = 6144  # making the matrices orthogonal costs as much as 3,000 tokens
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     muon: bool = True
