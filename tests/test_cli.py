@@ -15,7 +15,7 @@ import soundfile
 import torch
 from PIL import Image
 
-from echoframe import jobs, pipeline
+from echoframe import jobs, load, pipeline
 from echoframe.apps import cli
 from echoframe.errors import OutputError
 from echoframe.media.loudness import integrated_loudness
@@ -444,7 +444,7 @@ def test_a_longer_sound_than_the_film_holds_the_last_frame(bundle, films, out):
 
 def test_windows_of_a_long_film_see_their_own_frames(bundle, tmp_path):
     write_video(tmp_path / "long.mp4", n_frames=48, rate=Fraction(2))  # 24 s
-    sound = pipeline.load(bundle).generate(tmp_path / "long.mp4")
+    sound = load(bundle).generate(tmp_path / "long.mp4")
     assert sound.times_s == pytest.approx([1.5 + 3 * i for i in range(8)], abs=1.3)  # the middles of eight parts
     assert len({frame.mean() for frame in sound.frames}) == 8
 

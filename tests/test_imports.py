@@ -30,6 +30,7 @@ LEVELS = {
     "windows": 3,
     "data": 4,
     "evaluation": 4,
+    "loading": 4,
     "pipeline": 4,
     "provenance": 4,
     "sound": 4,

@@ -13,10 +13,10 @@ from PIL import Image
 from echoframe import EchoFrame, read_provenance
 from echoframe.bundles.bundle import load_bundle
 from echoframe.errors import BundleError, InputError, OutputError, VideoError
+from echoframe.loading import from_bundle, remake
 from echoframe.media.video import probe
 from echoframe.options import Request, SampleOptions
 from echoframe.output import file_sha256
-from echoframe.pipeline import from_bundle, remake
 from echoframe.windows import Chance, add_faded, plan_windows, seen_mask
 from fakes import RATE, FakeGenerator, calls_of, fake_model, shown_to
 from planted_video import numbers, write_video

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
         OutputError,
         VideoError,
     )
+    from echoframe.loading import load, remake
     from echoframe.options import Request, SampleOptions
-    from echoframe.pipeline import EchoFrame, load, remake
+    from echoframe.pipeline import EchoFrame
     from echoframe.provenance import Provenance, read_provenance
     from echoframe.sound import Sound
     from echoframe.spec import ClipSpec
@@ -43,9 +44,9 @@ _HOMES = {
     "Sound": "sound",
     "VideoError": "errors",
     "available_models": "bundles.bundle",
-    "load": "pipeline",
+    "load": "loading",
     "read_provenance": "provenance",
-    "remake": "pipeline",
+    "remake": "loading",
 }
 __all__ = [
     "AudioError",

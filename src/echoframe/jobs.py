@@ -14,6 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from echoframe.errors import EchoFrameError, InputError, OutputError, VideoError
+from echoframe.loading import remake
 from echoframe.media.containers import MUX_FORMATS, suffix_for
 from echoframe.media.mux import mux
 from echoframe.media.poster import draw_poster
@@ -21,7 +22,7 @@ from echoframe.media.stills import PICTURE_SUFFIXES
 from echoframe.media.video import VIDEO_SUFFIXES, VideoInfo, check_fits, probe
 from echoframe.options import Request, Settings, WriteOptions
 from echoframe.output import SOUND_FORMATS, atomic_files, check_place, encode_sound, file_sha256
-from echoframe.pipeline import EchoFrame, remake
+from echoframe.pipeline import EchoFrame
 from echoframe.progress import ProgressCallback
 from echoframe.provenance import Provenance, find_provenance, to_json
 from echoframe.sound import Sound

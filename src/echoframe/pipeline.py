@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from echoframe.bundles.bundle import Bundle, load_bundle
 from echoframe.bundles.labels import LabelBank
 from echoframe.encoders import AudioEncoder, VisualEncoder
 from echoframe.errors import InputError
@@ -29,15 +28,11 @@ from echoframe.options import TARGET_LUFS, Request, SampleOptions, Settings, che
 from echoframe.output import file_sha256
 from echoframe.progress import ProgressCallback, nth_of
 from echoframe.provenance import (
-    OLD_FORMAT,
     BundleId,
     InputId,
     Machine,
     Provenance,
     Result,
-    check_from_file,
-    check_same_bundle,
-    check_same_input,
     samples_sha256,
 )
 from echoframe.sound import Sound, one_or_list
@@ -313,75 +308,3 @@ def _opened(source: str | Path | np.ndarray, frame_rate: float | None) -> VideoI
     if frame_rate is not None:
         raise InputError(f"{source}: frame_rate is {frame_rate}, but a file knows its own; leave it out")
     return probe(Path(source))
-
-
-def load(
-    name_or_path: str | Path = "mini", *, device: str = "auto", dtype: str = "auto", cache_dir: Path | None = None
-) -> EchoFrame:
-    """Loads a model. It uses no network: `echoframe models pull NAME` fetches the models that are not in the package.
-
-    Args:
-        name_or_path: a name from `available_models()`, the folder of a bundle, or a repository of the Hugging Face hub.
-        device: "auto" takes a GPU if there is one; or "cpu", "cuda", "cuda:1", "mps".
-        dtype: "auto", "float32", "float16" or "bfloat16": the numbers that the networks compute with.
-        cache_dir: where models of the hub lie; the default is the hub's own cache.
-
-    Returns:
-        The cascade, ready to `generate`.
-
-    Raises:
-        BundleError: the model is not known or not here, a file is missing or altered, or its parts do not fit together.
-        DeviceError: the device or the number format is not there.
-    """
-    return from_bundle(
-        load_bundle(name_or_path, device=device, dtype=dtype, cache_dir=cache_dir), source=str(name_or_path)
-    )
-
-
-def from_bundle(bundle: Bundle, *, source: str = "") -> EchoFrame:
-    """The cascade of a loaded bundle. source: what it was asked for as, so that a result can be made again."""
-    identity = BundleId(
-        source=source or bundle.name,
-        name=bundle.name,
-        version=bundle.manifest.version,
-        revision=bundle.revision,
-        sha256=bundle.sha256,
-    )
-    return EchoFrame(
-        bundle.visual_encoder,
-        bundle.mapper,
-        bundle.generator,
-        audio_encoder=bundle.audio_encoder,
-        labels=bundle.labels,
-        clip_spec=bundle.clip_spec,
-        defaults=bundle.manifest.defaults,
-        identity=identity,
-        device=str(bundle.device),
-        dtype=str(bundle.dtype).removeprefix("torch."),
-    )
-
-
-def remake(
-    model: EchoFrame, provenance: Provenance, *, info: VideoInfo | None = None, progress: ProgressCallback | None = None
-) -> Sound:
-    """Makes the same samples again.
-
-    Args:
-        model: the model that made the sound.
-        provenance: the record beside the sound, from `read_provenance`.
-        info: what `echoframe.media.video.probe` found in the clip, if it lies elsewhere now.
-        progress: as in `EchoFrame.generate`.
-
-    Returns:
-        The sound. On the same device with the same versions its samples are the same to the last bit.
-
-    Raises:
-        InputError: the clip has changed, or it was an array in memory.
-        BundleError: the sound was made with another bundle.
-    """
-    check_from_file(provenance)
-    check_same_bundle(provenance, model.identity)
-    info = info or probe(Path(provenance.input.path))
-    check_same_input(provenance, info.path)
-    own_chance = provenance.format != OLD_FORMAT
-    return model.render(info, provenance.settings, own_chance=own_chance, progress=progress)

@@ -11,9 +11,10 @@ from echoframe.apps.options import flags_given, taken
 from echoframe.apps.progress import Reporter
 from echoframe.errors import EchoFrameError, InputError
 from echoframe.jobs import Job, check_job, find_clips, output_path, plan_jobs, remake_job, run_job
+from echoframe.loading import load
 from echoframe.media.video import probe
 from echoframe.options import Request, WriteOptions, check_duration
-from echoframe.pipeline import EchoFrame, load
+from echoframe.pipeline import EchoFrame
 from echoframe.provenance import Machine, Provenance, changed_versions, check_from_file, read_provenance
 
 # made now; done before; made again from a record with the same samples, or with others
