@@ -199,7 +199,7 @@ def test_save_refuses_what_it_should_not_write(film, tmp_path):
     with pytest.raises(OutputError, match="a.json: exists and was not written by EchoFrame"):
         sound.save(tmp_path / "a.wav")
     with pytest.raises(OutputError, match="cannot be written"):
-        sound.save(tmp_path / "none" / "a.wav")
+        sound.save(tmp_path / "a.json" / "a.wav")
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 

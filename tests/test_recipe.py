@@ -157,6 +157,7 @@ def test_the_log_spectral_distance_of_a_gain_is_the_gain():
 def drawn_clips(work: Path):
     import flow
     import mapper
+    import stage
 
     index = [
         {"label": x, "split": "train", "recording": f"{x}{n}"} for x in ("dog barking", "raining") for n in range(80)
@@ -167,7 +168,7 @@ def drawn_clips(work: Path):
     blocks = 8 * places + 0.2 * random(160, 7, 512)
     np.save(work / "corpus" / "blocks.npy", blocks.numpy().astype(np.float16))
     scenes = flow.Scenes(work)
-    return scenes, mapper.DrawnClips(scenes, random(1000, 16), random(1000, seed=1), n_frames=2)
+    return scenes, mapper.DrawnClips(scenes, random(1000, 16), random(1000, seed=1), stage.DrawnClipsConfig(n_frames=2))
 
 
 def test_targets_are_stretches_of_scenes_of_a_label_the_picture_shows(tmp_path):

@@ -21,7 +21,7 @@ from echoframe.mappers.prior import FlowPrior, PriorConfig, build_prior
 from echoframe.training.build import spread_of
 from echoframe.training.loss import MapperLoss
 from flow import N_BLOCKS, Scenes
-from stage import Ema, MapperStageConfig, Run, arguments, cosine_rate
+from stage import DrawnClipsConfig, Ema, MapperStageConfig, Run, arguments, cosine_rate
 
 HERE = Path(__file__).parent
 SHORTEST = 4  # aiSFX blocks of a target: 5.8 s
@@ -44,8 +44,8 @@ def read_table(labels: list[str], names: dict[str, str] | None = None) -> Tensor
 class DrawnClips:
     """Batches of (B, T, 1000) probabilities, (B, T) masks, (B, 512) targets and (B,) labels."""
 
-    def __init__(self, scenes: Scenes, classifier: Tensor, bias: Tensor, n_frames: int) -> None:
-        self.n_frames, self.labels = n_frames, scenes.labels
+    def __init__(self, scenes: Scenes, classifier: Tensor, bias: Tensor, config: DrawnClipsConfig) -> None:
+        self.config, self.labels = config, scenes.labels
         self.table = read_table(scenes.labels)
         self.shown = (self.table.sum(1) > 0).nonzero()[:, 0]
         members = [torch.tensor(scenes.by_label[label]) for label in scenes.labels]
@@ -54,7 +54,7 @@ class DrawnClips:
         self.summed = functional.pad((scenes.blocks - scenes.mean).cumsum(1), (0, 0, 1, 0))  # (scenes, 8, 512)
         # what the classifier says of each class's own weight vector: its confusions
         directions = functional.normalize(classifier - classifier.mean(0), dim=1)
-        self.logits = 12.0 * directions @ directions.T + (bias - bias.mean())  # (1000, 1000)
+        self.logits = config.confidence * directions @ directions.T + (bias - bias.mean())  # (1000, 1000)
 
     def embeddings(self, rows: Tensor, first: Tensor | int = 0, last: Tensor | int = N_BLOCKS) -> Tensor:
         """Unit vectors of stretches of scenes, from block `first` to before block `last`."""
@@ -67,26 +67,28 @@ class DrawnClips:
         def normal(*shape: int) -> Tensor:
             return torch.randn(shape, generator=generator)
 
+        config = self.config
+        low, high = config.sharpness
         label = self.shown[(uniform(size) * len(self.shown)).long()]
         classes = torch.multinomial(self.table[label], 2, replacement=True, generator=generator)  # (B, 2)
         other = (uniform(size) * 1000).long()  # something else in the picture
-        share = 0.6 * uniform(size, 1).square()
+        share = config.other * uniform(size, 1).square()
         logits = (1 - share) * self.logits[classes[:, 0]] + share * self.logits[other]
-        logits = logits + 0.3 * uniform(size, 1) * self.logits[classes[:, 1]]
-        logits = logits + 1.2 * normal(size, 1000)  # this clip
-        logits = logits[:, None] + 0.8 * normal(size, self.n_frames, 1000)  # its frames
-        frames = torch.softmax(logits * (0.5 + uniform(size, 1, 1)), dim=2)
+        logits = logits + config.second * uniform(size, 1) * self.logits[classes[:, 1]]
+        logits = logits + config.clip_noise * normal(size, 1000)  # this clip
+        logits = logits[:, None] + config.frame_noise * normal(size, config.n_frames, 1000)  # its frames
+        frames = torch.softmax(logits * (low + (high - low) * uniform(size, 1, 1)), dim=2)
         rows = self.members[label, (uniform(size) * self.n_members[label]).long()]
         length = SHORTEST + (uniform(size) * (N_BLOCKS - SHORTEST + 1)).long()
         first = (uniform(size) * (N_BLOCKS - length + 1)).long()
-        mask = torch.ones((size, self.n_frames), dtype=torch.bool)
+        mask = torch.ones((size, config.n_frames), dtype=torch.bool)
         return frames, mask, self.embeddings(rows, first, first + length), label
 
 
-def load_clips(work: Path, scenes: Scenes) -> DrawnClips:
+def load_clips(work: Path, scenes: Scenes, config: DrawnClipsConfig = DrawnClipsConfig()) -> DrawnClips:
     weights = load_file(work / "visual_encoder" / "model.safetensors")
     classifier, bias = (weights[f"classifier.{name}"].float() for name in ("weight", "bias"))
-    return DrawnClips(scenes, classifier, bias, n_frames=4)
+    return DrawnClips(scenes, classifier, bias, config)
 
 
 def build(config: MapperStageConfig, scenes: Scenes, clips: DrawnClips) -> MapperLoss:
@@ -126,7 +128,9 @@ def train(
     prior = learner.mapper
     assert isinstance(prior, FlowPrior)
     torch.manual_seed(config.seed)  # dropout
-    optimizer = torch.optim.AdamW(learner.parameters(), lr=config.learning_rate, weight_decay=0.02, fused=True)
+    optimizer = torch.optim.AdamW(
+        learner.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
     ema = Ema(prior, config.ema)
     run = Run(
         name,
@@ -144,7 +148,7 @@ def train(
         losses = learner(frames, mask, target, generator=run.generator)
         optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
-        nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(learner.parameters(), config.max_gradient)
         optimizer.step()
         ema.update(prior, step)
         return {key: value.item() for key, value in losses.items()}
@@ -175,7 +179,7 @@ def main() -> None:
     config: MapperStageConfig = recipe.mapper
     torch.set_num_threads(config.threads)
     scenes = Scenes(work)
-    clips = load_clips(work, scenes)
+    clips = load_clips(work, scenes, config.clips)
     mapper, generator = train("mapper", work, config, scenes, clips)
     top1, top5 = right_labels(mapper, scenes, clips, generator)
     print(f"mapper: ImageNet classes that lead to a sound of theirs: top-1 {top1:.3f}, top-5 {top5:.3f}", flush=True)

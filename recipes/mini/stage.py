@@ -73,6 +73,21 @@ class FlowConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DrawnClipsConfig:
+    """How class probabilities are drawn. confidence: logit of a class for its own weight vector. other: most of a picture
+    that shows something else. second: most of a second class of the label. clip_noise, frame_noise: deviations of the
+    logits, of a clip and of its frames. sharpness: the least and the most by which all logits are multiplied."""
+
+    n_frames: int = 4
+    confidence: float = 12.0
+    other: float = 0.6
+    second: float = 0.3
+    clip_noise: float = 1.2
+    frame_noise: float = 0.8
+    sharpness: tuple[float, float] = (0.5, 1.5)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MapperStageConfig:
     """kind, hidden_dim, depth: of the mapper that reads a clip. components, prior_dim, prior_depth, guidance,
     guided_levels: of the prior that draws an embedding from what it says. loss: of the mapper, beside the prior's."""
@@ -86,9 +101,12 @@ class MapperStageConfig:
     guidance: float = 5.0
     guided_levels: tuple[float, float] = (0.3, 0.7)
     loss: LossWeights = field(default_factory=lambda: LossWeights(mse=1.0, contrastive=1.0))
+    clips: DrawnClipsConfig = field(default_factory=DrawnClipsConfig)
     batch_size: int = 256
     steps: int = 4000
     learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    max_gradient: float = 1.0
     ema: float = 0.99
     min_top5: float = 0.5  # of the table's classes, a sound of theirs among the five nearest labels
     threads: int = 2
