@@ -7,7 +7,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from peers import package_folder
+from second_opinions import package_folder
 
 HEAVY = ("hypy_utils", "torchaudio", "resampy", "laion_clap", "encodec")
 

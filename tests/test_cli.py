@@ -269,7 +269,7 @@ BAD = [
     (["ok.mp4", "--duration", "0"], "duration 0.0 s: expected a number of seconds above 0"),
     (["ok.mp4", "--duration", "-3"], "duration -3.0 s: expected a number of seconds above 0"),
     (["ok.mp4", "--duration", "nan"], "duration nan s: expected a number of seconds above 0"),
-    (["ok.mp4", "--duration", "4000"], "duration 4000 s: longer than 3600 s; use --force"),
+    (["ok.mp4", "--duration", "4000"], "duration 4000 s: longer than 3600 s; use --force to allow it"),
     (["ok.mp4", "--steps", "0"], "steps 0: expected 1 to 1000"),
     (["ok.mp4", "--guidance", "-1"], "guidance -1.0: expected 0 or more"),
     (["ok.mp4", "--scheduler", "magic"], '"magic" is not known; choose one of ddim'),

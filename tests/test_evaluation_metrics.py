@@ -27,7 +27,7 @@ from echoframe.evaluation.metrics import (
     squared_errors,
 )
 from evaluation_peers import peer
-from peers import module_from_file, package_folder
+from second_opinions import module_from_file, package_folder
 
 
 def some_logits(n: int = 57, classes: int = 12, seed: int = 0) -> np.ndarray:

@@ -319,7 +319,8 @@ def test_what_is_no_sound_is_named(tmp_path, suffix, capfd):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(b"not a sound at all" * 100)
     with pytest.raises(
-        AudioError, match=r"a\.((wav|mp3): not a sound|mp4: not a film) that can be read \((?!.*not exist)"
+        AudioError,
+        match=r"a\.(wav: cannot be read as a sound|mp3: not a sound that can be read|mp4: not a video that can be read) \((?!.*not exist)",
     ):
         listen(path, Listening())
     assert capfd.readouterr() == ("", "")

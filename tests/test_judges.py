@@ -8,7 +8,7 @@ from echoframe.errors import InputError
 from echoframe.evaluation.judges import Judge
 from echoframe.evaluation.judges.registry import JUDGES, load_judge
 from echoframe.output import file_sha256
-from peers import bundled
+from second_opinions import bundled
 
 
 @pytest.fixture(scope="module")

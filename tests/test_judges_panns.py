@@ -13,7 +13,7 @@ from echoframe.errors import AudioError, BundleError
 from echoframe.evaluation.judges import Judge
 from echoframe.evaluation.judges.panns import CLASSES, SAMPLE_RATE, Cnn14Network, PannsJudge
 from echoframe.media.audio import mel_filters
-from peers import module_from_file, package_folder
+from second_opinions import module_from_file, package_folder
 
 WIDTH = 2
 

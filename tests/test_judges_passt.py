@@ -22,7 +22,7 @@ from echoframe.evaluation.judges.passt import (
 )
 from echoframe.weights import write_weights
 from golden.make_passt import FILE
-from peers import module_from_file, package_folder
+from second_opinions import module_from_file, package_folder
 
 SIZE = {"dim": 24, "depth": 2, "heads": 3}
 

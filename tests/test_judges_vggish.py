@@ -9,7 +9,7 @@ from echoframe.evaluation.judges import Judge
 from echoframe.evaluation.judges.registry import load_judge
 from echoframe.evaluation.judges.vggish import SAMPLE_RATE, VggishJudge, VggishNetwork, log_mel_patches
 from echoframe.weights import write_weights
-from peers import module_from_file, package_folder
+from second_opinions import module_from_file, package_folder
 
 
 def noise(*shape: int) -> torch.Tensor:

@@ -111,7 +111,7 @@ def test_settings_that_an_old_run_did_not_know_have_their_defaults(stopped):
         stopped / "old" / "run.json",
         lambda about: [about["config"].pop("ema"), about["config"]["prior"].pop("guidance")],
     )
-    with pytest.raises(InputError, match=r"old: begun with ema 0\.\d+, this config has 0\.5; put it back"):
+    with pytest.raises(InputError, match=r"old: was started with ema 0\.\d+, but this config has 0\.5; change it back"):
         train(run_of(stopped, "old", ema=0.5), resume=True)
     train(run_of(stopped, "old"), resume=True)
     assert (stopped / "old" / "result.json").is_file()

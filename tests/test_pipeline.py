@@ -217,7 +217,7 @@ def test_save_refuses_the_clip_itself(still, tmp_path):
         ({"duration_s": 0.0}, "duration 0.0 s: expected a number of seconds above 0"),
         ({"duration_s": -1.0}, "expected a number of seconds above 0"),
         ({"duration_s": float("inf")}, "expected a number of seconds above 0"),
-        ({"duration_s": 3601.0}, "longer than 3600 s; use --force"),
+        ({"duration_s": 3601.0}, "longer than 3600 s; use --force to allow it"),
         ({"duration_s": 1e-5}, "shorter than one sample"),
         ({"seed": -1}, "seed -1: expected a whole number"),
         ({"candidates": 65}, "candidates 65: expected 1 to 64; 3 is usual"),

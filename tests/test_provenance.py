@@ -73,7 +73,7 @@ def test_a_record_names_the_versions_it_depends_on(record):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda v: v.pop("format"), 'format "None", expected "echoframe-provenance/1"'),
+        (lambda v: v.pop("format"), 'format "None", expected "echoframe-provenance/2"'),
         (lambda v: v.update(more=1), "unknown key more; known keys are input, bundle"),
         (lambda v: v.pop("input"), "was altered, or written by another version of EchoFrame"),
         (lambda v: v["settings"].update(seed=-1), "seed -1: expected a whole number"),

@@ -15,6 +15,7 @@ from PIL import Image
 from echoframe import load
 from echoframe.evaluation.judges import yamnet
 from echoframe.evaluation.judges.yamnet import CLASSES, YamnetJudge
+from echoframe.options import SampleOptions
 from echoframe.output import file_sha256
 from fakes import fake_model
 from planted_video import write_video
@@ -125,16 +126,13 @@ def bench_of(model: Any, weights: Path, tmp_path: Path) -> Any:
     return Bench(model=model, source="tiny", judge=judge, shared=tmp_path, work=tmp_path / "work")
 
 
-def test_a_generator_that_knows_variation_has_three_rows(weights, tmp_path):
+def test_a_generator_with_a_memory_has_three_rows(weights, tmp_path):
     bench = bench_of(fake_model(), weights, tmp_path)
     assert [variant.asked for variant in bench.variants()] == [{}]
     assert "one row stands for all three" in bench.on_variation()
 
-    @dataclass(frozen=True, kw_only=True)
-    class Options:
-        variation: float = 0.6
-
-    bench.model.defaults = Options()
+    bench.model.generator.memory = object()
+    bench.model.defaults = SampleOptions(variation=0.6)
     assert [(variant.name, variant.asked) for variant in bench.variants()] == [
         ("generated, variation 0", {"variation": 0.0}),
         ("generated, default (variation 0.6)", {}),

@@ -76,7 +76,7 @@ def test_one_frame_is_a_still_image():
 @pytest.mark.parametrize(
     ("images", "frame_rate", "words"),
     [
-        (planted(2).astype(np.float32), 25.0, "float32, expected .frames, height, width, 3. of uint8"),
+        (planted(2).astype(np.float32), 25.0, "float32, expected .frames, height, width, 3. of uint8 in RGB order"),
         (planted(2)[..., 0], 25.0, r"shape \(2, 32, 48\) of uint8, expected"),
         (planted(2)[:0], 25.0, r"shape \(0, 32, 48, 3\)"),
         (planted(2), None, "2 frames without a frame rate; give frame_rate, such as 25"),

@@ -148,7 +148,7 @@ def test_sizes_are_positive(changes):
 def test_bands_divide_the_mels(changes):
     with pytest.raises(
         ConfigError,
-        match="texture: patches of . bands, 8 mels, strength .*; bands have to divide the mels, and the strength is at",
+        match="texture: patches of . bands, 64 mels, strength .*; bands have to divide the mels, and the strength is at",
     ):
         TextureConfig(**changes)
 

@@ -120,7 +120,9 @@ def test_runs_that_are_not_over_are_named_and_those_given_twice_count_once(runs,
     assert [len(row.figures["cosine"]) for row in found.mappers] == [1]
     assert f"Not finished, and left out: {tmp_path / 'runs' / 'mse-1'}." in markdown(found)
     shutil.copytree(tmp_path / "runs" / "mse-0", tmp_path / "runs" / "other")
-    with pytest.raises(InputError, match="other: the same run as .*mse-0, with the same seed 0; leave one of them out"):
+    with pytest.raises(
+        InputError, match="other: is the same run as .*mse-0, with the same seed 0; leave one of them out"
+    ):
         compare([tmp_path / "runs"])
 
 

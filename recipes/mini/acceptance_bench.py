@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -100,15 +100,15 @@ class Bench:
 
     @property
     def takes_variation(self) -> bool:
-        return any(field.name == "variation" for field in fields(self.model.defaults))
+        return getattr(self.model.generator, "memory", None) is not None
 
     def on_variation(self) -> str:
-        return "" if self.takes_variation else "This generator knows no variation: one row stands for all three."
+        return "" if self.takes_variation else "This generator remembers no recordings: one row stands for all three."
 
     def variants(self) -> list[Variant]:
         if not self.takes_variation:
             return [Variant(name="generated")]
-        own = getattr(self.model.defaults, "variation")  # noqa: B009
+        own = self.model.defaults.variation
         return [
             Variant(name="generated, variation 0", variation=0.0),
             Variant(name=f"generated, default (variation {own:g})"),

@@ -51,8 +51,8 @@ def option(
 def name_of(option: "Field[Any]") -> str:
     """What people call an option: its name without the unit.
 
-    >>> [name_of(option) for option in fields(Settings)][:4]
-    ['steps', 'guidance', 'scheduler', 'seed']
+    >>> [name_of(option) for option in fields(Settings)][-3:]
+    ['duration', 'candidates', 'loudness']
     """
     return option.name.removesuffix("_s").removesuffix("_lufs").removesuffix("_db").replace("_", " ")
 
