@@ -2,6 +2,7 @@
 
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 def peers(monkeypatch):
     before = set(sys.modules)
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import peers
+    peers = import_module("peers")
 
     yield peers
     for name in set(sys.modules) - before:
