@@ -65,6 +65,10 @@ class MelCodec(nn.Module):
         patches = patches.unflatten(3, (self.config.frames, self.config.bands))  # (B, N, rows, frames, bands)
         return patches.transpose(2, 3).flatten(3).flatten(1, 2)
 
+    def levels(self, tokens: Float[Tensor, "batch tokens channels"]) -> Float[Tensor, "batch tokens"]:
+        """The mean log-mel of each token."""
+        return self.decode(tokens).unflatten(1, (tokens.shape[1], -1)).mean(dim=(2, 3))
+
 
 def _patches(mel: Tensor, config: MelCodecConfig) -> Tensor:
     """(B, F, M) -> (B, tokens, rows, frames * bands)."""

@@ -163,8 +163,7 @@ class MelFlowGenerator(LatentGenerator):
         needed = math.ceil(n_samples(duration_s, self.sample_rate) / token)
         if not self.config.cut_loudest or needed >= latents.shape[1]:
             return latents
-        level = self.codec.decode(latents).mean(dim=2).unflatten(1, (latents.shape[1], -1)).mean(dim=2)  # (B, N)
-        first = level.exp().unfold(1, needed, 1).mean(dim=2).argmax(dim=1)
+        first = self.codec.levels(latents).exp().unfold(1, needed, 1).mean(dim=2).argmax(dim=1)
         return torch.stack([row[at : at + needed] for row, at in zip(latents, first.tolist(), strict=True)])
 
     def _decode(

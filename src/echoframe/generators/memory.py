@@ -82,7 +82,9 @@ class Memory:
             )
         self.config, self.entries, self.embeddings = config, entries, embeddings
         self.tokens, self.starts, self.steady = tokens, starts, steady
-        levels = [_level(tokens[a:b], codec) for a, b in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)]
+        levels = [
+            codec.levels(tokens[None, a:b])[0] for a, b in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
+        ]
         self.recordings: Recordings = describe(levels, steady.tolist(), config.per_db)
         zero = codec.encode(torch.zeros(1, codec.config.frames, codec.config.n_mels))
         one = codec.encode(torch.ones(1, codec.config.frames, codec.config.n_mels))
@@ -110,11 +112,6 @@ class Memory:
         random = torch.Generator().manual_seed(seed)
         scenes = plan(self.recordings[which], n_tokens, random)
         return lay_out(self.tokens, self.starts[which], scenes, self._unit)[0]
-
-
-def _level(tokens: Tensor, codec: MelCodec) -> Tensor:
-    """(T,): the mean log-mel of each token."""
-    return codec.decode(tokens[None])[0].unflatten(0, (len(tokens), -1)).mean(dim=(1, 2))
 
 
 def save_memory(memory: Memory, folder: Path) -> None:
