@@ -138,7 +138,7 @@ class EyesConfig:
     sharpness: float = 8.0
     per_label: int = 16
     typical_share: float = 0.5
-    steps: int = 800
+    steps: int = 700
     batch_size: int = 256
     learning_rate: float = 2e-3
     weight_decay: float = 1.0
