@@ -16,7 +16,6 @@ from echoframe.generators.denoiser import load_denoiser
 from echoframe.generators.mel_codec import MelCodecConfig, fit_codec, save_codec
 from echoframe.media.audio import log_mel
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "mini"
 RATE = 16_000
 DIM = 16
 SMALL = {
@@ -28,16 +27,6 @@ SMALL = {
     "whole_tokens": 32,
     "threads": 1,
 }
-
-
-@pytest.fixture
-def recipe(monkeypatch):
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(RECIPE))
-    yield
-    for name in set(sys.modules) - before:
-        if str(RECIPE) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
 
 
 def sounds(folder: Path) -> Path:
@@ -299,7 +288,7 @@ def test_the_programs_schedule_ends_with_its_time(packed, recipe, tmp_path):
     assert (tmp_path / "out/parts/config.json").exists()
 
 
-def test_training_imports_torch_numpy_and_safetensors_alone(packed, tmp_path):
+def test_training_imports_torch_numpy_and_safetensors_alone(packed, recipe, tmp_path):
     """In a python that finds none of the package's other needs, not even jaxtyping."""
     program = f"""
 import sys, importlib.abc
@@ -311,7 +300,7 @@ sys.meta_path.insert(0, Refuse())
 import importlib.util
 found = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *more: None if name in ("jaxtyping", "soundfile", "soxr") else found(name, *more)
-sys.path.insert(0, {str(RECIPE)!r})
+sys.path.insert(0, {str(recipe)!r})
 sys.argv = ["train_flow.py", {str(packed)!r}, {str(tmp_path / "out")!r}, "--steps", "2", "--log-every", "1", "--set",
     *[f"{{k}}={{v}}" for k, v in {SMALL!r}.items()]]
 import train_flow

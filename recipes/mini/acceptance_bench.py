@@ -88,8 +88,7 @@ class Bench:
     @cached_property
     def aisfx(self) -> Judge:
         """The aiSFX space with a centroid for each label of the training recordings."""
-        labels = [one.label for one in self.train]
-        return fit_judge(torch.from_numpy(self.train_embeddings).float(), labels, set(labels))
+        return fit_judge(torch.from_numpy(self.train_embeddings).float(), [one.label for one in self.train])
 
     @cached_property
     def maker(self) -> dict[str, str]:
