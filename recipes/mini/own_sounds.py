@@ -77,6 +77,11 @@ def train_classifier(packed: Packed, labels: list[str], steps: int) -> Classifie
     return classifier.eval()
 
 
+def best_labels(scores: Tensor) -> Tensor:
+    """(B, 5): the labels that are likeliest."""
+    return scores.topk(min(BEST, scores.shape[1]), dim=1).indices
+
+
 @torch.no_grad()
 def found_labels(classifier: Classifier, packed: Packed, labels: list[str]) -> float:
     """The share of the recordings whose label is among the classifier's five best."""
@@ -85,7 +90,7 @@ def found_labels(classifier: Classifier, packed: Packed, labels: list[str]) -> f
     scores = torch.cat([classifier(packed.scenes(part, TOKENS, generator)[0]) for part in rows.split(64)])
     index = {label: n for n, label in enumerate(labels)}
     right = torch.tensor([index.get(label, -1) for label in packed.labels])[:, None]
-    return (scores.topk(BEST).indices == right).any(dim=1).float().mean().item()
+    return (best_labels(scores) == right).any(dim=1).float().mean().item()
 
 
 def load_flow(parts: Path) -> Denoiser:
@@ -115,7 +120,7 @@ def best_sounds(
     sounds = torch.cat([make(flow, part, n) for n, part in enumerate(conditions.split(8))])
     with torch.no_grad():
         scores = classifier(sounds)
-    among = (scores.topk(BEST).indices == label).any(dim=1)
+    among = (best_labels(scores) == label).any(dim=1)
     chances = torch.where(among, scores.softmax(dim=1)[:, label], 0.0)
     order = chances.argsort(descending=True).tolist()[:keep]
     return [(sounds[n], conditions[n], chances[n].item()) for n in order if chances[n] > 0]
