@@ -1,6 +1,24 @@
-"""Shape annotations of the seams are checked while the tests run, and only then."""
+"""What all tests share: shape annotations are checked while they run, and only then; the recipe's programs are importable."""
 
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from jaxtyping import install_import_hook
 
 # an int where a float is declared is right by PEP 484, and is here
 _hook = install_import_hook("echoframe", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+RECIPE = Path(__file__).parents[1] / "recipes" / "mini"
+
+
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The recipe's folder. Its programs can be imported in the test, and are forgotten after it."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(RECIPE))
+    yield RECIPE
+    for name in set(sys.modules) - before:
+        if str(RECIPE) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]

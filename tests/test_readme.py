@@ -124,5 +124,5 @@ def test_the_numbers_of_the_table_agree_with_each_other():
 
 def test_the_embedded_model_is_whole_and_small():
     files = [path for path in EMBEDDED["mini"].rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) <= 64_000_000
+    assert sum(path.stat().st_size for path in files) <= 75_000_000
     assert not [path for path in files if path.suffix not in (".json", ".safetensors", ".md")]

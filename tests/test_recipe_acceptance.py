@@ -22,18 +22,8 @@ from planted_video import write_video
 from test_judges_yamnet import NAMES, packed, planted
 from tiny_bundles import write_tiny_mini
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "mini"
+pytestmark = pytest.mark.usefixtures("recipe")
 STEMS = ("aaaaaaaaaaa_000001", "bbbbbbbbbbb_000002")
-
-
-@pytest.fixture(autouse=True)
-def recipe(monkeypatch):
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(RECIPE))
-    yield
-    for name in set(sys.modules) - before:
-        if str(RECIPE) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
 
 
 @pytest.fixture
@@ -63,6 +53,29 @@ def test_chance_is_what_shuffled_pairs_reach():
     assert heard_labels(heard, right[[2, 0, 1]]).mean == pytest.approx(1 / 3)
     assert np.isnan(heard_labels(heard[:1], right[:1]).chance)
     assert mean_over_labels(np.array([1.0, 0.0, 1.0]), ["a", "a", "b"]) == pytest.approx(0.75)
+
+
+def test_the_judge_finds_labels_where_they_are():
+    from judge import fit_judge
+
+    def normal(*shape: int, seed: int) -> torch.Tensor:
+        return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+    names = [f"label {n}" for n in range(8)]
+    places = 2 * normal(8, 200, seed=0)
+    train = torch.cat([places + 0.5 * normal(8, 200, seed=s) for s in range(1, 31)])
+    train = torch.nn.functional.normalize(train, dim=1)
+    judge = fit_judge(train, names * 30)
+    assert judge.names == names
+    test = torch.nn.functional.normalize(places + 0.5 * normal(8, 200, seed=99), dim=1)
+    top1, top5 = judge.hits(test, names)
+    assert top1.all()
+    assert top5.all()
+    top1, _ = judge.hits(test, [*names[1:], names[0]])
+    assert not top1.any()
+    placed = judge.place(train)
+    assert placed.shape == (240, 128)
+    torch.testing.assert_close(placed.square().mean(0), torch.ones(128), atol=1e-3, rtol=0)
 
 
 def test_a_sound_is_heard_once(weights, tmp_path):

@@ -54,7 +54,7 @@ def test_several_names_of_one_sound_have_the_same_classes():
 
 
 def test_the_labels_of_vggsound_and_of_the_recipe_have_classes():
-    lists = [RECIPE / name for name in ("labels.csv", "sounds.csv", "imagenet_sounds.csv", "photos.csv")]
+    lists = [RECIPE / name for name in ("labels.csv", "sounds.csv", "imagenet_sounds.csv")]
     known = {label for label, _ in vggsound_labels()} | {row["label"] for path in lists for row in rows(path)}
     assert known <= set(table())
 

@@ -2,25 +2,14 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "mini"
+pytestmark = pytest.mark.usefixtures("recipe")
 RATE = 16_000
-
-
-@pytest.fixture(autouse=True)
-def recipe(monkeypatch):
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(RECIPE))
-    yield
-    for name in set(sys.modules) - before:
-        if str(RECIPE) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
 
 
 def random(seed: int = 0) -> np.random.Generator:
@@ -120,7 +109,6 @@ def write_manifest(folder: Path, label: str, n: int) -> Path:
 
 def test_several_manifests_are_one_corpus(tmp_path):
     import corpus
-    import make_bundle
 
     manifests = [write_manifest(tmp_path / "one", "bell", 2), write_manifest(tmp_path / "other", "horn", 3)]
     rows = corpus.read_recordings(manifests, tmp_path)
@@ -131,4 +119,3 @@ def test_several_manifests_are_one_corpus(tmp_path):
     assert strongest_hz(last) == pytest.approx(500, abs=3)
     assert corpus.read_recordings([], tmp_path) == rows  # what is there is not read again
     assert json.loads((tmp_path / "waves.json").read_text()) == rows
-    assert make_bundle.read_sources(manifests) == [("made here", "CC0", "", 5, pytest.approx(2.5 / 3600))]

@@ -13,19 +13,9 @@ from PIL import Image
 from echoframe.mappers.label_prior import load_label_prior
 from echoframe.weights import write_weights
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "mini"
+pytestmark = pytest.mark.usefixtures("recipe")
 LABELS = ["dog barking", "cat meowing", "playing harp"]
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
-
-
-@pytest.fixture(autouse=True)
-def recipe(monkeypatch):
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(RECIPE))
-    yield
-    for name in set(sys.modules) - before:
-        if str(RECIPE) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
 
 
 def photograph(colour, size=(60, 40), seed=0) -> Image.Image:
@@ -174,6 +164,15 @@ def test_blocks_of_other_sounds_and_no_pictures_are_refused(tmp_path, monkeypatc
         eyes.main()
     with pytest.raises(SystemExit, match=r"no train picture of a known label; run pictures.py"):
         eyes.Pictures(work / "photos" / "manifest.csv", work, ["raining"], "train")
+
+
+def test_the_table_says_which_classes_have_a_sound():
+    import eyes
+
+    table = eyes.read_table(["dog barking", "a sound that nothing makes"])
+    assert table[0, 151:269].all()  # dogs
+    assert not table[0, 281:286].any()  # cats
+    assert not table[1].any()
 
 
 def test_typical_recordings_come_first():

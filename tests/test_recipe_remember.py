@@ -1,23 +1,10 @@
 """Which recordings become mini's memory."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from torch.nn.functional import normalize
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "mini"
-
-
-@pytest.fixture(autouse=True)
-def recipe(monkeypatch):
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(RECIPE))
-    yield
-    for name in set(sys.modules) - before:
-        if str(RECIPE) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("recipe")
 
 
 def row(label: str, recording: str, *, split: str = "train", free: str = "y") -> dict[str, str]:

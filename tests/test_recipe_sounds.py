@@ -14,20 +14,14 @@ import numpy as np
 import pytest
 import soundfile
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "mini"
 RATE = 44_100
 
 
 @pytest.fixture
-def sounds(monkeypatch):
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(RECIPE))
+def sounds(recipe):
     import fetch_sounds
 
-    yield fetch_sounds
-    for name in set(sys.modules) - before:
-        if str(RECIPE) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+    return fetch_sounds
 
 
 def tone(seconds: float, hertz: float = 440, rate: int = RATE) -> np.ndarray:
@@ -280,9 +274,9 @@ def test_a_manifest_of_a_package_is_made_once_and_whole(sounds, tmp_path, monkey
     assert manifest.read_text() == first
 
 
-def test_the_recipes_own_tables_name_every_package_and_no_rule_twice(sounds):
-    rules = sounds.read_rules(RECIPE / "sounds.csv")
-    licences = {row["package"]: row["licence"] for row in sounds.read_table(RECIPE / "sound_packages.csv")}
+def test_the_recipes_own_tables_name_every_package_and_no_rule_twice(sounds, recipe):
+    rules = sounds.read_rules(recipe / "sounds.csv")
+    licences = {row["package"]: row["licence"] for row in sounds.read_table(recipe / "sound_packages.csv")}
     sounds.check_packages(rules, licences)
     assert {rule.package for rule in rules} == set(licences)
     assert len({(rule.package, rule.pattern) for rule in rules}) == len(rules)

@@ -14,9 +14,8 @@ from echoframe.generators.texture import Texture, TextureConfig, fit_axes, load_
 from echoframe.media.audio import log_mel
 from echoframe.spec import MINI_MEL
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "mini"
-CONFIG = """device = "cpu"
-[texture]
+pytestmark = pytest.mark.usefixtures("recipe")
+CONFIG = """[texture]
 steps = {steps}
 batch = 2
 crop_tokens = 4
@@ -24,16 +23,6 @@ crop_tokens = 4
 width = 8
 depth = 1
 """
-
-
-@pytest.fixture(autouse=True)
-def recipe(monkeypatch):
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(RECIPE))
-    yield
-    for name in set(sys.modules) - before:
-        if str(RECIPE) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
 
 
 def sounds(n: int, seed: int = 0) -> torch.Tensor:

@@ -7,16 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "mini"
-
 
 @pytest.fixture
-def stage(monkeypatch):
-    monkeypatch.syspath_prepend(str(RECIPE))
+def stage(recipe):
     import stage
 
-    yield stage
-    del sys.modules["stage"]
+    return stage
 
 
 def train(stage, work: Path, steps: int, stop_at: int | None = None) -> dict[str, torch.Tensor]:
@@ -62,28 +58,15 @@ def test_the_learning_rate_warms_up_and_falls(stage):
     assert all(a >= b for a, b in zip(rates[100:], rates[101:], strict=False))
 
 
-def test_the_shipped_config_is_known_to_the_recipe(stage):
-    recipe = stage.load_toml(stage.RecipeConfig, RECIPE / "cpu.toml")
-    assert recipe.device == "cpu"
-
-
-@pytest.mark.parametrize("name", ["cpu", "gpu"])
-def test_the_configs_that_come_with_it_are_whole(stage, name):
-    from echoframe.config import load_toml
-    from echoframe.generators.denoiser import DenoiserConfig
-
-    config = load_toml(stage.RecipeConfig, RECIPE / f"{name}.toml")
-    assert config.device == {"cpu": "cpu", "gpu": "cuda"}[name]
-    DenoiserConfig(width=config.flow.width, depth=config.flow.depth, n_heads=config.flow.n_heads)  # sizes that can be
-
-
-def test_a_checkpoint_of_an_older_recipe_is_refused(stage, tmp_path):
-    (tmp_path / "toy").mkdir()
-    torch.save({"step": 4}, tmp_path / "toy" / "checkpoint.pt")
-    with pytest.raises(
-        SystemExit, match=r"checkpoint\.pt: is of a recipe before 0\.5\.0, .*; remove it and run the stage"
-    ):
-        train(stage, tmp_path, steps=12)
+def test_a_stage_takes_the_defaults_but_for_what_a_file_says(stage, tmp_path, monkeypatch):
+    (tmp_path / "my.toml").write_text("[codec]\ncomponents = 24\n")
+    work = tmp_path / "work"
+    monkeypatch.setattr(sys, "argv", ["stage.py", "--work", str(work)])
+    assert stage.arguments("a stage")[:2] == (stage.RecipeConfig(), work)
+    assert work.is_dir()
+    monkeypatch.setattr(sys, "argv", ["stage.py", "--work", str(work), "--config", str(tmp_path / "my.toml")])
+    config, _, _ = stage.arguments("a stage")
+    assert config == stage.RecipeConfig(codec=stage.CodecConfig(components=24))
 
 
 def test_the_average_is_the_formula(stage):

@@ -27,14 +27,16 @@ MAKE_NO_SOUND = ("apps", "data", "evaluation", "jobs.py", "library", "rating", "
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A row: its name, and the variation asked for; None asks for the bundle's own."""
+    """A row: its name, and the variation and guidance asked for; None asks for the bundle's own."""
 
     name: str
     variation: float | None = None
+    guidance: float | None = None
 
     @property
     def asked(self) -> dict[str, Any]:
-        return {} if self.variation is None else {"variation": self.variation}
+        options = {"variation": self.variation, "guidance": self.guidance}
+        return {name: value for name, value in options.items() if value is not None}
 
 
 @dataclass(kw_only=True)
@@ -86,8 +88,7 @@ class Bench:
     @cached_property
     def aisfx(self) -> Judge:
         """The aiSFX space with a centroid for each label of the training recordings."""
-        labels = [one.label for one in self.train]
-        return fit_judge(torch.from_numpy(self.train_embeddings).float(), labels, set(labels))
+        return fit_judge(torch.from_numpy(self.train_embeddings).float(), [one.label for one in self.train])
 
     @cached_property
     def maker(self) -> dict[str, str]:

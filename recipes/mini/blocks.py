@@ -1,9 +1,11 @@
 """The aiSFX vectors of every recording of a manifest: what `pack.py` takes as the embeddings of its sounds.
 
-    python blocks.py MANIFEST OUT.npz --encoder FOLDER
+    python blocks.py MANIFEST OUT.npz --encoder FOLDER [--centre]
 
 Writes blocks (B, 512) float16, raw vectors of 2.32-s blocks, 1.161 s apart; starts (N + 1,); files (N,); mean (512,), the
-centre of the space. A recording shorter than a block is repeated. Parts of 200 are kept beside OUT and read again.
+centre of the space, which is the encoder's. With --centre the train recordings of this manifest first give the encoder its
+centre: ask for it with the first manifest, and not with the others. A recording shorter than a block is repeated. Parts of
+200 are kept beside OUT and read again.
 """
 
 import argparse
@@ -15,7 +17,7 @@ import numpy as np
 import torch
 
 from corpus import normalise
-from echoframe.encoders.aisfx import AisfxEncoder
+from echoframe.encoders.aisfx import AisfxEncoder, write_mean
 from echoframe.media.audio import read_audio
 
 RATE = 16_000
@@ -32,17 +34,15 @@ def blocks_of(path: Path, encoder: AisfxEncoder) -> np.ndarray:
     return encoder.block_embeddings(torch.from_numpy(samples)[None], RATE)[0].numpy().astype(np.float16)
 
 
-def write_blocks(manifest: Path, out: Path, encoder: AisfxEncoder) -> None:
-    with manifest.open(newline="") as lines:
-        files = [row["file"] for row in csv.DictReader(lines)]
-    parts = out.with_suffix(".parts")
+def all_blocks(folder: Path, files: list[str], encoder: AisfxEncoder, parts: Path) -> list[np.ndarray]:
+    """The blocks of every file; parts of 200 are kept in `parts` and read again."""
     parts.mkdir(parents=True, exist_ok=True)
     found: list[np.ndarray] = []
     for first in range(0, len(files), PART):
         part = parts / f"{first:05d}.npz"
         names = files[first : first + PART]
         if not part.exists() or np.load(part)["files"].tolist() != names:
-            made = [blocks_of(manifest.parent / name, encoder) for name in names]
+            made = [blocks_of(folder / name, encoder) for name in names]
             temporary = part.with_suffix(".tmp.npz")
             sizes = np.array([len(blocks) for blocks in made])
             np.savez(temporary, blocks=np.concatenate(made), sizes=sizes, files=np.array(names))
@@ -50,9 +50,30 @@ def write_blocks(manifest: Path, out: Path, encoder: AisfxEncoder) -> None:
             print(f"blocks: {first + len(names)} of {len(files)}", flush=True)
         with np.load(part) as held:
             found += np.split(held["blocks"], held["sizes"].cumsum()[:-1])
+    return found
+
+
+def centre_of(rows: list[dict[str, str]], found: list[np.ndarray]) -> np.ndarray:
+    """(512,): the mean of the train recordings."""
+    means = [
+        blocks.astype(np.float32).mean(axis=0)
+        for row, blocks in zip(rows, found, strict=True)
+        if row["split"] == "train"
+    ]
+    return np.mean(means, axis=0)
+
+
+def write_blocks(manifest: Path, out: Path, folder: Path, *, centre: bool) -> None:
+    """folder: of the encoder, whose centre is replaced if `centre`."""
+    with manifest.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    files, encoder = [row["file"] for row in rows], AisfxEncoder.from_directory(folder)
+    found = all_blocks(manifest.parent, files, encoder, out.with_suffix(".parts"))
+    mean = centre_of(rows, found) if centre else encoder.mean.numpy()
+    if centre:
+        write_mean(folder, torch.from_numpy(mean))
     starts = np.cumsum([0] + [len(blocks) for blocks in found])
     temporary = out.with_suffix(".tmp.npz")
-    mean = encoder.mean.numpy()
     np.savez(temporary, blocks=np.concatenate(found), starts=starts, files=np.array(files), mean=mean)
     temporary.rename(out)
 
@@ -62,8 +83,9 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--encoder", type=Path, required=True, help="folder of the aiSFX encoder")
+    parser.add_argument("--centre", action="store_true", help="this manifest gives the encoder its centre")
     args = parser.parse_args()
-    write_blocks(args.manifest, args.out, AisfxEncoder.from_directory(args.encoder))
+    write_blocks(args.manifest, args.out, args.encoder, centre=args.centre)
 
 
 if __name__ == "__main__":

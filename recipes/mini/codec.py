@@ -1,6 +1,6 @@
-"""Stage 2: the mel codec, fitted to the train scenes, and the tokens of every scene.
+"""The mel codec, fitted to the train scenes: nothing is trained, one eigendecomposition gives it.
 
-Writes WORK/codec/final and WORK/codec/tokens.npy (N, 128, 192) float16. Nothing is trained: one eigendecomposition.
+Reads WORK/corpus. Writes WORK/codec/final.
 """
 
 import json
@@ -11,7 +11,6 @@ import torch
 from echoframe.generators.mel_codec import MelCodec, fit_codec, save_codec
 from echoframe.generators.mel_codec import MelCodecConfig as SavedConfig
 from echoframe.media.audio import log_mel
-from echoframe.output import atomic_files
 from echoframe.spec import MINI_MEL
 from stage import arguments
 
@@ -28,8 +27,7 @@ def mels_of(scenes: np.ndarray, rows: range | list[int]) -> torch.Tensor:
 
 def main() -> None:
     recipe, work, _ = arguments(__doc__ or "")
-    config, out = recipe.codec, work / "codec"
-    out.mkdir(exist_ok=True)
+    config = recipe.codec
     torch.set_num_threads(config.threads)
     scenes = np.load(work / "corpus" / "scenes.npy", mmap_mode="r")
     index = json.loads((work / "corpus" / "scenes.json").read_text())
@@ -40,14 +38,7 @@ def main() -> None:
         SavedConfig(n_mels=MINI_MEL.n_mels, frames=config.frames, bands=config.bands, components=config.components),
     )
     check(codec, mels_of(scenes, held_out), config.max_error_db)
-    with atomic_files([out / "tokens.npy"]) as (partial,):
-        shape = (len(scenes), scenes.shape[1] // MINI_MEL.hop_length // config.frames, codec.channels)
-        tokens = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
-        for n in range(0, len(scenes), 64):
-            tokens[n : n + 64] = codec.encode(mels_of(scenes, range(n, min(n + 64, len(scenes))))).numpy()
-            print(f"codec: {min(n + 64, len(scenes))}/{len(scenes)} scenes", flush=True)
-        tokens.flush()
-        save_codec(codec, out / "final")
+    save_codec(codec, work / "codec" / "final")
 
 
 def check(codec: MelCodec, mels: torch.Tensor, max_error_db: float) -> None:

@@ -1,9 +1,8 @@
-"""Stage 1: labelled sounds become 10.24-s scenes at 16 kHz and their aiSFX embeddings.
+"""Labelled sounds become 10.24-s scenes at 16 kHz, which the codec and the texture learn from.
 
 Reads manifests (file, label, recording, source, licence, duration_s, split). Writes into WORK/corpus:
 waves.npy (int16, all recordings end to end), waves.json (where each starts), scenes.npy (N, 163840) int16,
-scenes.json (label, split and recording of each, and whether augment.py varied it), blocks.npy (N, 7, 512) float16: raw
-aiSFX vectors of every 2.32-s block.
+scenes.json (label, split and recording of each, and whether augment.py varied it).
 """
 
 import csv
@@ -11,10 +10,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from augment import AMBIENCE_SHARE, RATE, add_ambience, vary
-from echoframe.encoders.aisfx import AisfxEncoder
 from echoframe.media.audio import read_audio
 from stage import CorpusConfig, arguments
 
@@ -90,7 +87,6 @@ def plan_scenes(rows: list[dict], config: CorpusConfig) -> list[tuple[int, bool]
 
 def main() -> None:
     config, work, args = arguments(__doc__ or "")
-    torch.set_num_threads(2)
     out = work / "corpus"
     out.mkdir(exist_ok=True)
     rows = read_recordings(args.manifest, out)
@@ -113,26 +109,6 @@ def main() -> None:
     index = [{key: rows[i][key] for key in kept} | {"varied": varied} for i, varied in plan]
     (out / "scenes.json").write_text(json.dumps(index))
     print(f"corpus: {len(plan)} scenes", flush=True)
-    embed(scenes, out, AisfxEncoder.from_directory(work / "audio_encoder", device=config.device))
-
-
-def embed(scenes: np.ndarray, out: Path, encoder: AisfxEncoder) -> None:
-    """Raw aiSFX block vectors of every scene; resumes after the last whole hundred."""
-    path = out / "blocks.npy"
-    done = out / "blocks.done"
-    first = int(done.read_text()) if done.exists() and path.exists() else 0
-    shape = (len(scenes), 7, encoder.dim)
-    blocks = np.lib.format.open_memmap(path, "r+" if first else "w+", np.float16, shape)
-    for n in range(first, len(scenes), 4):
-        waveform = torch.from_numpy(scenes[n : n + 4].astype(np.float32) / 32767)
-        vectors = encoder.block_embeddings(waveform, RATE)
-        blocks[n : n + 4] = vectors.numpy().astype(np.float16)
-        if n % 100 == 0:
-            blocks.flush()
-            done.write_text(str(n))
-            print(f"corpus: embedded {n}/{len(scenes)}", flush=True)
-    blocks.flush()
-    done.write_text(str(len(scenes)))
 
 
 if __name__ == "__main__":

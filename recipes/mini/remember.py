@@ -23,6 +23,7 @@ from torch.nn import functional
 from echoframe.generators.mel_codec import load_codec
 from echoframe.generators.memory import Memory, MemoryConfig, Remembered, save_memory
 from echoframe.mappers.label_prior import LabelPrior
+from pack import REMEMBERED
 
 HERE = Path(__file__).parent
 LONGEST = 128  # tokens of one recording: 10.24 s
@@ -97,10 +98,10 @@ def meet(prior: LabelPrior, memory: Memory) -> None:
 
 
 def attributions() -> dict[str, str]:
-    """Whom each package asks to be named."""
+    """Whom to name for each source that may be remembered."""
     with (HERE / "sound_packages.csv").open(newline="") as lines:
         packages = csv.DictReader(line for line in lines if not line.startswith("#"))
-        return {row["package"]: row["attribution"] for row in packages}
+        return REMEMBERED | {row["package"]: row["attribution"] for row in packages}
 
 
 def remember(pack: Path, per_label: int) -> Memory:

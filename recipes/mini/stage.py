@@ -23,7 +23,6 @@ from echoframe.training.checkpoint import (
     seed_dropout,
     step_generator,
 )
-from echoframe.training.config import LossWeights
 from echoframe.training.rate import learning_rate
 from echoframe.weights import write_json
 
@@ -51,69 +50,6 @@ class CodecConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FlowConfig:
-    """batch_tokens: tokens of 0.16 s in a step. whole_every: each so many steps has whole 10.24-s scenes, the others
-    crops of crop_tokens. condition_noise: expected length of the noise added to a unit condition."""
-
-    width: int = 384
-    depth: int = 8
-    n_heads: int = 6
-    crop_tokens: int = 22  # 3.52 s: two aiSFX blocks
-    batch_tokens: int = 1056
-    whole_every: int = 3
-    steps: int = 5000
-    learning_rate: float = 1e-3
-    ema: float = 0.999
-    unconditional: float = 0.1
-    condition_noise: float = 0.3
-    bfloat16: bool = False  # autocast; weights and their average stay float32
-    compile: bool = False
-    threads: int = 1
-    seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DrawnClipsConfig:
-    """How class probabilities are drawn. confidence: logit of a class for its own weight vector. other: most of a picture
-    that shows something else. second: most of a second class of the label. clip_noise, frame_noise: deviations of the
-    logits, of a clip and of its frames. sharpness: the least and the most by which all logits are multiplied."""
-
-    n_frames: int = 4
-    confidence: float = 12.0
-    other: float = 0.6
-    second: float = 0.3
-    clip_noise: float = 1.2
-    frame_noise: float = 0.8
-    sharpness: tuple[float, float] = (0.5, 1.5)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MapperStageConfig:
-    """kind, hidden_dim, depth: of the mapper that reads a clip. components, prior_dim, prior_depth, guidance,
-    guided_levels: of the prior that draws an embedding from what it says. loss: of the mapper, beside the prior's."""
-
-    kind: str = "residual_mlp"
-    hidden_dim: int = 384
-    depth: int = 2
-    components: int = 128
-    prior_dim: int = 256
-    prior_depth: int = 3
-    guidance: float = 5.0
-    guided_levels: tuple[float, float] = (0.3, 0.7)
-    loss: LossWeights = field(default_factory=lambda: LossWeights(mse=1.0, contrastive=1.0))
-    clips: DrawnClipsConfig = field(default_factory=DrawnClipsConfig)
-    batch_size: int = 256
-    steps: int = 4000
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.02
-    max_gradient: float = 1.0
-    ema: float = 0.99
-    min_top5: float = 0.5  # of the table's classes, a sound of theirs among the five nearest labels
-    threads: int = 2
-    seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class TextureStageConfig:
     """batch crops of crop_tokens tokens in a step, each louder or softer by up to `gain` (2.5 nepers)."""
 
@@ -138,7 +74,7 @@ class EyesConfig:
     sharpness: float = 8.0
     per_label: int = 16
     typical_share: float = 0.5
-    steps: int = 800
+    steps: int = 700
     batch_size: int = 256
     learning_rate: float = 2e-3
     weight_decay: float = 1.0
@@ -148,27 +84,27 @@ class EyesConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecipeConfig:
-    device: str = "cpu"
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     codec: CodecConfig = field(default_factory=CodecConfig)
     texture: TextureStageConfig = field(default_factory=TextureStageConfig)
-    flow: FlowConfig = field(default_factory=FlowConfig)
-    mapper: MapperStageConfig = field(default_factory=MapperStageConfig)
     eyes: EyesConfig = field(default_factory=EyesConfig)
+
+
+def read_config(path: Path | None) -> RecipeConfig:
+    """The defaults, with the differences that a TOML file holds."""
+    return RecipeConfig() if path is None else load_toml(RecipeConfig, path)
 
 
 def arguments(description: str) -> tuple[RecipeConfig, Path, argparse.Namespace]:
     """The recipe's config and work folder from the command line of a stage."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--config", type=Path, default=Path(__file__).parent / "cpu.toml")
+    parser.add_argument("--config", type=Path, help="a TOML file of differences from the defaults in stage.py")
     parser.add_argument("--work", type=Path, default=Path(__file__).parent / "work")
-    parser.add_argument(
-        "--manifest", type=Path, nargs="+", help="manifest.csv of labelled sounds (corpus and bundle stages)"
-    )
+    parser.add_argument("--manifest", type=Path, nargs="+", help="manifest.csv of labelled sounds (corpus stage)")
     parser.add_argument("--out", type=Path, help="where the bundle goes (bundle stage)")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    return load_toml(RecipeConfig, args.config), args.work, args
+    return read_config(args.config), args.work, args
 
 
 def cosine_rate(step: int, steps: int, warmup: int = WARMUP, floor: float = FLOOR) -> float:
@@ -208,14 +144,9 @@ class Run:
         self.optimizer: torch.optim.Optimizer = parts["optimizer"]
         self.parts: dict[str, nn.Module] = {key: part for key, part in parts.items() if key != "optimizer"}
         self.generator, self.progress = step_generator(seed, 0), TrainingProgress()
-        old = self.folder / "checkpoint.pt"
         if (self.folder / CHECKPOINT).exists():
             self.progress, _ = load_checkpoint(self.folder, parts=self.parts, optimizer=self.optimizer)
             print(f"{name}: resumed at step {self.step}", flush=True)
-        elif old.exists():
-            raise SystemExit(
-                f"{old}: is of a recipe before 0.5.0, and cannot be resumed; remove it and run the stage again"
-            )
 
     @property
     def step(self) -> int:

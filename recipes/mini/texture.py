@@ -1,4 +1,4 @@
-"""Stage 2b: the texture, which draws what the codec drops. It learns from the train scenes alone.
+"""The texture, which draws what the codec drops. It learns from the train scenes alone.
 
 Reads WORK/corpus and WORK/codec/final. Writes WORK/texture/final (config.json, model.safetensors) and a log with the
 loss on validation scenes. It resumes.
