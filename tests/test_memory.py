@@ -9,14 +9,21 @@ from torch.nn.functional import normalize
 
 from echoframe.errors import BundleError, ConfigError, InputError
 from echoframe.generators.mel_flow import MelFlowGenerator
-from echoframe.generators.memory import Memory, MemoryConfig, Remembered, load_memory, save_memory
+from echoframe.generators.memory import Labeller, Memory, MemoryConfig, Remembered, load_memory, save_memory
 from echoframe.options import SampleOptions
 from tiny_mel_flow import tiny_codec, write_tiny_mel_flow
 
 DIM = 6
 
 
-def tiny_memory(temperature: float = 0.0) -> Memory:
+LABELLER = Labeller(  # the last axis is the sign of the third label, whatever lies nearer
+    names=("label 0", "label 1", "label 2"),
+    weight=torch.tensor([[0.0] * 6, [0.0] * 6, [0.0] * 5 + [20.0]]),
+    bias=torch.zeros(3),
+)
+
+
+def tiny_memory(temperature: float = 0.0, labeller: Labeller | None = None) -> Memory:
     """Three recordings of one level each, whose embeddings are the first three axes."""
     codec = tiny_codec()
     lengths = [12, 5, 20]
@@ -35,6 +42,7 @@ def tiny_memory(temperature: float = 0.0) -> Memory:
         starts=torch.tensor([0, 12, 17, 37]),
         steady=torch.tensor([True, False, True]),
         codec=codec,
+        labeller=labeller,
     )
 
 
@@ -53,6 +61,15 @@ def test_the_nearest_recording_is_taken_and_the_seed_chooses_where_it_may():
     target = normalize(torch.tensor([1.0, 0.9, 0.1, 0, 0, 0]), dim=0)
     assert {tiny_memory().choose(target, seed) for seed in range(20)} == {0}
     assert {tiny_memory(temperature=0.05).choose(target, seed) for seed in range(40)} == {0, 1}
+
+
+def test_a_label_that_the_target_has_weighs_more_than_a_near_embedding():
+    target = normalize(torch.tensor([1.0, 0, 0.6, 0, 0, 1.0]), dim=0)
+    assert tiny_memory().choose(target, 0) == 0
+    assert tiny_memory(labeller=LABELLER).choose(target, 0) == 2
+    said = LABELLER.log_probabilities(target)
+    assert said.exp().sum() == pytest.approx(1.0)
+    assert said.argmax() == 2
 
 
 def test_variation_0_is_the_recording_and_1_forgets_it(generator):
@@ -101,7 +118,7 @@ def test_a_short_sound_is_the_loudest_stretch(generator):
 
 
 def test_a_memory_comes_back_within_a_bytes_rounding(tmp_path):
-    memory = tiny_memory(temperature=0.1)
+    memory = tiny_memory(temperature=0.1, labeller=LABELLER)
     save_memory(memory, tmp_path / "memory")
     loaded = load_memory(tmp_path / "memory", tiny_codec())
     assert loaded.config == memory.config
@@ -110,10 +127,17 @@ def test_a_memory_comes_back_within_a_bytes_rounding(tmp_path):
     assert ((loaded.tokens - memory.tokens).abs() <= 0.51 * step + 1e-6).all()
     assert torch.equal(loaded.starts, memory.starts)
     assert torch.equal(loaded.steady, memory.steady)
+    assert loaded.labeller is not None
+    assert loaded.labeller.names == LABELLER.names
+    assert torch.equal(loaded.labeller.weight, LABELLER.weight)
+    save_memory(tiny_memory(), tmp_path / "without")
+    assert load_memory(tmp_path / "without", tiny_codec()).labeller is None
 
 
 def test_damaged_memories_are_refused(tmp_path, generator):
-    with pytest.raises(ConfigError, match="memory: temperature -1.0, per_db 1.0; expected a temperature of 0 at least"):
+    with pytest.raises(
+        ConfigError, match="memory: temperature -1.0, label_weight 0.2, per_db 1.0; expected the first two"
+    ):
         MemoryConfig(temperature=-1.0)
     memory, codec = tiny_memory(), tiny_codec()
     with pytest.raises(BundleError, match="3 sounds, 2 embeddings, 4 starts and 37 tokens do not belong together"):
@@ -126,7 +150,16 @@ def test_damaged_memories_are_refused(tmp_path, generator):
             steady=memory.steady,
             codec=codec,
         )
+    with pytest.raises(BundleError, match='memory: its labeller does not know "label 0"; fetch the model again'):
+        tiny_memory(labeller=replace(LABELLER, names=("other", "label 1", "label 2")))
     folder = tmp_path / "memory"
+    save_memory(tiny_memory(labeller=LABELLER), folder)
+    listed = json.loads((folder / "sounds.json").read_text())
+    (folder / "sounds.json").write_text(json.dumps(listed | {"labels": ["label 0"]}))
+    with pytest.raises(
+        BundleError, match=r"labels of shape \(3, 6\) and \(3,\) for 1 names and embeddings of 6 numbers"
+    ):
+        load_memory(folder, codec)
     save_memory(memory, folder)
     with pytest.raises(BundleError, match="remembers tokens of 32 numbers, the codec has 40; take both from"):
         load_memory(folder, tiny_codec(components=5))

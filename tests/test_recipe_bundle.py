@@ -54,6 +54,7 @@ def memory(packed, tmp_path, monkeypatch) -> Path:
 
     rows, _ = remember.read_pack(packed)
     monkeypatch.setattr(remember, "attributions", lambda: {"zoo-data": "the keepers"})
+    monkeypatch.setattr(remember, "STEPS", 5)
     every = remember.remember(packed, 8)
     kept = [n for n, entry in enumerate(every.entries) if entry.label == "boop"]
     assert len(kept) > 0
@@ -66,6 +67,7 @@ def memory(packed, tmp_path, monkeypatch) -> Path:
         starts=torch.tensor([0, *(len(one) for one in tokens)]).cumsum(0),
         steady=every.steady[kept],
         codec=load_codec(packed / "codec"),
+        labeller=every.labeller,
     )
     save_memory(every, tmp_path / "memory")
     return tmp_path / "memory"

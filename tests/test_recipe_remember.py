@@ -69,3 +69,17 @@ def test_a_prior_answers_with_what_is_remembered():
     assert prior.counts.tolist() == [1, 2]
     assert torch.equal(prior.vectors[1], torch.cat([torch.eye(6)[2:4], torch.zeros(1, 6)]))
     assert float(prior.vectors[0, 0, 0]) == 1.0
+
+
+def test_the_labeller_learns_what_kinds_have_in_common(recipe):
+    from remember import found_labels, learn_labels
+
+    random = torch.Generator().manual_seed(0)
+    centres = torch.eye(12)[:3]
+    which = torch.randint(3, (90,), generator=random)
+    points = normalize(centres[which] + 0.1 * torch.randn(90, 12, generator=random), dim=1)
+    names = [("bell", "dog", "rain")[n] for n in which.tolist()]
+    labeller = learn_labels(points[:60], names[:60], steps=200)
+    assert labeller.names == ("bell", "dog", "rain")
+    rows = [row(name, str(n), split="train" if n < 60 else "val") for n, name in enumerate(names)]
+    assert found_labels(labeller, rows, points) == 1.0

@@ -142,6 +142,7 @@ def add(memory: Memory, made: list[tuple[str, Tensor, Tensor]], steady: dict[str
         starts=torch.cat([memory.starts, ends]),
         steady=torch.cat([memory.steady, torch.tensor([steady[label] for label, _, _ in made], dtype=torch.bool)]),
         codec=load_codec(pack / "codec"),
+        labeller=memory.labeller,
     )
 
 
