@@ -43,7 +43,7 @@ VAE: dict[str, Any] = {
     "block_out_channels": (128, 256, 512),
     "layers_per_block": 2,
     "latent_channels": 8,
-    "scaling_factor": 0.9227914214134216,
+    "scaling_factor": 0.9392935633659363,
 }
 VOCODER: dict[str, Any] = {
     "model_in_dim": 64,

@@ -3,7 +3,7 @@
 import json
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch.nn.functional import normalize
 from transformers.utils import logging as transformers_logging
 
 from echoframe.errors import BundleError, ConfigError, DeviceError, InputError
+from echoframe.generators.attention_heads import HEAD_WIDTHS
 from echoframe.generators.audioldm import AudioLdmGenerator, GeneratorConfig
 from echoframe.generators.schedulers import SCHEDULERS, build_scheduler
 from echoframe.options import SCHEDULER_NAMES, SampleOptions
@@ -25,6 +26,17 @@ from tiny_audioldm import DIM, write_tiny_audioldm, write_tiny_textless_audioldm
 
 DURATION_S = 0.96  # 96 frames: a multiple of every factor, so that the pipeline takes the same latents
 FAST = SampleOptions(steps=3, guidance=2.5, scheduler="ddim")
+
+
+HEADS = (2, 4)  # of the tiny UNet's blocks, 16 and 32 channels wide, as the original code would divide them
+
+
+@pytest.fixture(scope="module", autouse=True)
+def heads_of_eight_channels() -> Iterator[None]:
+    """The tiny UNet's config is one of the published for these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(HEAD_WIDTHS, (16, 32), 8)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +84,8 @@ def change_json(path: Path, **values: Any) -> None:
 def pipeline(audioldm_path: Path) -> Any:
     with warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
-        pipe = diffusers.AudioLDMPipeline.from_pretrained(audioldm_path, low_cpu_mem_usage=False)
+        unet = diffusers.UNet2DConditionModel.from_pretrained(audioldm_path / "unet", attention_head_dim=HEADS)
+        pipe = diffusers.AudioLDMPipeline.from_pretrained(audioldm_path, unet=unet, low_cpu_mem_usage=False)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -105,6 +118,7 @@ def test_same_waveform_as_the_pipeline_of_diffusers(
             output_type="pt",
         ).audios
     options = SampleOptions(steps=6, guidance=2.5, scheduler=alias)
+    assert audioldm.heads == HEADS
     ours = audioldm.generate(target, duration_s=DURATION_S, seeds=seeds, options=options, negative=negative)
     other = audioldm.generate(target.flip(0), duration_s=DURATION_S, seeds=seeds, options=options, negative=negative)
     assert (ours - other).abs().max() > 0.01  # the condition is heard, so equality says something

@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from transformers import ClapTextModelWithProjection
 
 from echoframe.bundles import convert_hub, hub
-from echoframe.bundles.bundle import check_bundle, find_bundle, load_bundle, save_bundle
+from echoframe.bundles.bundle import find_bundle, load_bundle, save_bundle
+from echoframe.bundles.check import check_bundle
 from echoframe.bundles.convert_hub import check_converted, convert_snapshot, is_converted
 from echoframe.bundles.hub import HUB_MODELS, locate, pull
 from echoframe.errors import BundleError

@@ -9,7 +9,8 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from echoframe.bundles import hub
-from echoframe.bundles.bundle import check_bundle, find_bundle, load_bundle
+from echoframe.bundles.bundle import find_bundle, load_bundle
+from echoframe.bundles.check import check_bundle
 from echoframe.bundles.hub import HUB_MODELS, check_blobs, locate, pull
 from echoframe.errors import BundleError, InputError
 from echoframe.mappers.zero_shot import ZeroShotBridge

@@ -15,7 +15,7 @@ EXAMPLES = {
     "echoframe models list": ("models list",),
     "echoframe models info": ("models info mini",),
     "echoframe models pull": ("models pull audioldm-s",),
-    "echoframe models check": ("models check mini",),
+    "echoframe models check": ("models check mini", "models check audioldm-s --sounds dog.wav rain.wav"),
     "echoframe models bundle": ("models bundle --mapper runs/first --generator mini -o my-model",),
     "echoframe data": ("data download vggsound.csv -o clips", "data verify clips"),
     "echoframe data download": (

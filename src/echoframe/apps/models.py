@@ -1,11 +1,14 @@
 """`echoframe models list`, `info`, `pull` and `check`. All work is in `bundles/`."""
 
 import argparse
+from pathlib import Path
 
-from echoframe.bundles.bundle import EMBEDDED, check_bundle, find_bundle
+from echoframe.bundles.bundle import EMBEDDED, find_bundle
+from echoframe.bundles.check import check_bundle
 from echoframe.bundles.hub import HUB_MODELS
 from echoframe.bundles.hub import pull as fetch
 from echoframe.errors import EchoFrameError
+from echoframe.generators.attention_heads import told_heads
 
 OK = 0
 
@@ -31,6 +34,9 @@ def info(args: argparse.Namespace) -> int:
         spaces = " -> ".join(str(space) for space in (part.takes, part.gives) if space)
         print(f"  {name:15} {part.kind:20} {part.licence:24} {spaces}")
         print(f"  {'':15} {part.source}")
+        heads = told_heads(located.folders[name]) if part.kind == "audioldm" else ""
+        if heads:
+            print(f"  {'':15} {heads}")
     options = manifest.defaults
     print(f"  by default {options.steps} steps of {options.scheduler}, guidance {options.guidance:g}")
     print(f"  revision {located.revision or 'none'}, sha256 {located.sha256}")
@@ -47,6 +53,6 @@ def pull(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    for line in check_bundle(args.model, device="cpu"):
+    for line in check_bundle(args.model, sounds=[Path(path) for path in args.sounds], device="cpu"):
         print(line)
     return OK

@@ -21,6 +21,7 @@ from transformers import SpeechT5HifiGan
 
 from echoframe.errors import BundleError, ConfigError
 from echoframe.generators import LatentGenerator, guided
+from echoframe.generators.attention_heads import use_original_heads
 from echoframe.generators.schedulers import build_scheduler, step_randomness
 from echoframe.media.audio import n_samples
 from echoframe.options import SampleOptions
@@ -68,6 +69,7 @@ class AudioLdmGenerator(LatentGenerator):
         """text_folder: where text_encoder/ and tokenizer/ lie, read when first needed."""
         _check_parts(unet, vae, vocoder, config.mel)
         self.device, self.dtype, self.config = torch.device(device), dtype, config
+        self.heads = use_original_heads(unet)  # by block; none where the UNet's config is taken as it stands
         with quiet():
             self.unet, self.vae, self.vocoder = (freeze(part, self.device, dtype) for part in (unet, vae, vocoder))
         self.scheduler_config, self.text_folder = dict(scheduler_config), text_folder
