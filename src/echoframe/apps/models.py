@@ -4,9 +4,8 @@ import argparse
 from pathlib import Path
 
 from echoframe.bundles.bundle import EMBEDDED, find_bundle
-from echoframe.bundles.check import check_bundle
-from echoframe.bundles.hub import HUB_MODELS
-from echoframe.bundles.hub import pull as fetch
+from echoframe.bundles.check import check_bundle, pull_model
+from echoframe.bundles.hub_models import HUB_MODELS
 from echoframe.errors import EchoFrameError
 from echoframe.generators.attention_heads import told_heads
 
@@ -47,7 +46,7 @@ def pull(args: argparse.Namespace) -> int:
     if args.model in EMBEDDED:
         print(f"{args.model} comes with the package: nothing to fetch")
         return OK
-    for name, folder in fetch(args.model).items():
+    for name, folder in pull_model(args.model, tell=print).items():
         print(f"{name:15} {folder}")
     return OK
 

@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from echoframe.bundles.hub import HUB_MODELS, hub_manifest, is_repo_id, locate
+from echoframe.bundles.hub import cache_folder, hub_manifest, is_repo_id, locate
+from echoframe.bundles.hub_models import HUB_MODELS
+from echoframe.bundles.kept_bridge import kept_bridge
 from echoframe.bundles.labels import LabelBank, load_labels, vggsound_labels
 from echoframe.bundles.manifest import (
     MANIFEST,
@@ -48,6 +50,7 @@ class Located:
     """Where the parts lie. folders: part name to directory. revision: commits, for what came from the hub.
 
     path: the bundle's directory, or none for a model of several repositories. sha256: of bundle.json, or of revision.
+    cache: where what is computed of these very revisions may be kept; none for a bundle's directory.
     """
 
     manifest: Manifest
@@ -55,6 +58,7 @@ class Located:
     path: Path | None
     revision: str
     sha256: str
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +147,16 @@ def find_bundle(name_or_path: str | Path, *, cache_dir: Path | None = None) -> L
         return _in_directory(EMBEDDED[name])
     if is_name and name in HUB_MODELS:
         folders = locate(name, cache_dir=cache_dir)
-        manifest, revision = hub_manifest(name, folders)
+        manifest, revision = hub_manifest(name, folders, cache_dir=cache_dir)
         sha256 = hashlib.sha256(revision.encode()).hexdigest()
-        return Located(manifest=manifest, folders=folders, path=None, revision=revision, sha256=sha256)
+        return Located(
+            manifest=manifest,
+            folders=folders,
+            path=None,
+            revision=revision,
+            sha256=sha256,
+            cache=cache_folder(cache_dir),
+        )
     if path.is_dir():
         return _in_directory(path)
     if is_name and is_repo_id(name):
@@ -217,18 +228,19 @@ def _bridge(located: Located, generator: LatentGenerator, device: torch.device, 
             f"{located.manifest.name}: no mapper, and no zero-shot bridge without a CLIP visual encoder and a text "
             "tower of the audio space; add a mapper part"
         )
-    see = load_text_encoder(folders["visual_encoder"], device=device, dtype=dtype)
-    # the generator's own tower first: then the target is in its space for certain
-    hear = generator.embed_text if generator.text_folder else load_text_encoder(folders["audio_encoder"], device=device)
     takes, gives = parts["generator"].takes, parts["visual_encoder"].gives
-    bridge = build_bridge(
-        see,
-        hear,
-        labels=[label for label, _ in vggsound_labels()],
-        visual_space=gives.name if gives else "",
-        audio_space=takes.name if takes else "",
-    )
-    return bridge.to(device)
+    spaces = {"visual_space": gives.name if gives else "", "audio_space": takes.name if takes else ""}
+    labels = [label for label, _ in vggsound_labels()]
+
+    def build() -> ZeroShotBridge:
+        see = load_text_encoder(folders["visual_encoder"], device=device, dtype=dtype)
+        # the generator's own tower first: then the target is in its space for certain
+        own = generator.text_folder is not None
+        hear = generator.embed_text if own else load_text_encoder(folders["audio_encoder"], device=device)
+        return build_bridge(see, hear, labels=labels, **spaces)
+
+    made_of = (located.revision, str(dtype), *spaces.values(), *labels)
+    return kept_bridge(located.cache, made_of, build).to(device)
 
 
 def _labels_of(bridge: ZeroShotBridge) -> LabelBank:
