@@ -41,7 +41,10 @@ EXAMPLES = {
     ),
     "echoframe compare": ("compare runs -o table", "compare runs/first runs/second --split test"),
     "echoframe sweep": ("sweep sweep.toml",),
-    "echoframe evaluate": ("evaluate --reference real --generated mini=out other=made -o report",),
+    "echoframe evaluate": (
+        "evaluate --reference real --generated mini=out other=made -o report",
+        "evaluate pull yamnet",
+    ),
     "echoframe rate": ("rate make study --generated mini=out other=made", "rate serve study"),
     "echoframe rate make": ("rate make study --generated mini=out other=made --pairs --raters 20",),
     "echoframe rate serve": ("rate serve study --port 8080",),
