@@ -57,8 +57,9 @@ def pull_model(name: str, *, cache_dir: Path | None = None, tell: Callable[[str]
     """
     folders = pull(name, cache_dir=cache_dir, tell=tell)
     if name in HUB_MODELS:
+        located = find_bundle(name, cache_dir=cache_dir)
         try:
-            cosine = one_space_in(find_bundle(name, cache_dir=cache_dir), cache_dir=cache_dir, device="cpu")
+            cosine = one_space_in(located, cache_dir=cache_dir, device="cpu")
         except BundleError as error:
             tell(f"{error}; {name} goes without its CLAP: candidates are not ranked, and nothing is extracted with it")
         else:

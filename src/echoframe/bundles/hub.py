@@ -184,7 +184,7 @@ def _without_safetensors(repo: Repo, folder: Path) -> list[str]:
 
 
 def hub_sources(name: str, folders: dict[str, Path]) -> dict[str, str]:
-    """ "repository@commit" of each part of a hub model."""
+    """Each part's repository and commit, as "org/name@commit"."""
     return {part: f"{repo.id}@{folders[part].name}" for part, repo in HUB_MODELS[name].repos.items()}
 
 
@@ -198,9 +198,8 @@ def hub_manifest(name: str, folders: dict[str, Path], *, cache_dir: Path | None 
     if "audio_encoder" in repos and spaces_differ(
         sources["generator"], sources["audio_encoder"], cache_folder(cache_dir)
     ):
-        repos = {
-            part: repo for part, repo in repos.items() if part != "audio_encoder"
-        }  # nothing of two spaces is mixed
+        # nothing of two spaces is mixed
+        repos = {part: repo for part, repo in repos.items() if part != "audio_encoder"}
     clap = repos.get("audio_encoder")
     # without a CLAP of its own the space is named after the generator's text tower
     audio_space = clap.id if clap else f"{repos['generator'].id}/text_encoder"
