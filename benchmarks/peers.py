@@ -50,8 +50,9 @@ def judged(folders: Mapping[str, Path], films: Path, yamnet: Path, *, seed: int 
 
 
 def values(evaluation: Evaluation, systems: list[str], key: str) -> np.ndarray:
-    """(n,): each clip's figure, the mean over `systems`."""
-    return np.mean([[evaluation.clips[name][key][stem] for stem in evaluation.stems] for name in systems], axis=0)
+    """(n,): each clip's figure, the mean over `systems`; NaN where it says nothing of one of them."""
+    found = [[evaluation.clips[name][key].get(stem, np.nan) for stem in evaluation.stems] for name in systems]
+    return np.mean(found, axis=0)
 
 
 def chance(evaluations: Sequence[Evaluation], key: str) -> Cell:

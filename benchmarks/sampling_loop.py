@@ -43,7 +43,7 @@ VAE: dict[str, Any] = {
     "block_out_channels": (128, 256, 512),
     "layers_per_block": 2,
     "latent_channels": 8,
-    "scaling_factor": 0.9227914214134216,
+    "scaling_factor": 0.9392935633659363,
 }
 VOCODER: dict[str, Any] = {
     "model_in_dim": 64,
@@ -60,7 +60,11 @@ VOCODER: dict[str, Any] = {
 def build(device: torch.device) -> tuple[AudioLdmGenerator, AudioLDMPipeline]:
     """Both peers over equal networks; copies, because ours lays its weights out anew."""
     torch.manual_seed(0)
-    unet, vae = UNet2DConditionModel(**UNET).eval(), AutoencoderKL(**VAE).eval()
+    # diffusers would read the published config as 8 heads in every block (docs/audioldm-heads.md)
+    unet = UNet2DConditionModel(**UNET, attention_head_dim=(4, 8, 12, 20)).eval()
+    published = UNet2DConditionModel(**UNET).eval()
+    published.load_state_dict(unet.state_dict())
+    vae = AutoencoderKL(**VAE).eval()
     vocoder = SpeechT5HifiGan(SpeechT5HifiGanConfig(**VOCODER)).eval()
     with torch.no_grad():
         for module in vocoder.modules():  # its own initial weights give silence, in which nothing differs
@@ -84,7 +88,7 @@ def build(device: torch.device) -> tuple[AudioLdmGenerator, AudioLDMPipeline]:
     theirs.set_progress_bar_config(disable=True)
     theirs.to(device)
     ours = AudioLdmGenerator(
-        copy.deepcopy(unet),
+        published,
         copy.deepcopy(vae),
         vocoder=copy.deepcopy(vocoder),
         scheduler_config=dict(scheduler.config),

@@ -3,7 +3,7 @@
 import json
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,26 @@ from torch.nn.functional import normalize
 from transformers.utils import logging as transformers_logging
 
 from echoframe.errors import BundleError, ConfigError, DeviceError, InputError
+from echoframe.generators.attention_heads import HEAD_WIDTHS
 from echoframe.generators.audioldm import AudioLdmGenerator, GeneratorConfig
 from echoframe.generators.schedulers import SCHEDULERS, build_scheduler
 from echoframe.options import SCHEDULER_NAMES, SampleOptions
-from echoframe.pretrained import load_part, quiet
+from echoframe.pretrained import freeze, load_part, quiet
 from tiny_audioldm import DIM, write_tiny_audioldm, write_tiny_textless_audioldm
 
 DURATION_S = 0.96  # 96 frames: a multiple of every factor, so that the pipeline takes the same latents
 FAST = SampleOptions(steps=3, guidance=2.5, scheduler="ddim")
+
+
+HEADS = (2, 4)  # of the tiny UNet's blocks, 16 and 32 channels wide, as the original code would divide them
+
+
+@pytest.fixture(scope="module", autouse=True)
+def heads_of_eight_channels() -> Iterator[None]:
+    """The tiny UNet's config is one of the published for these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(HEAD_WIDTHS, (16, 32), 8)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +84,8 @@ def change_json(path: Path, **values: Any) -> None:
 def pipeline(audioldm_path: Path) -> Any:
     with warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
-        pipe = diffusers.AudioLDMPipeline.from_pretrained(audioldm_path, low_cpu_mem_usage=False)
+        unet = diffusers.UNet2DConditionModel.from_pretrained(audioldm_path / "unet", attention_head_dim=HEADS)
+        pipe = diffusers.AudioLDMPipeline.from_pretrained(audioldm_path, unet=unet, low_cpu_mem_usage=False)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -105,6 +118,7 @@ def test_same_waveform_as_the_pipeline_of_diffusers(
             output_type="pt",
         ).audios
     options = SampleOptions(steps=6, guidance=2.5, scheduler=alias)
+    assert audioldm.heads == HEADS
     ours = audioldm.generate(target, duration_s=DURATION_S, seeds=seeds, options=options, negative=negative)
     other = audioldm.generate(target.flip(0), duration_s=DURATION_S, seeds=seeds, options=options, negative=negative)
     assert (ours - other).abs().max() > 0.01  # the condition is heard, so equality says something
@@ -312,6 +326,56 @@ def test_samples_that_are_not_finite_are_refused(textless: AudioLdmGenerator) ->
 
 
 # --- directories ------------------------------------------------------------------------------------------------------
+
+
+def test_on_metal_the_vocoder_is_the_cpus_and_nothing_is_channels_last(
+    textless: AudioLdmGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Metal's convolutions end at 65,536 outputs, and a second of sound has 16,000 in each channel."""
+    placed: list[tuple[str, str, torch.dtype]] = []
+
+    def place(part: Any, device: torch.device, dtype: torch.dtype) -> Any:
+        placed.append((type(part).__name__, device.type, dtype))
+        return part
+
+    monkeypatch.setattr("echoframe.generators.audioldm.freeze", place)
+    AudioLdmGenerator(
+        textless.unet,
+        textless.vae,
+        vocoder=textless.vocoder,
+        scheduler_config=textless.scheduler_config,
+        config=textless.config,
+        device="mps",
+        dtype=torch.float16,
+    )
+    assert placed == [
+        ("UNet2DConditionModel", "mps", torch.float16),
+        ("AutoencoderKL", "mps", torch.float16),
+        ("SpeechT5HifiGan", "cpu", torch.float32),
+    ]
+
+    class Part(torch.nn.Conv2d):
+        def to(self, *args: Any, **kwargs: Any) -> "Part":  # this machine has no Metal
+            asked.append({**kwargs})
+            return self
+
+    for device, layouts in (("mps", []), ("cpu", [torch.channels_last]), ("cuda", [torch.channels_last])):
+        asked: list[dict[str, Any]] = []
+        freeze(Part(1, 1, 1), torch.device(device), torch.float32)
+        assert [given["memory_format"] for given in asked if "memory_format" in given] == layouts
+
+
+def test_plain_solvers_can_be_asked_for_by_name(textless: AudioLdmGenerator) -> None:
+    """The default spaces its steps by the logarithm of the noise, with many at the end; the plain ones do so by time."""
+    assert SampleOptions().scheduler == "dpm++2m-lu"
+    plain = build_scheduler(SampleOptions(scheduler="dpm++2m"), textless.scheduler_config, device="cpu")
+    assert (plain.config.algorithm_type, plain.config.solver_order) == ("dpmsolver++", 2)
+    assert not any(plain.config[f"use_{way}"] for way in ("lu_lambdas", "karras_sigmas", "exponential_sigmas"))
+    assert (plain.timesteps <= 40).sum() <= 2
+    default = build_scheduler(SampleOptions(), textless.scheduler_config, device="cpu")
+    assert (default.timesteps <= 40).sum() >= 7
+    ddim = build_scheduler(SampleOptions(scheduler="ddim"), textless.scheduler_config, device="cpu")
+    assert type(ddim).__name__ == "DDIMScheduler"
 
 
 def test_bfloat16_is_close_to_float32(textless_path: Path, textless: AudioLdmGenerator) -> None:

@@ -12,14 +12,14 @@ import torch
 from echoframe.bundles.bundle import (
     EMBEDDED,
     Bundle,
-    check_bundle,
-    check_same_space,
     find_bundle,
     load_bundle,
     save_bundle,
 )
+from echoframe.bundles.check import check_bundle
 from echoframe.bundles.labels import load_labels
 from echoframe.bundles.manifest import Part, Space, check_fit, read_manifest, strictest_licence
+from echoframe.bundles.spaces import check_same_space
 from echoframe.device import resolve_device, resolve_dtype
 from echoframe.errors import BundleError, DeviceError
 from echoframe.generators.mel_flow import MelFlowGenerator

@@ -16,15 +16,17 @@ from safetensors.torch import load_file, save_file
 from transformers import ClapTextModelWithProjection
 
 from echoframe.bundles import convert_hub, hub
-from echoframe.bundles.bundle import check_bundle, find_bundle, load_bundle, save_bundle
+from echoframe.bundles.bundle import find_bundle, load_bundle, save_bundle
+from echoframe.bundles.check import check_bundle
 from echoframe.bundles.convert_hub import check_converted, convert_snapshot, is_converted
-from echoframe.bundles.hub import HUB_MODELS, locate, pull
+from echoframe.bundles.hub import locate, pull
+from echoframe.bundles.hub_models import HUB_MODELS
 from echoframe.errors import BundleError
 from echoframe.mappers.zero_shot import ZeroShotBridge
 from echoframe.pretrained import load_part
 from tiny_bundles import COMMIT, lay_in_cache, write_fake_hub
 
-NAME, REPO = "audioldm-s", "cvssp/audioldm-s-full-v2"
+NAME, REPO = "audioldm-l", "cvssp/audioldm-l-full"
 PARTS = ["unet", "vae", "vocoder", "text_encoder"]
 BIN = {
     "diffusion_pytorch_model.safetensors": "diffusion_pytorch_model.bin",
@@ -117,14 +119,14 @@ def converted(made, tmp_path_factory) -> Path:
 def test_pull_converts_and_the_model_sounds_as_its_safetensors_do(fake, made, cache, caplog):
     with caplog.at_level(logging.INFO, logger="echoframe"):
         folders = pull(NAME, cache_dir=cache)
-    generator = cache / "echoframe-converted" / "cvssp--audioldm-s-full-v2" / COMMIT
+    generator = cache / "echoframe-converted" / "cvssp--audioldm-l-full" / COMMIT
     assert folders["generator"] == generator
     assert not [*generator.rglob("*.bin")]
     assert [record.getMessage().split(":")[:2] for record in caplog.records] == [
-        ["cvssp--audioldm-s-full-v2", f" {part}"] for part in PARTS
+        ["cvssp--audioldm-l-full", f" {part}"] for part in PARTS
     ]
     # offline from here on, and what the hub's client keeps of the repository may go
-    shutil.rmtree(cache / "models--cvssp--audioldm-s-full-v2")
+    shutil.rmtree(cache / "models--cvssp--audioldm-l-full")
     assert locate(NAME, cache_dir=cache) == folders
     bundle = load_bundle(NAME, device="cpu", cache_dir=cache)
     assert isinstance(bundle.mapper, ZeroShotBridge)
@@ -133,6 +135,26 @@ def test_pull_converts_and_the_model_sounds_as_its_safetensors_do(fake, made, ca
     assert sounds[0].shape == (1, 4800)
     assert sounds[0].abs().max() > 1e-3
     assert torch.equal(*sounds)
+
+
+def test_pickles_that_were_fetched_to_be_converted_go_and_another_programs_stay(fake, cache):
+    told: list[str] = []
+    pull(NAME, cache_dir=cache, tell=told.append)
+    store = cache / "models--cvssp--audioldm-l-full"
+    assert not [*store.rglob("*.bin")]
+    assert all(link.exists() for link in store.glob("snapshots/*/**/*.json"))  # nothing else went
+    assert told == []
+
+
+def test_pickles_of_another_program_stay_and_their_size_is_said(fake, pickles, cache):
+    lay(pickles, cache, REPO, COMMIT, ["*.bin"])
+    size = sum(path.stat().st_size for path in pickles.rglob("*.bin"))
+    told: list[str] = []
+    pull(NAME, cache_dir=cache, tell=told.append)
+    assert len([*(cache / "models--cvssp--audioldm-l-full").rglob("*.bin")]) == len(PARTS)
+    (line,) = told
+    assert line.startswith(f"{REPO}: {size / 1e9:.2f} GB of pickles in ")
+    assert "another program fetched them, so they stay" in line
 
 
 def sound(bundle) -> torch.Tensor:
@@ -271,7 +293,7 @@ def test_code_in_a_pickle_is_not_run(fake, pickles, cache, tmp_path, is_zip):
 
 
 def assert_nothing_left(cache: Path) -> None:
-    assert [*(cache / "echoframe-converted" / "cvssp--audioldm-s-full-v2").iterdir()] == []
+    assert [*(cache / "echoframe-converted" / "cvssp--audioldm-l-full").iterdir()] == []
     assert not (cache / "echoframe.lock.json").exists()
     with pytest.raises(
         BundleError,

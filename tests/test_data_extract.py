@@ -17,7 +17,7 @@ from echoframe.bundles.manifest import read_manifest, write_manifest
 from echoframe.data import embedding_set
 from echoframe.data import extract as extracting
 from echoframe.data.clip_list import ClipRow
-from echoframe.data.decode import SoundTrack, as_file, mono, read_clip
+from echoframe.data.decode import SoundTrack, as_file, channels_of, mixed, read_clip
 from echoframe.data.embedding_set import Failure, Row, Shape, plan_shards, read_failures, read_rows, write_shard
 from echoframe.data.encode import ClipEncoder, EncoderChoice, describe, from_anywhere, shape_of, short_side_of
 from echoframe.data.engine import DecodeOptions, RowEncoder, decode_row
@@ -252,8 +252,9 @@ def test_the_sound_is_that_of_the_file_read_alone(tmp_path):
 )
 def test_mono_of_every_sample_format(sample_format, values, expected):
     frame = av.AudioFrame.from_ndarray(values, format=sample_format, layout="stereo")
-    np.testing.assert_allclose(mono(frame), expected)
-    assert mono(frame).dtype == np.float32
+    found = mixed(channels_of(frame), "mean")
+    np.testing.assert_allclose(found, expected)
+    assert found.dtype == np.float32
 
 
 def test_a_sound_that_changes_its_rate():
@@ -316,6 +317,24 @@ def test_clip_and_clap_alone(tmp_path, films):
     assert encode.visual.short_side == side
     row, shape = encode(clip), shape_of(located)
     assert (row.visual.shape, row.audio.shape) == ((shape.n_frames, shape.visual_dim), (shape.audio_dim,))
+
+
+def test_audioldms_clap_hears_what_its_conditions_were_made_of(tmp_path, films):
+    """AudioLDM was conditioned on 16-kHz sounds: a target from 48 kHz must not hold what lies above 8 kHz."""
+    write_tiny_clip_clap(tmp_path / "tiny")
+    choice = EncoderChoice(model=tmp_path / "tiny", device="cpu")
+    assert choice.sound_rate() == 16_000
+    encode, time = ClipEncoder(choice), np.arange(48_000) / 48_000
+    low = (0.3 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+    high = (0.3 * np.sin(2 * np.pi * 14_000 * time)).astype(np.float32)
+    clip = read_clip(films / f"{KEYS[0]}.mp4", ClipSpec(n_frames=4), short_side=32)
+    rows = [encode(replace(clip, sound=sound, sample_rate=48_000)).audio for sound in (low, low + high)]
+    np.testing.assert_allclose(rows[0], rows[1], atol=1e-3)
+    assert encode.audio is not None
+    whole = [encode.audio(torch.from_numpy(sound)[None], 48_000)[0].numpy() for sound in (low, low + high)]
+    assert np.abs(whole[0] - whole[1]).max() > 1e-2  # as it is, it would be heard
+    run(films, tmp_path / "set", tmp_path / "tiny")
+    assert json.loads((tmp_path / "set" / "manifest.json").read_text())["sound_rate"] == 16_000
 
 
 def test_a_model_is_found_from_another_folder(tmp_path, monkeypatch):
@@ -467,6 +486,7 @@ def test_extract(model, films, tmp_path):
     }
     assert sum(about["counts"]["failed_by_reason"].values()) == 2
     assert about["clip"]["n_frames"] == 4
+    assert about["sound_rate"] == 0  # mini hears sounds as they are
     assert about["encoders"]["visual_encoder"]["dim"] == 1000
     failures = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
     assert [failure["key"] for failure in failures] == [KEYS[2], KEYS[4]]

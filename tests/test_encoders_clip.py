@@ -128,6 +128,23 @@ def test_batch_equals_single_frames(directory: Path) -> None:
     assert torch.allclose(together.norm(dim=1), torch.ones(35), atol=1e-5)
 
 
+def test_frames_that_repeat_are_encoded_once(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A still is 64 equal frames; a film may hold a picture for a while and come back to it."""
+    encoder, seen = ClipVisualEncoder.from_directory(directory), []
+    forward = encoder.model.forward
+    monkeypatch.setattr(
+        encoder.model, "forward", lambda **given: seen.append(len(given["pixel_values"])) or forward(**given)
+    )
+    one, other = frames(2)
+    still = encoder(np.repeat(one[None], 64, axis=0))
+    assert seen == [1]
+    torch.testing.assert_close(still, encoder(one[None]).expand(64, -1), rtol=0, atol=0)
+    seen.clear()
+    film = encoder(np.stack([one, one, other, one]))
+    assert seen == [3]
+    torch.testing.assert_close(film, encoder(np.stack([one, other]))[[0, 0, 1, 0]], rtol=1e-4, atol=1e-5)
+
+
 def test_batch_equals_single_texts(directory: Path) -> None:
     encoder = ClipTextEncoder.from_directory(directory)
     alone = torch.cat([encoder([text]) for text in TEXTS])

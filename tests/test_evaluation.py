@@ -269,6 +269,41 @@ def test_what_is_missing_extra_broken_silent_or_long_is_listed(sounds, judge, tm
     assert any(note.startswith("Not counted, as not in the list, in ours: 4 (b, c, d, g)") for note in notes)
 
 
+def test_channels_that_cancel_and_lengths_within_a_tenth_are_told_apart_from_silent_and_long(sounds, judge, tmp_path):
+    for folder in ("real", "ours"):
+        (tmp_path / folder).mkdir()
+        for n, name in enumerate("abc"):
+            soundfile.write(tmp_path / folder / f"{name}.wav", sound(n), RATE)
+    stereo = np.stack([sound(0), -sound(0)], axis=1)
+    soundfile.write(tmp_path / "ours" / "a.wav", stereo, RATE)
+    soundfile.write(tmp_path / "ours" / "b.wav", np.resize(sound(1), round(10.08 * RATE)), RATE)
+    soundfile.write(tmp_path / "ours" / "c.wav", np.resize(sound(2), round(10.2 * RATE)), RATE)
+    found = evaluate(EvaluateConfig(reference=tmp_path / "real", generated={"ours": tmp_path / "ours"}, draws=20))
+    assert found.remarks == {"cancels": {"ours": ("a",)}, "cut": {"ours": ("c",)}}
+    assert any(note.startswith("Cancels in mono, as its channels are") for note in found.table.notes)
+
+
+def test_a_clip_without_onsets_on_either_side_says_nothing_of_onsets(sounds, judge, tmp_path):
+    """A steady engine beside silence, and beside another engine: neither is right nor wrong about when."""
+    engine = 0.1 * np.sin(2 * np.pi * 90 * np.arange(3 * RATE) / RATE)
+    for folder, others in (("real", engine), ("ours", np.zeros(3 * RATE)), ("theirs", engine)):
+        (tmp_path / folder).mkdir()
+        for n in range(3):
+            soundfile.write(tmp_path / folder / f"struck{n}.wav", sound(n), RATE)
+        soundfile.write(tmp_path / folder / "engine.wav", others, RATE)
+    soundfile.write(tmp_path / "theirs" / "engine.wav", sound(3), RATE)  # onsets where there are none
+    systems = {name: tmp_path / name for name in ("ours", "theirs")}
+    found = evaluate(EvaluateConfig(reference=tmp_path / "real", generated=systems, draws=20))
+    lines = {line.name: line.cells["onset_f1_100"] for line in found.table.lines if "onset_f1_100" in line.cells}
+    assert (lines["ours"].n, lines["ours"].value) == (3, 1.0)
+    assert (lines["theirs"].n, lines["theirs"].value) == (4, 0.75)
+    assert (lines["ours - theirs"].n, lines["ours - theirs"].value) == (3, 0.0)  # on the clips that both have
+    assert lines["floor: reference against itself"].n == 3
+    assert set(found.clips["ours"]["onset_f1_100"]) == {"struck0", "struck1", "struck2"}
+    assert found.remarks["steady"] == {"ours": ("engine",)}
+    assert any(note.startswith("Without an onset, as its reference is, so that") for note in found.table.notes)
+
+
 def test_a_sound_that_ends_early_is_silent_from_there_and_is_named(sounds, judge, tmp_path):
     (tmp_path / "tiny").mkdir()
     for n in range(N):
@@ -324,6 +359,7 @@ def side_of(points: np.ndarray) -> SoundSet:
                 logits={},
                 timing=None,
                 is_silent=False,
+                cancels=False,
                 is_cut=False,
                 duration_s=1.0,
             )
@@ -433,7 +469,9 @@ def test_columns_whose_judge_is_not_there_are_left_out_and_named(sounds, monkeyp
     assert table.columns[0].protocol == "seed"
     assert table.notes[-1] == "Left out, for want of a judge: passt: is not here."
     assert table.lines[0].cells["fad"].n == N  # clips, not patches
-    with pytest.raises(InputError, match="protocol specvqgan: no judge is available; melception: is not here"):
+    with pytest.raises(
+        InputError, match="protocol specvqgan: no judge is available: melception: is not here; or fetch"
+    ):
         evaluate(replace(config, protocol="specvqgan"))
     with pytest.raises(InputError, match='weights for "ear": protocol seed has judges vggish, passt'):
         evaluate(replace(config, weights={"ear": tmp_path}))

@@ -399,3 +399,24 @@ def test_a_list_that_papers_use_is_known_by_what_it_holds():
     names = [line.split(",")[0].removesuffix(".mp4") for line in shared.read_text().splitlines()]
     assert name_of_list(names) == "all 15,446 clips of VGGSound's official test list"
     assert "no list known by name" in name_of_list(names[1:])
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".mp4"])
+def test_opposite_channels_cancel_and_silence_does_not(tmp_path, suffix):
+    """The mean of a sound and its opposite is nothing, and of an encoded pair next to nothing; each channel is heard."""
+    opposite = np.stack([tone(), -tone()])
+    path = tmp_path / f"opposite{suffix}"
+    if suffix == ".wav":
+        write(path, opposite.T)
+    else:
+        write_film(path, {Fraction(0): opposite}, codec="aac", n_frames=25)
+    found = listen(path, Listening())
+    assert (found.cancels, found.is_silent) == (True, False)
+    assert not listen(path, Listening(channels="first")).cancels
+    quiet = listen(write(tmp_path / "quiet.wav", np.zeros((RATE, 2))), Listening())
+    assert (quiet.cancels, quiet.is_silent) == (False, True)
+
+
+def test_a_tenth_of_a_second_more_is_not_longer(tmp_path):
+    assert not listen(write(tmp_path / "a.wav", tone(1.09)), Listening(clip_s=1)).is_cut
+    assert listen(write(tmp_path / "b.wav", tone(1.12)), Listening(clip_s=1)).is_cut

@@ -57,7 +57,7 @@ def build_vae() -> AutoencoderKL:
         "layers_per_block": 2,
         "latent_channels": 8,
     }
-    return AutoencoderKL(in_channels=1, out_channels=1, scaling_factor=0.9227914214134216, **sizes)
+    return AutoencoderKL(in_channels=1, out_channels=1, scaling_factor=0.9392935633659363, **sizes)
 
 
 def build_vocoder() -> SpeechT5HifiGan:

@@ -6,16 +6,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from echoframe.bundles import hub
-from echoframe.bundles.bundle import check_bundle, find_bundle, load_bundle
-from echoframe.bundles.hub import HUB_MODELS, check_blobs, locate, pull
+from echoframe.bundles.bundle import find_bundle, load_bundle
+from echoframe.bundles.check import check_bundle, one_space_in, pull_model
+from echoframe.bundles.hub import check_blobs, locate, pull
+from echoframe.bundles.hub_models import HUB_MODELS, PINNED_WEIGHTS
+from echoframe.bundles.spaces import SPACES
+from echoframe.data.extract import extract
 from echoframe.errors import BundleError, InputError
 from echoframe.mappers.zero_shot import ZeroShotBridge
+from planted_video import write_video
 from tiny_bundles import COMMIT, DIM, lay_in_cache, write_fake_hub, write_tiny_mini
 
-NAME = "audioldm-s"
+NAME = "audioldm-l"  # whose generator is not pinned to a commit
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +56,7 @@ def test_loads_from_the_cache_and_builds_the_bridge(made):
     bundle = load_bundle(NAME, device="cpu", cache_dir=made)
     assert bundle.manifest.licence == "CC-BY-NC-SA-4.0"
     assert bundle.path is None
-    assert f"cvssp/audioldm-s-full-v2@{COMMIT}" in bundle.revision
+    assert f"cvssp/audioldm-l-full@{COMMIT}" in bundle.revision
     assert isinstance(bundle.mapper, ZeroShotBridge)
     assert bundle.mapper.config.visual_space == "openai/clip-vit-large-patch14"
     assert bundle.mapper.config.audio_space == "laion/clap-htsat-unfused"
@@ -119,7 +125,7 @@ def test_pickled_weights_are_refused(cache):
     folder = snapshot(cache, "generator")
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
-    with pytest.raises(BundleError, match="cvssp/audioldm-s-full-v2: no safetensors in unet .*pickles are not read"):
+    with pytest.raises(BundleError, match="cvssp/audioldm-l-full: no safetensors in unet .*pickles are not read"):
         load_bundle(NAME, cache_dir=cache)
 
 
@@ -146,20 +152,20 @@ def test_pull_fetches_pinned_commits_and_locks_the_others(cache, monkeypatch):
     fake = FakeHub(cache, monkeypatch)
     pull(NAME, cache_dir=cache)
     assert [(repo, revision) for repo, revision, _ in fake.asked] == [
-        ("cvssp/audioldm-s-full-v2", COMMIT),
+        ("cvssp/audioldm-l-full", COMMIT),
         ("openai/clip-vit-large-patch14", "32bd64288804d66eefd0ccbe215aa642df71cc41"),
         ("laion/clap-htsat-unfused", "79b58ed25fc00386262a2bea4b19fd21dc4310a0"),
     ]
-    assert fake.resolved == [("cvssp/audioldm-s-full-v2", "main")]
+    assert fake.resolved == [("cvssp/audioldm-l-full", "main")]
     assert not any("bin" in pattern or "pt" in pattern for _, _, wanted in fake.asked for pattern in wanted)
-    assert json.loads((cache / "echoframe.lock.json").read_text()) == {"cvssp/audioldm-s-full-v2": COMMIT}
+    assert json.loads((cache / "echoframe.lock.json").read_text()) == {"cvssp/audioldm-l-full": COMMIT}
 
 
 def test_later_loads_take_the_locked_commit(cache, made, monkeypatch):
     FakeHub(cache, monkeypatch)
     pull(NAME, cache_dir=cache)
     # someone else fetches a newer main of the same repository
-    lay_in_cache(made / "made" / "generator", cache, repo_id="cvssp/audioldm-s-full-v2", commit="f" * 40)
+    lay_in_cache(made / "made" / "generator", cache, repo_id="cvssp/audioldm-l-full", commit="f" * 40)
     assert snapshot(cache, "generator").name == COMMIT
 
 
@@ -183,9 +189,7 @@ def test_unreachable_hub_is_one_line(error, tmp_path, monkeypatch):
         raise error
 
     monkeypatch.setattr(hub.HfApi, "model_info", fail)
-    with pytest.raises(
-        BundleError, match="audioldm-s-full-v2: cannot be fetched from the hub .*check the network"
-    ) as got:
+    with pytest.raises(BundleError, match="audioldm-l-full: cannot be fetched from the hub .*check the network") as got:
         pull(NAME, cache_dir=tmp_path)
     assert "\n" not in str(got.value)
     assert '"mini" comes with the package' in str(got.value)
@@ -195,7 +199,7 @@ def test_hub_client_without_network_is_told_apart(tmp_path, monkeypatch):
     # the real client, sent to a port where nobody listens
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(hub, "HfApi", lambda: __import__("huggingface_hub").HfApi(endpoint="http://127.0.0.1:9"))
-    with pytest.raises(BundleError, match="cvssp/audioldm-s-full-v2: cannot be fetched from the hub"):
+    with pytest.raises(BundleError, match="cvssp/audioldm-l-full: cannot be fetched from the hub"):
         pull(NAME, cache_dir=tmp_path)
 
 
@@ -218,3 +222,85 @@ def test_uploading_with_the_hub_played(tmp_path, monkeypatch):
     api.create_repo = refuse
     with pytest.raises(InputError, match="cannot be uploaded .no network here.; log in with hf auth login"):
         hub.upload(tmp_path, "someone/vggsound", repo_type="model", message="a bundle")
+
+
+# --- what is known of the published weights ---------------------------------------------------------------------------
+
+
+def test_the_small_audioldm_is_pinned_by_commit_and_weights():
+    repo = HUB_MODELS["audioldm-s"].repos["generator"]
+    assert repo == HUB_MODELS["audioldm-s-vitb32"].repos["generator"]
+    assert repo.revision == "c6d8a04dee624d59d834519ff2f34d3f16391605"
+    known = PINNED_WEIGHTS[repo.id]
+    assert {name.partition("/")[0] for name in known} == {*repo.weights}
+    assert all(len(sha256) == 64 for sha256 in known.values())
+
+
+def test_weights_other_than_those_that_are_known_are_refused(cache, monkeypatch):
+    FakeHub(cache, monkeypatch)
+    file = "vae/diffusion_pytorch_model.safetensors"
+    right = (snapshot(cache, "generator") / file).resolve().name  # the hub names such a file by its sha256
+    monkeypatch.setattr(hub, "PINNED_WEIGHTS", {"cvssp/audioldm-l-full": {file: right, "vae/other.bin": "1" * 64}})
+    pull(NAME, cache_dir=cache)
+    monkeypatch.setattr(hub, "PINNED_WEIGHTS", {"cvssp/audioldm-l-full": {file: "0" * 64}})
+    with pytest.raises(BundleError, match=r"vae/.*: its sha256 is \w+..., the known file's 000000000000...; delete it"):
+        pull(NAME, cache_dir=cache)
+
+
+def test_pull_says_that_generator_and_clap_are_one_space(cache, monkeypatch):
+    FakeHub(cache, monkeypatch)
+    told: list[str] = []
+    pull_model(NAME, cache_dir=cache, tell=told.append)
+    assert told == ["one audio space: the text towers of generator and CLAP have a cosine of 1.0000 or more"]
+    ((names, cosine),) = json.loads((cache / SPACES).read_text()).items()
+    assert names.split()[0] == f"cvssp/audioldm-l-full@{COMMIT}"
+    assert cosine == pytest.approx(1, abs=1e-5)
+    monkeypatch.setattr("echoframe.bundles.check.lowest_cosine", lambda *_, **__: pytest.fail("computed again"))
+    located = find_bundle(NAME, cache_dir=cache)
+    assert one_space_in(located, cache_dir=cache) == cosine
+
+
+def test_two_spaces_are_never_mixed(tmp_path, monkeypatch):
+    write_fake_hub(tmp_path, NAME)
+    other = write_fake_hub(tmp_path / "elsewhere", NAME, seed=1)
+    generator = snapshot(tmp_path, "generator")
+    (theirs,) = (other / "made" / "generator" / "text_encoder").glob("*.safetensors")
+    (generator / "text_encoder" / theirs.name).unlink()
+    (generator / "text_encoder" / theirs.name).write_bytes(theirs.read_bytes())
+    FakeHub(tmp_path, monkeypatch)
+    told: list[str] = []
+    pull_model(NAME, cache_dir=tmp_path, tell=told.append)
+    assert len(told) == 1
+    assert "these are not the same audio space" in told[0]
+    assert f"{NAME} goes without its CLAP: candidates are not ranked" in told[0]
+    bundle = load_bundle(NAME, device="cpu", cache_dir=tmp_path)
+    assert bundle.audio_encoder is None
+    assert bundle.mapper.config.audio_space == "cvssp/audioldm-l-full/text_encoder"
+    with pytest.raises(BundleError, match="embed the same text with a cosine of .* these are not the same audio space"):
+        one_space_in(find_bundle(NAME, cache_dir=tmp_path), cache_dir=tmp_path)
+    (tmp_path / "films").mkdir()
+    write_video(tmp_path / "films" / "a.mp4", n_frames=5)
+    with pytest.raises(BundleError, match="these are not the same audio space"):
+        extract(tmp_path / "films", tmp_path / "set", model=NAME, workers=0, cache_dir=tmp_path)
+
+
+def test_the_bridge_is_kept_by_revision(made, cache, monkeypatch):
+    first = load_bundle(NAME, device="cpu", cache_dir=cache).mapper
+    (kept,) = (cache / "echoframe-bridges").iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("echoframe.bundles.bundle.build_bridge", lambda *_, **__: pytest.fail("texts embedded again"))
+        again = load_bundle(NAME, device="cpu", cache_dir=cache).mapper
+    assert isinstance(first, ZeroShotBridge)
+    assert isinstance(again, ZeroShotBridge)
+    assert again.config == first.config
+    assert torch.equal(again.audio_text, first.audio_text)
+    assert torch.equal(again.visual_text, first.visual_text)
+    (kept / "model.safetensors").write_bytes(b"damaged")
+    mended = load_bundle(NAME, device="cpu", cache_dir=cache).mapper
+    assert isinstance(mended, ZeroShotBridge)
+    assert torch.equal(mended.audio_text, first.audio_text)
+    assert (kept / "model.safetensors").stat().st_size > 1000
+    # another commit of the generator, another bridge
+    lay_in_cache(made / "made" / "generator", cache, repo_id="cvssp/audioldm-l-full", commit="f" * 40)
+    load_bundle(NAME, device="cpu", cache_dir=cache)
+    assert len([*(cache / "echoframe-bridges").iterdir()]) == 2

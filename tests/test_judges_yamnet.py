@@ -2,6 +2,7 @@
 
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def planted(window: np.ndarray) -> np.ndarray:
 @pytest.fixture
 def judge(tmp_path, monkeypatch) -> YamnetJudge:
     path = packed(tmp_path / "yamnet.tflite", "\n".join(NAMES) + "\n")
-    monkeypatch.setattr(yamnet, "SHA256", file_sha256(path))
+    monkeypatch.setattr(yamnet, "PUBLISHED", replace(yamnet.PUBLISHED, digest=file_sha256(path)))
     monkeypatch.setattr(yamnet, "_load_network", lambda path: planted)
     return YamnetJudge(path)
 
@@ -93,7 +94,7 @@ def test_another_file_is_refused(tmp_path, monkeypatch):
         read_class_names(tmp_path / "bare.tflite")
     with pytest.raises(BundleError, match="few.tflite: lists 2 classes, expected YAMNet's 521 in its order"):
         read_class_names(packed(tmp_path / "few.tflite", "Speech\nMusic"))
-    monkeypatch.setattr(yamnet, "SHA256", file_sha256(path))
+    monkeypatch.setattr(yamnet, "PUBLISHED", replace(yamnet.PUBLISHED, digest=file_sha256(path)))
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(InputError, match=r".* is not installed; pip install 'echoframe\[eval\]'"):
         YamnetJudge(path)

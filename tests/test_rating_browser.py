@@ -39,11 +39,12 @@ def open_page(context, link, troubles):
     return page
 
 
-def listen(page):
+def listen(page, *, speed=1):
     """Plays everything on the screen to its end."""
     for player in page.locator("video, audio").all():
         player.evaluate(
-            "p => new Promise((go, no) => { p.onended = go; p.onerror = no; p.playbackRate = 8; p.play().catch(no); })"
+            "(p, s) => new Promise((go, no) => { p.onended = go; p.onerror = no; p.playbackRate = s; p.play().catch(no); })",
+            speed,
         )
 
 
@@ -155,6 +156,37 @@ def test_an_answer_that_cannot_be_kept_is_said_and_kept_once_it_can(tmp_path, ph
         page.get_by_text("2 of 2").wait_for()
     assert [found.value for found in all_answers(folder)] == [4]
     assert troubles == []
+
+
+def test_what_was_played_fast_or_skipped_was_not_heard(tmp_path, phone):
+    _, folder = small_study(tmp_path, clips=1, checks=0)
+    invited(folder)
+    troubles: list[str] = []
+    with served(folder) as (_, link):
+        page = open_page(phone, link, troubles)
+        listen(page, speed=8)
+        page.get_by_text("Part of it was skipped or played faster").wait_for()
+        page.locator("audio").evaluate(
+            "p => new Promise((go) => { p.onended = go; p.playbackRate = 1; p.currentTime = p.duration - 0.05; p.play(); })"
+        )
+        assert page.locator("fieldset:disabled").count() == page.locator("fieldset").count()
+        listen(page)
+        page.locator("fieldset:not(:disabled)").first.wait_for()
+    assert troubles == []
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_a_laptop_s_window_shows_all_of_an_item(tmp_path, browser, pairs):
+    _, folder = small_study(tmp_path, films=True, clips=1, checks=0, pairs=pairs)
+    invited(folder)
+    with browser.new_context(viewport={"width": 1280, "height": 800}) as context, served(folder) as (_, link):
+        page = context.new_page()
+        page.goto(link)
+        page.locator("#start").click()
+        page.locator("#next").wait_for()
+        page.wait_for_function("[...document.querySelectorAll('video')].every((v) => v.readyState > 0)")
+        assert page.evaluate("document.documentElement.scrollHeight") <= 800
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
 def test_a_forged_link_says_so(tmp_path, phone):

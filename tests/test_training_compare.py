@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from echoframe.apps import cli
-from echoframe.bundles.bundle import load_bundle
+from echoframe.bundles.bundle import load_bundle, save_bundle
+from echoframe.bundles.manifest import read_manifest as read_bundle
 from echoframe.config import flatten
 from echoframe.data.embedding_reader import EmbeddingSets
 from echoframe.errors import BundleError, ConfigError, InputError
@@ -170,6 +171,26 @@ def test_a_bridge_that_joins_other_spaces_and_one_that_does_not(tmp_path):
     found = compare([tmp_path / "run"], bridge=str(tmp_path / "model"))
     assert found.bounds[-1].name == "zero-shot bridge"
     assert found.bounds[-1].figures["length"] == [pytest.approx(1)]
+
+
+def test_a_bridge_and_a_model_of_two_audio_spaces_are_refused(tmp_path):
+    """The generator's text tower is another's: its name promises the space of the CLAP beside it, its texts do not."""
+    for name, seed in (("model", 0), ("other", 1)):
+        write_tiny_clip_clap(tmp_path / name, seed=seed)
+    shutil.rmtree(tmp_path / "model" / "generator" / "text_encoder")
+    shutil.copytree(
+        tmp_path / "other" / "generator" / "text_encoder", tmp_path / "model" / "generator" / "text_encoder"
+    )
+    save_bundle(tmp_path / "model", read_bundle(tmp_path / "model"))
+    rng = np.random.default_rng(0)
+    visual, audio = rng.normal(size=(60, 4, SEEN.dim)), unit(rng.normal(size=(60, HEARD.dim)))
+    data = write_set(tmp_path / "data", visual, audio, spaces=(SEEN.name, HEARD.name))
+    train(run_config(data, tmp_path / "run", steps=5))
+    with pytest.raises(BundleError, match="embed the same text with a cosine of"):
+        compare([tmp_path / "run"], bridge=str(tmp_path / "model"))
+    with pytest.raises(BundleError, match="these are not the same audio space; take both from the same CLAP"):
+        write_bundle(tmp_path / "run", tmp_path / "joined", generator=str(tmp_path / "model"))
+    assert not (tmp_path / "joined").exists()
 
 
 def test_names():

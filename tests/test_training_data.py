@@ -235,6 +235,13 @@ def test_sets_that_are_refused(tmp_path):
         match=r"wide: frames as {.*'n_frames': 8, .*set has {.*'n_frames': 4, .*; use sets with the same frames",
     ):
         EmbeddingSets([folder, wide])
+    low = linear_set(tmp_path / "low", n=20)
+    about = json.loads((low / "manifest.json").read_text())
+    (low / "manifest.json").write_text(json.dumps(about | {"sound_rate": 16_000}))
+    with pytest.raises(
+        InputError, match="low: its sounds were heard at 16000 Hz, those of .*set at their own rate; extr"
+    ):
+        EmbeddingSets([folder, low])
     with pytest.raises(InputError, match=r"no clips of split test \(16 train, 4 val, 0 test\)"):
         EmbeddingSets([folder]).rows("test")
     shard = folder / "shard-00001.parquet"

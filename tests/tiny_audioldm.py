@@ -109,7 +109,7 @@ def _write_networks(path: Path, *, dim: int, vae_channels: tuple[int, ...], late
         block_out_channels=channels,
         layers_per_block=1,
         cross_attention_dim=channels,  # type: ignore[arg-type]  # as the real config: attention to itself
-        attention_head_dim=4,
+        attention_head_dim=8,  # of 32 channels: 8 heads, as diffusers reads the published config
         norm_num_groups=8,
         class_embed_type="simple_projection",
         projection_class_embeddings_input_dim=dim,
@@ -123,7 +123,7 @@ def _write_networks(path: Path, *, dim: int, vae_channels: tuple[int, ...], late
         "latent_channels": latent_channels,
         "norm_num_groups": 8,
     }
-    vae = AutoencoderKL(in_channels=1, out_channels=1, scaling_factor=0.9227914214134216, **vae_sizes)
+    vae = AutoencoderKL(in_channels=1, out_channels=1, scaling_factor=0.9392935633659363, **vae_sizes)
     vocoder = SpeechT5HifiGan(
         SpeechT5HifiGanConfig(
             model_in_dim=64,

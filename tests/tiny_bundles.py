@@ -8,7 +8,7 @@ import torch
 from transformers import ClapTextModelWithProjection
 
 from echoframe.bundles.bundle import save_bundle
-from echoframe.bundles.hub import HUB_MODELS
+from echoframe.bundles.hub_models import HUB_MODELS
 from echoframe.bundles.labels import LabelBank, save_labels
 from echoframe.bundles.manifest import Manifest, Part, Space
 from echoframe.encoders.aisfx import AisfxConfig, AisfxNetwork

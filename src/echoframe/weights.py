@@ -1,6 +1,8 @@
 """The files every part of a model is kept in: a JSON config and safetensors weights, read strictly, written whole."""
 
 import json
+import pickle
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +52,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise BundleError(f"{path}: not readable as safetensors ({error}); fetch the model again") from error
+
+
+def why_not_plain(error: Exception) -> str:
+    """Why torch.load with weights_only refused a file, in one line, without torch's advice on how to load it unsafely."""
+    named = re.search(r"GLOBAL (\S+)", str(error))
+    if named:
+        return f"it calls for {named[1]}, which is no tensor"
+    if isinstance(error, pickle.UnpicklingError):
+        return "it is no pickle of plain tensors"
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
 
 
 def write_weights(

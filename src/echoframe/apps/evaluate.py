@@ -44,6 +44,15 @@ def evaluate(args: argparse.Namespace) -> int:
     return SOME_FAILED if found.dropped else OK
 
 
+def pull(protocol: str) -> int:
+    from echoframe.evaluation.judges.fetch import pull_judges
+    from echoframe.evaluation.protocols import find_protocol
+
+    if not pull_judges(find_protocol(protocol).judges, tell=_say):
+        print(f"protocol {protocol} needs no weights: nothing to fetch")
+    return OK
+
+
 def _say(words: str) -> None:
     print("echoframe:", words, file=sys.stderr, flush=True)
 

@@ -15,7 +15,7 @@ EXAMPLES = {
     "echoframe models list": ("models list",),
     "echoframe models info": ("models info mini",),
     "echoframe models pull": ("models pull audioldm-s",),
-    "echoframe models check": ("models check mini",),
+    "echoframe models check": ("models check mini", "models check audioldm-s --sounds dog.wav rain.wav"),
     "echoframe models bundle": ("models bundle --mapper runs/first --generator mini -o my-model",),
     "echoframe data": ("data download vggsound.csv -o clips", "data verify clips"),
     "echoframe data download": (
@@ -41,7 +41,10 @@ EXAMPLES = {
     ),
     "echoframe compare": ("compare runs -o table", "compare runs/first runs/second --split test"),
     "echoframe sweep": ("sweep sweep.toml",),
-    "echoframe evaluate": ("evaluate --reference real --generated mini=out other=made -o report",),
+    "echoframe evaluate": (
+        "evaluate --reference real --generated mini=out other=made -o report",
+        "evaluate pull yamnet",
+    ),
     "echoframe rate": ("rate make study --generated mini=out other=made", "rate serve study"),
     "echoframe rate make": ("rate make study --generated mini=out other=made --pairs --raters 20",),
     "echoframe rate serve": ("rate serve study --port 8080",),

@@ -1,11 +1,13 @@
 """`echoframe models list`, `info`, `pull` and `check`. All work is in `bundles/`."""
 
 import argparse
+from pathlib import Path
 
-from echoframe.bundles.bundle import EMBEDDED, check_bundle, find_bundle
-from echoframe.bundles.hub import HUB_MODELS
-from echoframe.bundles.hub import pull as fetch
+from echoframe.bundles.bundle import EMBEDDED, find_bundle
+from echoframe.bundles.check import check_bundle, pull_model
+from echoframe.bundles.hub_models import HUB_MODELS
 from echoframe.errors import EchoFrameError
+from echoframe.generators.attention_heads import told_heads
 
 OK = 0
 
@@ -31,6 +33,9 @@ def info(args: argparse.Namespace) -> int:
         spaces = " -> ".join(str(space) for space in (part.takes, part.gives) if space)
         print(f"  {name:15} {part.kind:20} {part.licence:24} {spaces}")
         print(f"  {'':15} {part.source}")
+        heads = told_heads(located.folders[name]) if part.kind == "audioldm" else ""
+        if heads:
+            print(f"  {'':15} {heads}")
     options = manifest.defaults
     print(f"  by default {options.steps} steps of {options.scheduler}, guidance {options.guidance:g}")
     print(f"  revision {located.revision or 'none'}, sha256 {located.sha256}")
@@ -41,12 +46,12 @@ def pull(args: argparse.Namespace) -> int:
     if args.model in EMBEDDED:
         print(f"{args.model} comes with the package: nothing to fetch")
         return OK
-    for name, folder in fetch(args.model).items():
+    for name, folder in pull_model(args.model, tell=print).items():
         print(f"{name:15} {folder}")
     return OK
 
 
 def check(args: argparse.Namespace) -> int:
-    for line in check_bundle(args.model, device="cpu"):
+    for line in check_bundle(args.model, sounds=[Path(path) for path in args.sounds], device="cpu"):
         print(line)
     return OK

@@ -28,6 +28,14 @@ def add_models(parser: Parser) -> None:
         command = parser.add_command(name, about)
         if name != "list":
             command.add_argument("model", help="a name from the list, a bundle's folder or a hub repository")
+        if name == "check":
+            command.add_argument(
+                "--sounds",
+                nargs="+",
+                default=[],
+                metavar="FILE",
+                help="recordings that show whether AudioLDM's attention is read as it was trained",
+            )
         command.add_argument("--debug", action="store_true", help="show where a failure came from")
         command.set_defaults(run=_run(function))
     add_bundle(parser.add_command("bundle", "join a trained mapper with encoders and a generator"))

@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from echoframe.bundles.hub import HUB_MODELS, check_blobs, hub_manifest, is_repo_id, locate
+from echoframe.bundles.hub import cache_folder, hub_manifest, is_repo_id, locate
+from echoframe.bundles.hub_models import HUB_MODELS
+from echoframe.bundles.kept_bridge import kept_bridge
 from echoframe.bundles.labels import LabelBank, load_labels, vggsound_labels
 from echoframe.bundles.manifest import (
     MANIFEST,
@@ -35,14 +37,12 @@ from echoframe.mappers import Mapper
 from echoframe.mappers.label_prior import LABEL_PRIOR_KIND, load_label_prior
 from echoframe.mappers.networks import load_mapper
 from echoframe.mappers.prior import PRIOR_KIND, load_prior
-from echoframe.mappers.zero_shot import BRIDGE_KIND, HEARD_AS, EmbedTexts, ZeroShotBridge, build_bridge, load_bridge
+from echoframe.mappers.zero_shot import BRIDGE_KIND, ZeroShotBridge, build_bridge, load_bridge
 from echoframe.output import file_sha256
 from echoframe.spec import ClipSpec
 
 EMBEDDED = {"mini": Path(__file__).parent / "mini"}
 HASHED_UP_TO = 200_000_000  # bytes: 0.1 s for mini; what is larger is hashed by `check_bundle` only
-SAME_SPACE = 0.99  # cosine of one text's two embeddings
-PROBES = ("dog barking", "rain", "a car passing by", "violin", "a crowd cheering", "hammering", "waves on a beach", "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,7 @@ class Located:
     """Where the parts lie. folders: part name to directory. revision: commits, for what came from the hub.
 
     path: the bundle's directory, or none for a model of several repositories. sha256: of bundle.json, or of revision.
+    cache: where what is computed of these very revisions may be kept; none for a bundle's directory.
     """
 
     manifest: Manifest
@@ -57,6 +58,7 @@ class Located:
     path: Path | None
     revision: str
     sha256: str
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +126,7 @@ def load_bundle(
         size = sum(file.size for part in manifest.parts.values() for file in part.files)
         check_files(path, manifest, hashes=size < HASHED_UP_TO)
     check_fit(manifest)
-    return _load_parts(located, on, numbers)
+    return load_parts(located, on, numbers)
 
 
 def available_models() -> tuple[str, ...]:
@@ -145,9 +147,16 @@ def find_bundle(name_or_path: str | Path, *, cache_dir: Path | None = None) -> L
         return _in_directory(EMBEDDED[name])
     if is_name and name in HUB_MODELS:
         folders = locate(name, cache_dir=cache_dir)
-        manifest, revision = hub_manifest(name, folders)
+        manifest, revision = hub_manifest(name, folders, cache_dir=cache_dir)
         sha256 = hashlib.sha256(revision.encode()).hexdigest()
-        return Located(manifest=manifest, folders=folders, path=None, revision=revision, sha256=sha256)
+        return Located(
+            manifest=manifest,
+            folders=folders,
+            path=None,
+            revision=revision,
+            sha256=sha256,
+            cache=cache_folder(cache_dir),
+        )
     if path.is_dir():
         return _in_directory(path)
     if is_name and is_repo_id(name):
@@ -167,53 +176,6 @@ def save_bundle(directory: Path, manifest: Manifest) -> Manifest:
     return complete
 
 
-def check_bundle(name_or_path: str | Path, *, device: str = "auto", cache_dir: Path | None = None) -> list[str]:
-    """Checks all that can be: every file's sha256, sizes, spaces, dimensions, and that both text towers agree.
-
-    Returns one line for each thing that was found right. Raises BundleError at the first that is not.
-    """
-    located = find_bundle(name_or_path, cache_dir=cache_dir)
-    lines = []
-    if located.path is not None:
-        check_files(located.path, located.manifest, hashes=True)
-        for name, part in located.manifest.parts.items():
-            lines.append(f"{name}: {part.kind}, {len(part.files)} files with the right size and sha256")
-    else:
-        for name, folder in located.folders.items():
-            lines.append(f"{name}: {check_blobs(folder)} files with the right hash in {folder}")
-    check_fit(located.manifest)
-    on = resolve_device(device)
-    bundle = _load_parts(located, on, torch.float32)
-    lines.append(f"spaces: {bundle.mapper.config.visual_space} to {bundle.mapper.config.audio_space}, dimensions agree")
-    parts = located.manifest.parts
-    if bundle.generator.text_folder and "audio_encoder" in parts and parts["audio_encoder"].kind == "clap":
-        clap_text = load_text_encoder(located.folders["audio_encoder"], device=on)
-        names = (f"generator ({parts['generator'].source})", f"audio_encoder ({parts['audio_encoder'].source})")
-        cosine = check_same_space(bundle.generator.embed_text, clap_text, names=names)
-        lines.append(
-            f"text towers of generator and audio_encoder: cosine {cosine:.4f} or more over {len(PROBES)} texts"
-        )
-    return lines
-
-
-def check_same_space(one: EmbedTexts, other: EmbedTexts, *, names: tuple[str, str]) -> float:
-    """The lowest cosine of the two towers' embeddings of the same texts. Raises BundleError unless it is over 0.99."""
-    texts = [HEARD_AS.format(probe) if probe else "" for probe in PROBES]
-    ours, theirs = one(texts).cpu(), other(texts).cpu()
-    if ours.shape != theirs.shape:
-        raise BundleError(
-            f"{names[0]} embeds texts in {ours.shape[1]} numbers, {names[1]} in {theirs.shape[1]}: not the same audio "
-            "space; take both from the same CLAP"
-        )
-    lowest = float((ours * theirs).sum(dim=1).min())
-    if not lowest > SAME_SPACE:
-        raise BundleError(
-            f"{names[0]} and {names[1]} embed the same text with a cosine of {lowest:.3f}, expected over {SAME_SPACE}: "
-            "these are not the same audio space; take both from the same CLAP"
-        )
-    return lowest
-
-
 def _in_directory(path: Path, *, revision: str = "") -> Located:
     manifest = read_manifest(path)
     folders = {name: path / name for name in manifest.parts}
@@ -229,7 +191,8 @@ def _loader(bundle: str, name: str, part: Part) -> Loader:
     return loader
 
 
-def _load_parts(located: Located, device: torch.device, dtype: torch.dtype) -> Bundle:
+def load_parts(located: Located, device: torch.device, dtype: torch.dtype) -> Bundle:
+    """Every part of a model that was found, by the loader of its kind, joined. Raises BundleError for one that misfits."""
     manifest = located.manifest
     loaded: dict[str, Any] = {
         name: _loader(manifest.name, name, part)(located.folders[name], device, dtype)
@@ -265,18 +228,19 @@ def _bridge(located: Located, generator: LatentGenerator, device: torch.device, 
             f"{located.manifest.name}: no mapper, and no zero-shot bridge without a CLIP visual encoder and a text "
             "tower of the audio space; add a mapper part"
         )
-    see = load_text_encoder(folders["visual_encoder"], device=device, dtype=dtype)
-    # the generator's own tower first: then the target is in its space for certain
-    hear = generator.embed_text if generator.text_folder else load_text_encoder(folders["audio_encoder"], device=device)
     takes, gives = parts["generator"].takes, parts["visual_encoder"].gives
-    bridge = build_bridge(
-        see,
-        hear,
-        labels=[label for label, _ in vggsound_labels()],
-        visual_space=gives.name if gives else "",
-        audio_space=takes.name if takes else "",
-    )
-    return bridge.to(device)
+    spaces = {"visual_space": gives.name if gives else "", "audio_space": takes.name if takes else ""}
+    labels = [label for label, _ in vggsound_labels()]
+
+    def build() -> ZeroShotBridge:
+        see = load_text_encoder(folders["visual_encoder"], device=device, dtype=dtype)
+        # the generator's own tower first: then the target is in its space for certain
+        own = generator.text_folder is not None
+        hear = generator.embed_text if own else load_text_encoder(folders["audio_encoder"], device=device)
+        return build_bridge(see, hear, labels=labels, **spaces)
+
+    made_of = (located.revision, str(dtype), *spaces.values(), *labels)
+    return kept_bridge(located.cache, made_of, build).to(device)
 
 
 def _labels_of(bridge: ZeroShotBridge) -> LabelBank:

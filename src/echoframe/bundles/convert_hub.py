@@ -85,6 +85,23 @@ def convert_snapshot(snapshot: Path, out: Path, *, parts: Sequence[str]) -> Path
     return out
 
 
+def remove_pickles(snapshot: Path, parts: Sequence[str], fetched: Sequence[Path]) -> int:
+    """Removes those pickles of the converted `parts` that were `fetched` to be converted, with the files that the hub's
+    cache keeps for them; returns how many bytes of others stay, which were there before for another program's sake.
+    """
+    kept = 0
+    for path in (snapshot / name for name in pickle_names(parts)):
+        if not path.is_file():
+            continue
+        if path not in fetched:
+            kept += path.stat().st_size
+            continue
+        blob = path.resolve()
+        path.unlink()
+        blob.unlink(missing_ok=True)
+    return kept
+
+
 def check_converted(folder: Path) -> int:
     """Hashes every file against the list made when they were converted; returns how many. Raises BundleError."""
     files = _listed(folder)

@@ -7,7 +7,7 @@ a pickle only where a folder of weights has no safetensors, and then `convert_hu
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -21,8 +21,11 @@ from echoframe.bundles.convert_hub import (
     converted_folder,
     is_converted,
     pickle_names,
+    remove_pickles,
 )
+from echoframe.bundles.hub_models import HUB_MODELS, PINNED_WEIGHTS, Repo
 from echoframe.bundles.manifest import Manifest, Part, Space
+from echoframe.bundles.spaces import spaces_differ
 from echoframe.errors import BundleError, InputError
 from echoframe.output import file_sha256
 from echoframe.weights import read_json, write_json
@@ -32,51 +35,6 @@ WANTED = ("*.safetensors", "*.json", "*.txt")
 UNWANTED = ("*.fp16.safetensors", "*.non_ema.safetensors", "onnx/*", "openvino/*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _UNREACHABLE = (OSError, HTTPError)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Repo:
-    """A hub repository. revision: a commit, or "main". weights: folders in it that have to hold some."""
-
-    id: str
-    licence: str
-    revision: str = "main"
-    weights: tuple[str, ...] = (".",)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HubModel:
-    """repos: part name to repository. Without a mapper the zero-shot bridge is built when the model is loaded."""
-
-    name: str
-    about: str
-    repos: dict[str, Repo]
-
-
-# On the hub's main branch ViT-B/32 and CLAP are pickles only: these commits add the same weights as safetensors.
-CLIP_LARGE = Repo(
-    id="openai/clip-vit-large-patch14", licence="MIT", revision="32bd64288804d66eefd0ccbe215aa642df71cc41"
-)
-CLIP_BASE = Repo(id="openai/clip-vit-base-patch32", licence="MIT", revision="c237dc49a33fc61debc9276459120b7eac67e7ef")
-CLAP = Repo(id="laion/clap-htsat-unfused", licence="Apache-2.0", revision="79b58ed25fc00386262a2bea4b19fd21dc4310a0")
-_GENERATORS = {"s": "cvssp/audioldm-s-full-v2", "m": "cvssp/audioldm-m-full", "l": "cvssp/audioldm-l-full"}
-_GENERATOR_WEIGHTS = ("unet", "vae", "vocoder", "text_encoder")
-
-
-def _audioldm(size: str, clip: Repo, suffix: str) -> HubModel:
-    generator = Repo(id=_GENERATORS[size], licence="CC-BY-NC-SA-4.0", weights=_GENERATOR_WEIGHTS)
-    repos = {"visual_encoder": clip, "generator": generator}
-    if size != "m":  # m was trained with HTSAT-base, which no repository is known to hold: no ranking of candidates
-        repos["audio_encoder"] = CLAP
-    about = f"{generator.id} seen through {clip.id}, by the zero-shot bridge"
-    return HubModel(name=f"audioldm-{size}{suffix}", about=about, repos=repos)
-
-
-HUB_MODELS: dict[str, HubModel] = {
-    model.name: model
-    for size in _GENERATORS
-    for model in (_audioldm(size, CLIP_LARGE, ""), _audioldm(size, CLIP_BASE, "-vitb32"))
-}
 
 
 def is_repo_id(name: str) -> bool:
@@ -95,11 +53,12 @@ def repos_of(name: str) -> dict[str, Repo]:
     return {"bundle": Repo(id=name, licence="", weights=())} if is_repo_id(name) else {}
 
 
-def pull(name: str, *, cache_dir: Path | None = None) -> dict[str, Path]:
+def pull(name: str, *, cache_dir: Path | None = None, tell: Callable[[str], None] | None = None) -> dict[str, Path]:
     """Fetches what `name` needs into the hub's cache: part name to directory. What is there already is not fetched.
 
     Weights that the hub has only as pickles are converted, and the directory is that of the converted repository.
-    Raises BundleError if the hub cannot be reached, does not know a repository, or has weights that are not plain.
+    tell: of pickles that are not needed any more and stay. Raises BundleError if the hub cannot be reached, does not know a
+    repository, or has weights that are not plain, or other than those that are known.
     """
     repos = repos_of(name)
     if not repos:
@@ -109,36 +68,58 @@ def pull(name: str, *, cache_dir: Path | None = None) -> dict[str, Path]:
     found = {}
     # the generator first: it is the largest, and what most likely fails
     for part, repo in sorted(repos.items(), key=lambda item: item[0] != "generator"):
-        try:
-            commit = repo.revision
-            if not _COMMIT.fullmatch(commit):
-                commit = HfApi().model_info(repo.id, revision=repo.revision).sha or repo.revision
-            own = converted_folder(_cache(cache_dir), repo.id, commit)
-            folder = own if is_converted(own) else _download(repo, commit, cache_dir)
-        except _UNREACHABLE as error:
-            raise BundleError(
-                f"{repo.id}: cannot be fetched from the hub ({_first_line(error)}); check the network and the name, "
-                f'then "echoframe models pull {name}" again; or work without it: "mini" comes with the package'
-            ) from error
-        pickled = _without_safetensors(repo, folder)
-        found[part] = convert_snapshot(folder, own, parts=pickled) if pickled else folder
-        if commit != repo.revision:
-            _write_lock(repo.id, commit, cache_dir)
+        found[part] = fetch_repo(repo, cache_dir=cache_dir, tell=tell)
     return found
+
+
+def fetch_repo(repo: Repo, *, cache_dir: Path | None = None, tell: Callable[[str], None] | None = None) -> Path:
+    """Fetches one repository into the hub's cache, if it is not there, and returns its folder. tell, raises: as `pull`."""
+    try:
+        commit = repo.revision
+        if not _COMMIT.fullmatch(commit):
+            commit = HfApi().model_info(repo.id, revision=repo.revision).sha or repo.revision
+        own = converted_folder(cache_folder(cache_dir), repo.id, commit)
+        folder, fetched = (own, []) if is_converted(own) else _download(repo, commit, cache_dir)
+    except _UNREACHABLE as error:
+        raise BundleError(
+            f"{repo.id}: cannot be fetched from the hub ({_first_line(error)}); check the network and the name, and pull "
+            'it again; or work without it: "mini" comes with the package'
+        ) from error
+    if folder != own:
+        _check_pins(repo, folder)
+    pickled = _without_safetensors(repo, folder)
+    found = convert_snapshot(folder, own, parts=pickled) if pickled else folder
+    kept = remove_pickles(folder, pickled, fetched)
+    if kept and tell is not None:
+        tell(
+            f"{repo.id}: {kept / 1e9:.2f} GB of pickles in {folder} are not needed here any more; another program fetched "
+            "them, so they stay"
+        )
+    if commit != repo.revision:
+        _write_lock(repo.id, commit, cache_dir)
+    return found
+
+
+def find_repo(repo: Repo, *, cache_dir: Path | None = None) -> Path | None:
+    """The folder of a repository that was fetched, by no network; none if it was not."""
+    revision = repo.revision if _COMMIT.fullmatch(repo.revision) else _read_lock(cache_dir).get(repo.id, "main")
+    try:
+        return _in_cache(repo, str(revision), cache_dir)
+    except _UNREACHABLE:
+        return None
 
 
 def locate(name: str, *, cache_dir: Path | None = None) -> dict[str, Path]:
     """Where the parts of `name` lie in the cache, without any network. Raises BundleError if it was not pulled."""
     found = {}
     for part, repo in repos_of(name).items():
-        revision = repo.revision if _COMMIT.fullmatch(repo.revision) else _read_lock(cache_dir).get(repo.id, "main")
-        try:
-            found[part] = _in_cache(repo, str(revision), cache_dir)
-        except _UNREACHABLE as error:
+        folder = find_repo(repo, cache_dir=cache_dir)
+        if folder is None:
             raise BundleError(
-                f"{name}: {repo.id} is not on this machine (looked in {_cache(cache_dir)}); "
+                f"{name}: {repo.id} is not on this machine (looked in {cache_folder(cache_dir)}); "
                 f'"echoframe models pull {name}" fetches it once, or work without it: "mini" comes with the package'
-            ) from error
+            )
+        found[part] = folder
         pickled = _without_safetensors(repo, found[part])
         if pickled:
             raise BundleError(
@@ -148,7 +129,18 @@ def locate(name: str, *, cache_dir: Path | None = None) -> dict[str, Path]:
     return found
 
 
-def _download(repo: Repo, commit: str, cache_dir: Path | None) -> Path:
+def _check_pins(repo: Repo, folder: Path) -> None:
+    """Raises BundleError if a weights file is another than the one that is known under that name."""
+    for name, sha256 in PINNED_WEIGHTS.get(repo.id, {}).items():
+        found = file_sha256(folder / name) if (folder / name).is_file() else sha256
+        if found != sha256:
+            raise BundleError(
+                f"{folder / name}: its sha256 is {found[:12]}..., the known file's {sha256[:12]}...; delete it and pull again"
+            )
+
+
+def _download(repo: Repo, commit: str, cache_dir: Path | None) -> tuple[Path, list[Path]]:
+    """The snapshot's folder, and the pickles that were not there before."""
     folder = Path(
         snapshot_download(
             repo.id,
@@ -161,13 +153,15 @@ def _download(repo: Repo, commit: str, cache_dir: Path | None) -> Path:
     pickled = _without_safetensors(repo, folder)
     if pickled:
         names = pickle_names(pickled)
+        before = {name for name in names if (folder / name).is_file()}
         folder = Path(snapshot_download(repo.id, revision=commit, cache_dir=cache_dir, allow_patterns=names))
-    return folder
+        return folder, [folder / name for name in names if name not in before and (folder / name).is_file()]
+    return folder, []
 
 
 def _in_cache(repo: Repo, revision: str, cache_dir: Path | None) -> Path:
     """The converted repository where there is one, else the hub's own snapshot of it."""
-    cache = _cache(cache_dir)
+    cache = cache_folder(cache_dir)
     own = converted_folder(cache, repo.id, revision)
     if is_converted(own):
         return own
@@ -189,10 +183,23 @@ def _without_safetensors(repo: Repo, folder: Path) -> list[str]:
     return [part for part in repo.weights if not any((folder / part).glob("*.safetensors"))]
 
 
-def hub_manifest(name: str, folders: dict[str, Path]) -> tuple[Manifest, str]:
-    """The manifest of a hub model, its dimensions read from the configs in `folders`, and its repositories' commits."""
+def hub_sources(name: str, folders: dict[str, Path]) -> dict[str, str]:
+    """Each part's repository and commit, as "org/name@commit"."""
+    return {part: f"{repo.id}@{folders[part].name}" for part, repo in HUB_MODELS[name].repos.items()}
+
+
+def hub_manifest(name: str, folders: dict[str, Path], *, cache_dir: Path | None = None) -> tuple[Manifest, str]:
+    """The manifest of a hub model, its dimensions read from the configs in `folders`, and its repositories' commits.
+
+    Without the CLAP if its text tower was found to embed texts in another space than the generator's.
+    """
     repos, generator = HUB_MODELS[name].repos, folders["generator"]
-    sources = {part: f"{repo.id}@{folders[part].name}" for part, repo in repos.items()}
+    sources = hub_sources(name, folders)
+    if "audio_encoder" in repos and spaces_differ(
+        sources["generator"], sources["audio_encoder"], cache_folder(cache_dir)
+    ):
+        # nothing of two spaces is mixed
+        repos = {part: repo for part, repo in repos.items() if part != "audio_encoder"}
     clap = repos.get("audio_encoder")
     # without a CLAP of its own the space is named after the generator's text tower
     audio_space = clap.id if clap else f"{repos['generator'].id}/text_encoder"
@@ -244,17 +251,18 @@ def check_blobs(folder: Path) -> int:
     return checked
 
 
-def _cache(cache_dir: Path | None) -> Path:
+def cache_folder(cache_dir: Path | None) -> Path:
+    """The hub's cache: `cache_dir`, or its usual place."""
     return Path(cache_dir or constants.HF_HUB_CACHE)
 
 
 def _read_lock(cache_dir: Path | None) -> dict[str, object]:
-    path = _cache(cache_dir) / LOCK
+    path = cache_folder(cache_dir) / LOCK
     return read_json(path) if path.is_file() else {}
 
 
 def _write_lock(repo_id: str, commit: str, cache_dir: Path | None) -> None:
-    write_json(_cache(cache_dir) / LOCK, _read_lock(cache_dir) | {repo_id: commit})
+    write_json(cache_folder(cache_dir) / LOCK, _read_lock(cache_dir) | {repo_id: commit})
 
 
 def _first_line(error: Exception) -> str:

@@ -83,14 +83,16 @@ class SoundTrack:
     """The first `duration_s` seconds of an audio stream, packet by packet: each frame at the time it says, silence where
     there is none.
 
-    begin_s: second 0 on the container's clock; None is the first sample. rate: Hz, 0 before the first frame. broken: of each
-    packet from second 0 on that could not be decoded, or only in part, its time in seconds and its fault.
+    begin_s: second 0 on the container's clock; None is the first sample. rate: Hz, 0 before the first frame. loudest: the
+    largest sample of any channel, before they are mixed. broken: of each packet from second 0
+    on that could not be decoded, or only in part, its time in seconds and its fault.
     """
 
     def __init__(self, duration_s: float, *, channels: Channels = "mean") -> None:
         self.begin_s: float | None = None
         self.rate, self._n_samples, self._duration_s = 0, 0, duration_s
         self._channels: Channels = channels
+        self.loudest = 0.0
         self._pieces: list[np.ndarray] = []
         self.broken: list[tuple[float, str]] = []
 
@@ -124,7 +126,9 @@ class SoundTrack:
     def add(self, frame: AudioFrame) -> None:
         """Takes a frame; one of another sample rate than the first is brought to that."""
         self.rate = self.rate or frame.sample_rate
-        samples = mono(frame, channels=self._channels)
+        channels = channels_of(frame)
+        self.loudest = max(self.loudest, float(np.abs(channels).max(initial=0)))
+        samples = mixed(channels, self._channels)
         if frame.sample_rate != self.rate:
             samples = soxr.resample(samples, frame.sample_rate, self.rate)
         late = self._late(frame)
@@ -181,17 +185,22 @@ def picture_begin_s(container: InputContainer) -> float | None:
     return float(pictures[0].start_time * (pictures[0].time_base or 0))
 
 
-def mono(frame: AudioFrame, *, channels: Channels = "mean") -> Float[np.ndarray, " samples"]:
-    """The mean of a frame's channels, or the first of them, in [-1, 1], float32."""
+def channels_of(frame: AudioFrame) -> Float[np.ndarray, "channels samples"]:
+    """A frame's channels in [-1, 1], float64."""
     data = frame.to_ndarray()
     if not frame.format.is_planar:
         data = data.reshape(-1, frame.layout.nb_channels).T  # (C, S)
-    samples = (data[:1] if channels == "first" else data).mean(axis=0, dtype=np.float64)
+    samples = data.astype(np.float64)
     if data.dtype == np.uint8:
         samples = (samples - 128) / 128
     elif data.dtype.kind == "i":
         samples /= 2.0 ** (8 * data.dtype.itemsize - 1)
-    return samples.astype(np.float32)
+    return samples
+
+
+def mixed(samples: Float[np.ndarray, "channels samples"], channels: Channels) -> Float[np.ndarray, " samples"]:
+    """The mean of the channels, or the first of them, float32."""
+    return (samples[:1] if channels == "first" else samples).mean(axis=0).astype(np.float32)
 
 
 @contextmanager

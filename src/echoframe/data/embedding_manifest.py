@@ -1,7 +1,7 @@
 """The manifest of an embedding set, manifest.json: what made the embeddings, of which clips, and what came of them.
 
-*Identity*: format, encoders, clip, numbers, source and shard_clips. They are fixed when a set is begun; the version that
-wrote it last and the counts are not.
+*Identity*: format, encoders, clip, numbers, sound_rate, source and shard_clips. They are fixed when a set is begun; the
+version that wrote it last and the counts are not.
 """
 
 import json
@@ -17,7 +17,7 @@ from echoframe.spec import ClipSpec
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-IDENTITY = ("format", "encoders", "clip", "numbers", "source", "shard_clips")
+IDENTITY = ("format", "encoders", "clip", "numbers", "sound_rate", "source", "shard_clips")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +65,8 @@ class SetCounts:
 class SetManifest:
     """An embedding set's manifest.json. encoders: "visual_encoder", and "audio_encoder" where the model has one.
 
-    echoframe: the version that wrote it last. counts: None until it is written.
+    sound_rate: Hz that sounds were brought to before the audio encoder heard them, as AudioLDM's own conditions were; 0 where
+    it heard them as they are. echoframe: the version that wrote it last. counts: None until it is written.
     """
 
     encoders: dict[str, EncoderFacts]
@@ -73,6 +74,7 @@ class SetManifest:
     source: SourceFacts
     shard_clips: int
     numbers: NumberTypes = field(default_factory=NumberTypes)
+    sound_rate: int = 0
     format: int = FORMAT
     echoframe: str = ""
     counts: SetCounts | None = None

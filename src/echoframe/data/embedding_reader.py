@@ -27,18 +27,26 @@ UNIT_WITHIN = 0.02  # half precision rounds
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Encoders:
-    """What made the embeddings. about: what the manifest says of both, with licences and sha256 of their files."""
+    """What made the embeddings. about: what the manifest says of both, with licences and sha256 of their files. sound_rate:
+    as in the manifest."""
 
     visual: Space
     audio: Space
     about: dict[str, EncoderFacts]
     clip: ClipSpec
+    sound_rate: int
 
     @staticmethod
     def of(manifest: SetManifest) -> "Encoders":
         """Those of a set."""
         visual, audio = (_space(manifest.encoders[name]) for name in ("visual_encoder", "audio_encoder"))
-        return Encoders(visual=visual, audio=audio, about=manifest.encoders, clip=manifest.clip)
+        return Encoders(
+            visual=visual,
+            audio=audio,
+            about=manifest.encoders,
+            clip=manifest.clip,
+            sound_rate=manifest.sound_rate,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -232,6 +240,9 @@ def _check_same(one: Path, ours: Encoders, other: Path, theirs: Encoders) -> Non
         if ours.about[part] != theirs.about[part]:
             a, b = ours.about[part].space, theirs.about[part].space
             raise InputError(f"{other}: {part} of {b}, {one} has that of {a}; use sets that the same encoders made")
+    if ours.sound_rate != theirs.sound_rate:
+        a, b = (f"{rate} Hz" if rate else "their own rate" for rate in (ours.sound_rate, theirs.sound_rate))
+        raise InputError(f"{other}: its sounds were heard at {b}, those of {one} at {a}; extract one of them again")
     if ours.clip != theirs.clip:
         raise InputError(
             f"{other}: frames as {asdict(theirs.clip)}, {one} has {asdict(ours.clip)}; use sets with the same frames"

@@ -15,6 +15,7 @@ from echoframe.data.embedding_set import Row, Shape
 from echoframe.device import resolve_device, resolve_dtype
 from echoframe.encoders import encoder_kind
 from echoframe.errors import BundleError
+from echoframe.media.audio import resample
 from echoframe.output import file_sha256
 
 _HASHED = ("config.json", "preprocessor_config.json", "model.safetensors")
@@ -41,6 +42,17 @@ class EncoderChoice:
                 raise BundleError(f"{manifest.name}: {name} gives no named space; save the bundle again with one")
         return replace(located, manifest=replace(manifest, parts=parts))
 
+    def sound_rate(self) -> int:
+        """Hz that a sound is brought to before the audio encoder hears it; 0: it hears sounds as they are.
+
+        AudioLDM's conditions were made of 16-kHz sounds (haoheliu/AudioLDM, `audioldm/clap/encoders.py`, sampling_rate), so
+        CLAP has to hear the same band for a target of its space.
+        """
+        manifest = find_bundle(self.model, cache_dir=self.cache_dir).manifest
+        kinds = {name: part.kind for name, part in manifest.parts.items()}
+        of_audioldm = (kinds.get("generator"), kinds.get("audio_encoder")) == ("audioldm", "clap")
+        return manifest.sample_rate if of_audioldm else 0
+
 
 def from_anywhere(model: str | Path) -> str | Path:
     """`model` as a process in another folder finds it: names as they are, directories absolute."""
@@ -61,6 +73,7 @@ class ClipEncoder:
             for name, part in located.manifest.parts.items()
         }
         self.visual, self.audio = loaded["visual_encoder"], loaded.get("audio_encoder")
+        self._sound_rate = choice.sound_rate()
 
     def __call__(self, clip: Clip) -> Row:
         """The clip's embeddings. Raises AudioError for a sound with NaN or infinite samples."""
@@ -68,7 +81,10 @@ class ClipEncoder:
         audio = np.zeros(0, dtype=np.float32)
         if self.audio is not None:
             # into torch's own memory: a sum can depend on where its numbers are aligned
-            audio = self.audio(torch.tensor(clip.sound)[None], clip.sample_rate)[0].cpu().numpy()
+            sound, rate = torch.tensor(clip.sound)[None], clip.sample_rate
+            if self._sound_rate:
+                sound, rate = resample(sound, rate, self._sound_rate), self._sound_rate
+            audio = self.audio(sound, rate)[0].cpu().numpy()
         return Row(visual=visual, mask=clip.mask, audio=audio, duration_s=clip.duration_s)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from echoframe.bundles.bundle import Located
+from echoframe.bundles.bundle import Located, find_bundle
+from echoframe.bundles.check import one_space_in
 from echoframe.data.embedding_manifest import NumberTypes, SetManifest, SourceFacts, check_manifest
 from echoframe.data.embedding_set import (
     STAGES,
@@ -87,6 +88,7 @@ def extract(
     listed = list_source(source)
     choice = EncoderChoice(model=from_anywhere(model), device=device, dtype=dtype, cache_dir=cache_dir)
     located = choice.find()
+    one_space_in(find_bundle(choice.model, cache_dir=cache_dir), cache_dir=cache_dir, device="cpu")
     with ExitStack() as stack:
         stack.enter_context(exclusive_lock(out, "echoframe extract"))
         remove_partials(out)
@@ -147,6 +149,7 @@ def _manifest(source: Source, located: Located, choice: EncoderChoice, shard_cli
         encoders=describe(located),
         clip=located.manifest.clip,
         numbers=NumberTypes(computed=choice.dtype),
+        sound_rate=choice.sound_rate(),
         source=SourceFacts(kind=source.kind, clips=len(source.items), sha256=source.plan),
         shard_clips=shard_clips,
     )

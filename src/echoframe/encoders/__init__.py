@@ -4,12 +4,13 @@ An encoder is a directory: config.json and model.safetensors. CLIP and CLAP keep
 (`model_type` in config.json); our own small networks write `kind` there.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from echoframe.errors import AudioError, BundleError
@@ -65,8 +66,13 @@ class FrozenModule(nn.Module):
         return super().train(False)  # batch norm and dropout must never see a batch, whatever `mode` asks
 
 
-def use_channels_last(module: nn.Module) -> None:
-    """Lays the kernels out in memory as a CPU's convolutions like them: half the time for the same numbers."""
+def use_channels_last(module: nn.Module, device: str | torch.device = "cpu") -> None:
+    """Lays the kernels out in memory as a CPU's convolutions like them: half the time for the same numbers.
+
+    device: where the module is to run; Metal has no use for that layout.
+    """
+    if torch.device(device).type not in ("cpu", "cuda"):
+        return
     for weight in module.parameters():
         if weight.ndim == 4:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
@@ -145,6 +151,15 @@ def read_encoder(directory: Path, kind: str) -> tuple[dict[str, Any], dict[str, 
     if found != kind:
         raise BundleError(f'{directory}: holds a "{found}" encoder, expected "{kind}"')
     return config, read_weights(directory / "model.safetensors")
+
+
+def without_repeats(
+    frames: UInt8[np.ndarray, "frames height width 3"],
+) -> tuple[UInt8[np.ndarray, "distinct height width 3"], Int[Tensor, " frames"]]:
+    """The frames that differ from the one before, and which of them each frame is: a still's frames are encoded once."""
+    is_new = np.ones(len(frames), dtype=bool)
+    is_new[1:] = [not np.array_equal(one, other) for one, other in pairwise(frames)]
+    return frames if is_new.all() else frames[is_new], torch.from_numpy(np.cumsum(is_new) - 1)
 
 
 def as_images(frames: np.ndarray) -> Tensor:

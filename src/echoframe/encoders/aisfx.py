@@ -129,7 +129,7 @@ class AisfxEncoder(FrozenModule):
         encoder = cls(AisfxNetwork(config), torch.zeros(8 * config.width))
         load_weights(encoder, directory / "model.safetensors", weights=tensors)
         fold_batch_norms(encoder.network)
-        use_channels_last(encoder.network)
+        use_channels_last(encoder.network, device)
         return encoder.to(device, dtype)
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from transformers import CLIPTextModelWithProjection, CLIPVisionModelWithProjection
 
-from echoframe.encoders import FrozenModule, as_images, require_files
+from echoframe.encoders import FrozenModule, as_images, require_files, without_repeats
 from echoframe.encoders._transformers import Tokenizer, device_of, load_tower
 from echoframe.errors import BundleError
 from echoframe.weights import read_json
@@ -112,11 +112,12 @@ class ClipVisualEncoder(FrozenModule):
         """One unit vector per RGB frame: (T, H, W, 3) uint8 -> (T, dim) float32, on the encoder's device."""
         device = device_of(self.model)
         outputs: list[Tensor] = []
-        for first in range(0, len(frames), FRAMES_AT_ONCE):
-            pixels = preprocess(frames[first : first + FRAMES_AT_ONCE], self.pixels)
+        distinct, which = without_repeats(frames)
+        for first in range(0, len(distinct), FRAMES_AT_ONCE):
+            pixels = preprocess(distinct[first : first + FRAMES_AT_ONCE], self.pixels)
             embeds = self.model(pixel_values=pixels.to(device, self.model.dtype)).image_embeds
             outputs.append(nn.functional.normalize(embeds.float(), dim=1))
-        return torch.cat(outputs) if outputs else torch.zeros(0, self.dim, device=device)
+        return torch.cat(outputs)[which.to(device)] if outputs else torch.zeros(0, self.dim, device=device)
 
 
 class ClipTextEncoder(FrozenModule):

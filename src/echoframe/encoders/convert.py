@@ -18,7 +18,7 @@ from torch import Tensor
 from echoframe.encoders.aisfx import AisfxConfig, AisfxNetwork
 from echoframe.encoders.efficientnet_lite import NORM_EPSILON, EfficientNetLite, EfficientNetLiteConfig, Output
 from echoframe.errors import BundleError
-from echoframe.weights import load_weights, save_part, write_weights
+from echoframe.weights import load_weights, save_part, why_not_plain, write_weights
 
 # the names under which transformers and diffusers look for the one and the other
 PICKLED = {
@@ -101,11 +101,8 @@ def _read_checkpoint(path: Path) -> Any:
         # mapped, not read, where the format allows: a large model is in memory once, not twice
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # a damaged or hostile pickle makes the reader fail in any way there is
-        # torch wraps the reason in advice on how to load the file unsafely
-        lines = [line.strip() for line in str(error).splitlines() if "Unpickler error" in line]
-        reason = (lines or str(error).splitlines() or [type(error).__name__])[0][:200]
         raise BundleError(
-            f"{path}: not a checkpoint of plain tensors ({reason}); nothing in it was run, take another"
+            f"{path}: not a checkpoint of plain tensors ({why_not_plain(error)}); nothing in it was run, take another"
         ) from error
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from echoframe.config import from_dict
-from echoframe.encoders import FrozenModule, as_images, read_encoder, use_channels_last
+from echoframe.encoders import FrozenModule, as_images, read_encoder, use_channels_last, without_repeats
 from echoframe.errors import BundleError, ConfigError
 from echoframe.weights import load_weights
 
@@ -155,7 +155,6 @@ class EfficientNetLiteEncoder(FrozenModule):
     def __init__(self, network: EfficientNetLite, config: EfficientNetLiteConfig = EfficientNetLiteConfig()) -> None:
         super().__init__()
         self.network = network
-        use_channels_last(network)
         self.output = config.output
         self.dim = DIMS[config.output]
         self.name = f"efficientnet-lite0-{config.output}"
@@ -174,6 +173,7 @@ class EfficientNetLiteEncoder(FrozenModule):
             raise BundleError(str(error)) from error
         network = EfficientNetLite()
         load_weights(network, directory / "model.safetensors", weights=tensors)
+        use_channels_last(network, device)
         return cls(network, config).to(device, dtype)
 
     @torch.no_grad()
@@ -184,11 +184,14 @@ class EfficientNetLiteEncoder(FrozenModule):
         """
         weight = self.network.stem.weight
         outputs: list[Tensor] = []
-        for first in range(0, len(frames), FRAMES_AT_ONCE):
-            square = centre_square(as_images(frames[first : first + FRAMES_AT_ONCE])).to(weight.device)
+        distinct, which = without_repeats(frames)
+        for first in range(0, len(distinct), FRAMES_AT_ONCE):
+            square = centre_square(as_images(distinct[first : first + FRAMES_AT_ONCE])).to(weight.device)
             pixels = ((square.float() - PIXEL_MEAN) / PIXEL_STD).to(weight.dtype)
             outputs.append(self._encode(pixels).float())
-        return torch.cat(outputs) if outputs else torch.zeros(0, self.dim, device=weight.device)
+        return (
+            torch.cat(outputs)[which.to(weight.device)] if outputs else torch.zeros(0, self.dim, device=weight.device)
+        )
 
     def _encode(self, pixels: Tensor) -> Tensor:
         features = self.network.features(pixels)

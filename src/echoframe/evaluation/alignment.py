@@ -79,13 +79,13 @@ class OnsetScore:
 
 def onset_f1(
     reference: Float[np.ndarray, " r"], generated: Float[np.ndarray, " g"], *, tolerance_s: float
-) -> OnsetScore:
+) -> OnsetScore | None:
     """Onsets (s, rising) matched one to one within `tolerance_s`, as many as can be: precision is their share of the
-    generated, recall of the reference's, F1 their harmonic mean, as mir_eval's onset.f_measure. Two sounds without any
-    onset agree: 1, where mir_eval says 0; one without: 0.
+    generated, recall of the reference's, F1 their harmonic mean, as mir_eval's onset.f_measure. Where neither sound
+    has an onset there is nothing to compare: None, where mir_eval says 0. Where one of them has none: 0.
     """
     if not len(reference) and not len(generated):
-        return OnsetScore(f1=1.0, precision=1.0, recall=1.0)
+        return None
     matched = i = j = 0
     while i < len(reference) and j < len(generated):  # of two rising lists, taking the first that fits matches the most
         apart = generated[j] - reference[i]

@@ -1,6 +1,7 @@
 """Folders of generated sounds beside the real ones: one table, with chance, floor, bounds and differences."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from echoframe.errors import AudioError, InputError, VideoError
+from echoframe.errors import AudioError, BundleError, InputError, VideoError
 from echoframe.evaluation.bootstrap import FEWEST_DRAWS
 from echoframe.evaluation.features import Ear, SoundFeatures
 from echoframe.evaluation.figures import SoundSet, fewest
@@ -25,8 +26,10 @@ from echoframe.evaluation.table import Column, Table, listed
 REFERENCE, FILMS = RESERVED = ("reference", "video")
 REMARKS = {
     "silent": "Silent in {}, and judged so: {}.",
+    "cancels": "Cancels in mono, as its channels are each other's opposite, and is judged as what is left, in {}: {}.",
     "cut": "Longer than what is heard, in {}: {}.",
     "short": "Ends before its reference, and is silent from there, in {}: {}.",
+    "steady": "Without an onset, as its reference is, so that onset F1 leaves it out, in {}: {}.",
 }
 LENGTHS_WITHIN_S = 0.1  # codecs pad
 Tell = Callable[[str], None]
@@ -73,8 +76,9 @@ class EvaluateConfig:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
     """table: what is read. stems: the clips counted; without pairs none. clips: by system, column and clip, the figures that
-    are means over clips. dropped: by folder and clip, why it could not be judged. pairing: which files belong together.
-    judged: by folder, the names of the sounds that were. remarks: by remark and folder, the names of sounds it is true of.
+    are means over clips; clips of which a figure says nothing are not in it. dropped: by folder and clip, why it could not be
+    judged. pairing: which files belong together. judged: by folder, the names of the sounds that were. remarks: by remark and
+    folder, the names of sounds it is true of.
     """
 
     table: Table
@@ -131,7 +135,10 @@ def evaluate(config: EvaluateConfig, *, tell: Tell | None = None) -> Evaluation:
         ],
     )
     per_clip = {
-        name: {key: dict(zip(stems, some.tolist(), strict=True)) for key, some in found.items()}
+        name: {
+            key: {stem: value for stem, value in zip(stems, some.tolist(), strict=True) if not math.isnan(value)}
+            for key, some in found.items()
+        }
         for name, found in rows.per_clip.items()
     }
     return Evaluation(
@@ -147,7 +154,8 @@ def evaluate(config: EvaluateConfig, *, tell: Tell | None = None) -> Evaluation:
 
 
 def _judges(config: EvaluateConfig, protocol: Protocol) -> tuple[dict[str, Judge], dict[str, str]]:
-    """Those that can be had, and why the others cannot. Raises InputError if there is none."""
+    """Those that can be had, and why the others cannot. Raises InputError if there is none, BundleError if weights that are
+    there are not what they should be; each names all."""
     judges: dict[str, Judge] = {}
     lacking: dict[str, str] = {}
     strange = set(config.weights) - set(protocol.judges)
@@ -156,13 +164,21 @@ def _judges(config: EvaluateConfig, protocol: Protocol) -> tuple[dict[str, Judge
             f'weights for "{min(strange)}": protocol {protocol.name} has judges {", ".join(protocol.judges)}; '
             "give weights for these, or choose another protocol"
         )
+    wrong: list[str] = []
     for name in protocol.judges:
         try:
             judges[name] = load_judge(name, weights=config.weights.get(name), device=config.device)
         except InputError as error:
             lacking[name] = str(error)
+        except BundleError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise BundleError("; ".join(wrong))
     if not judges:
-        raise InputError(f"protocol {protocol.name}: no judge is available; {next(iter(lacking.values()))}")
+        raise InputError(
+            f"protocol {protocol.name}: no judge is available: {'; '.join(lacking.values())}; or fetch them all: "
+            f"echoframe evaluate pull {protocol.name}"
+        )
     return judges, lacking
 
 
@@ -260,16 +276,25 @@ def _remarks(
         lengths = [sound.duration_s + LENGTHS_WITHIN_S for sound in side.sounds]
         true_of = {
             "silent": [sound.is_silent for sound in side.sounds],
+            "cancels": [sound.cancels for sound in side.sounds],
             "cut": [sound.is_cut for sound in side.sounds],
         }
         if paired:
-            whole = [sound.duration_s for sound in sides[REFERENCE].sounds]
-            true_of["short"] = [have < asked for have, asked in zip(lengths, whole, strict=True)]
+            asked = sides[REFERENCE].sounds
+            true_of["short"] = [have < one.duration_s for have, one in zip(lengths, asked, strict=True)]
+            if name != REFERENCE:
+                true_of["steady"] = [
+                    _is_steady(one) and _is_steady(sound) for one, sound in zip(asked, side.sounds, strict=True)
+                ]
         for of, truths in true_of.items():
             found = tuple(stem for stem, true in zip(judged[name], truths, strict=True) if true)
             if found:
                 remarks.setdefault(of, {})[name] = found
     return remarks
+
+
+def _is_steady(sound: SoundFeatures) -> bool:
+    return sound.timing is not None and not len(sound.timing.onsets)
 
 
 def _left_out(figures: Sequence[Figure], n: int, clips: Mapping[str, str], labels: Sequence[str]) -> list[str]:

@@ -22,7 +22,7 @@ from echoframe.output import atomic_files, file_sha256, make_folder
 
 TIMING = "timing"
 TIMING_RATE = 16_000  # Hz
-VERSION = 2  # of what is kept; another number, and everything is heard again
+VERSION = 3  # of what is kept; another number, and everything is heard again
 Tensors = dict[str, Tensor]
 
 
@@ -42,14 +42,15 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SoundFeatures:
-    """One file. embeddings: by judge, (N, D); logits: by judge, (C,), for those that have classes. duration_s: of what was
-    heard.
+    """One file. embeddings: by judge, (N, D); logits: by judge, (C,), for those that have classes. is_silent, cancels:
+    as in `Excerpt`. duration_s: of what was heard.
     """
 
     embeddings: Mapping[str, Float[Tensor, "windows dim"]]
     logits: Mapping[str, Float[Tensor, " classes"]]
     timing: Timing | None
     is_silent: bool
+    cancels: bool
     is_cut: bool
     duration_s: float
 
@@ -123,6 +124,7 @@ def _heard_at(path: Path, excerpt: Excerpt, name: str, judge: Judge | None) -> T
 def _hear(excerpt: Excerpt, judge: Judge | None) -> Tensors:
     facts = {
         "is_silent": torch.tensor(excerpt.is_silent),
+        "cancels": torch.tensor(excerpt.cancels),
         "is_cut": torch.tensor(excerpt.is_cut),
         "duration_s": torch.tensor(excerpt.duration_s, dtype=torch.float64),
     }
@@ -145,7 +147,7 @@ def _is_finite(tensors: Tensors) -> bool:
 
 def _is_whole(tensors: Tensors, judge: Judge | None) -> bool:
     """Whether it is what `_hear` gives: the names, kinds of number and shapes, and all finite."""
-    kinds = {"is_silent": (torch.bool, 0), "is_cut": (torch.bool, 0), "duration_s": (torch.float64, 0)}
+    kinds = dict.fromkeys(("is_silent", "cancels", "is_cut"), (torch.bool, 0)) | {"duration_s": (torch.float64, 0)}
     if judge is None:
         kinds |= dict.fromkeys(("onsets", "envelope", "strength"), (torch.float64, 1))
     else:
@@ -193,6 +195,7 @@ def _features(judged: Mapping[str, Tensors], timing: Tensors | None) -> SoundFea
         logits={name: tensors["logits"] for name, tensors in judged.items() if "logits" in tensors},
         timing=Timing(**{key: timing[key] for key in ("onsets", "envelope", "strength")}) if timing else None,
         is_silent=bool(some["is_silent"]),
+        cancels=bool(some["cancels"]),
         is_cut=bool(some["is_cut"]),
         duration_s=float(some["duration_s"]),
     )

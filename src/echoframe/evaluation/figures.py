@@ -38,14 +38,15 @@ class SoundSet:
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Measured:
     """value: of n clips. statistic: what an interval is drawn from, by `method` (see bootstrap). values: (n,), one a clip,
-    where the figure is their mean; None where it belongs to the whole set. most: the largest it can be.
+    where the figure is their mean; None where it belongs to the whole set. A clip of which it says nothing has NaN there, and
+    is not one of the n. most: the largest it can be.
     """
 
     n: int
     value: float
     statistic: Statistic
     method: Literal["bca", "halves"] = "bca"
-    values: Float[np.ndarray, " n"] | None = None
+    values: Float[np.ndarray, " clips"] | None = None
     most: float = np.inf
 
 
@@ -63,17 +64,15 @@ def measure(figure: Figure, reference: SoundSet, generated: SoundSet, *, paired:
     values = _PER_CLIP.get(figure.kind)
     if values is not None:
         found = values(figure, reference, generated) if paired else None
-        return None if found is None else of_values(found)
+        return None if found is None or np.isnan(found).all() else of_values(found)
     return _of_sets(figure, reference, generated, paired=paired)
 
 
-def of_values(values: Float[np.ndarray, " n"]) -> Measured:
-    """A mean over clips."""
+def of_values(values: Float[np.ndarray, " clips"]) -> Measured:
+    """A mean over clips: those of which the figure says something, the others are NaN. Some have to be left."""
+    said = values[~np.isnan(values)]
     return Measured(
-        n=len(values),
-        value=float(values.mean()),
-        statistic=lambda rows: float(values[rows].mean()),
-        values=values,
+        n=len(said), value=float(said.mean()), statistic=lambda rows: float(said[rows].mean()), values=values
     )
 
 
@@ -206,7 +205,8 @@ def _timings(side: SoundSet) -> list[Timing]:
 
 def _onset_f1(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray:
     both = zip(_timings(reference), _timings(generated), strict=True)
-    return np.array([alignment.onset_f1(a.onsets.numpy(), b.onsets.numpy(), tolerance_s=figure.at).f1 for a, b in both])
+    scores = [alignment.onset_f1(a.onsets.numpy(), b.onsets.numpy(), tolerance_s=figure.at) for a, b in both]
+    return np.array([np.nan if score is None else score.f1 for score in scores])
 
 
 def _envelope_correlation(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray:

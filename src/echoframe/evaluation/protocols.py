@@ -98,7 +98,7 @@ _TIME = (
         kind="onset f1",
         better="higher",
         at=0.05,
-        about="onsets matched one to one within 50 ms",
+        about="onsets matched one to one within 50 ms; of clips that have any, in one sound or both",
     ),
     Figure(
         key="onset_f1_100",
@@ -106,7 +106,7 @@ _TIME = (
         kind="onset f1",
         better="higher",
         at=0.1,
-        about="onsets matched one to one within 100 ms",
+        about="onsets matched one to one within 100 ms; of clips that have any, in one sound or both",
     ),
     Figure(
         key="envelope",

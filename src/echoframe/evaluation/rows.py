@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from echoframe.evaluation.bootstrap import bootstrap_interval, paired_difference
-from echoframe.evaluation.figures import NEAREST, Measured, Rows, SoundSet, embeddings_of, measure
+from echoframe.evaluation.figures import NEAREST, Measured, Rows, SoundSet, embeddings_of, measure, of_values
 from echoframe.evaluation.protocols import Figure
 from echoframe.evaluation.table import Cell, Line
 
@@ -63,11 +63,9 @@ def make_rows(
     lines.append(_floor(figures, reference, rng))
     lines += _of_embeddings(figures, reference)
     for one, other in combinations(systems, 2):
-        cells = {
-            key: _difference(measured[one][key], measured[other][key], draws, seed)
-            for key in measured[one]
-            if key in measured[other]
-        }
+        both = {key: (measured[one][key], measured[other][key]) for key in measured[one] if key in measured[other]}
+        found = {key: _difference(*pair, draws, seed) for key, pair in both.items()}
+        cells = {key: cell for key, cell in found.items() if cell is not None}
         lines.append(Line(name=f"{one} - {other}", kind="difference", cells=cells))
     per_clip = {
         name: {key: one.values for key, one in found.items() if one.values is not None}
@@ -91,7 +89,13 @@ def _with_interval(found: Measured, draws: int, seed: int) -> Cell:
     return Cell(value=found.value, low=low, high=high, n=interval.n)
 
 
-def _difference(one: Measured, other: Measured, draws: int, seed: int) -> Cell:
+def _difference(one: Measured, other: Measured, draws: int, seed: int) -> Cell | None:
+    """On the clips of which both figures say something; None if there is none."""
+    if one.values is not None and other.values is not None:
+        apart = one.values - other.values
+        if np.isnan(apart).all():
+            return None
+        one, other = (of_values(some.values[~np.isnan(apart)]) for some in (one, other) if some.values is not None)
     interval = paired_difference(one.statistic, other.statistic, one.n, seed=seed, **_how(one, draws))
     return Cell(value=interval.value, low=interval.low, high=interval.high, n=interval.n)
 

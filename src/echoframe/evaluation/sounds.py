@@ -34,6 +34,7 @@ WRITTEN = (".json", ".md", ".txt", ".csv", ".png", ".html")  # by `echoframe`, b
 HEADS = ("id", "name", "file", "stem", "clip", "video")
 LABEL_HEADS = ("label", "class", "category", "text")
 SILENT = 1e-4  # a peak of -80 dBFS
+CANCELLED = 0.01  # of a peak: 40 dB; a codec leaves so much of channels that are each other's opposite
 MORE_S = 0.1  # containers round: only what goes on for longer than this is more
 
 
@@ -50,11 +51,15 @@ class Listening:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Excerpt:
-    """waveform: (1, S) float32, as `Listening` says. duration_s: of what was kept. is_cut: whether there was more sound."""
+    """waveform: (1, S) float32, as `Listening` says. duration_s: of what was kept. is_cut: whether there was more sound.
+
+    cancels: whether its channels leave next to nothing of each other when they are mixed.
+    """
 
     waveform: Float[Tensor, "1 samples"]
     sample_rate: int
     is_cut: bool
+    cancels: bool
 
     @property
     def duration_s(self) -> float:
@@ -62,7 +67,7 @@ class Excerpt:
 
     @property
     def is_silent(self) -> bool:
-        return float(self.waveform.abs().max()) < SILENT
+        return not self.cancels and float(self.waveform.abs().max()) < SILENT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,18 +166,19 @@ def listen(path: Path, listening: Listening) -> Excerpt:
     """The sound at `path`, at its own sample rate. Raises AudioError for a file that is no sound, is empty, holds NaN, or is
     broken where it is heard.
     """
-    mono, rate, is_cut = (_by_libav if path.suffix.lower() in BY_LIBAV else _by_libsndfile)(path, listening)
+    mono, rate, is_cut, loudest = (_by_libav if path.suffix.lower() in BY_LIBAV else _by_libsndfile)(path, listening)
     if not mono.size:
         raise AudioError(f"{path}: holds no samples; give a sound that is not empty")
     if not np.isfinite(mono).all():
         raise AudioError(f"{path}: holds NaN or infinite samples; write the file again from its source")
+    cancels = listening.channels == "mean" and loudest >= SILENT and float(np.abs(mono).max()) < CANCELLED * loudest
     if listening.centred:
         mono = mono - mono.mean(dtype=np.float64)
     waveform = torch.from_numpy(np.ascontiguousarray(mono, dtype=np.float32))[None]
-    return Excerpt(waveform=waveform, sample_rate=rate, is_cut=is_cut)
+    return Excerpt(waveform=waveform, sample_rate=rate, is_cut=is_cut, cancels=cancels)
 
 
-def _by_libsndfile(path: Path, listening: Listening) -> tuple[np.ndarray, int, bool]:
+def _by_libsndfile(path: Path, listening: Listening) -> tuple[np.ndarray, int, bool, float]:
     try:
         with soundfile.SoundFile(str(path)) as file:
             rate, n_whole = file.samplerate, file.frames
@@ -183,10 +189,10 @@ def _by_libsndfile(path: Path, listening: Listening) -> tuple[np.ndarray, int, b
     if len(samples) < min(wanted, n_whole) - MISSING_S * rate:
         raise _broken(path, f"breaks off at {len(samples) / rate:.1f} s of {n_whole / rate:.1f} s")
     mono = samples[:, 0] if listening.channels == "first" else samples.mean(axis=1, dtype=np.float64)
-    return mono, rate, n_whole > wanted
+    return mono, rate, n_whole > wanted + MORE_S * rate, float(np.abs(samples).max(initial=0))
 
 
-def _by_libav(path: Path, listening: Listening) -> tuple[np.ndarray, int, bool]:
+def _by_libav(path: Path, listening: Listening) -> tuple[np.ndarray, int, bool, float]:
     track = SoundTrack(listening.clip_s + MORE_S, channels=listening.channels)
     options = {"format_whitelist": CONTAINERS}
     try:
@@ -198,7 +204,7 @@ def _by_libav(path: Path, listening: Listening) -> tuple[np.ndarray, int, bool]:
         raise AudioError(f"{path}: not a {kind} that can be read ({reason}); write it again as {better}") from error
     if fault:
         raise _broken(path, fault)
-    return track.samples()[: n_samples(listening.clip_s, track.rate)], track.rate, track.is_full
+    return track.samples()[: n_samples(listening.clip_s, track.rate)], track.rate, track.is_full, track.loudest
 
 
 def _sound_stream(container: InputContainer, path: Path) -> AudioStream:

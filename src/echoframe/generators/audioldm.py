@@ -21,6 +21,7 @@ from transformers import SpeechT5HifiGan
 
 from echoframe.errors import BundleError, ConfigError
 from echoframe.generators import LatentGenerator, guided
+from echoframe.generators.attention_heads import use_original_heads
 from echoframe.generators.schedulers import build_scheduler, step_randomness
 from echoframe.media.audio import n_samples
 from echoframe.options import SampleOptions
@@ -68,8 +69,10 @@ class AudioLdmGenerator(LatentGenerator):
         """text_folder: where text_encoder/ and tokenizer/ lie, read when first needed."""
         _check_parts(unet, vae, vocoder, config.mel)
         self.device, self.dtype, self.config = torch.device(device), dtype, config
+        self.heads = use_original_heads(unet)  # by block; none where the UNet's config is taken as it stands
         with quiet():
-            self.unet, self.vae, self.vocoder = (freeze(part, self.device, dtype) for part in (unet, vae, vocoder))
+            self.unet, self.vae = (freeze(part, self.device, dtype) for part in (unet, vae))
+            self.vocoder = freeze(vocoder, *vocoder_place(self.device, dtype))
         self.scheduler_config, self.text_folder = dict(scheduler_config), text_folder
         self.dim: int = unet.config["projection_class_embeddings_input_dim"]
         self.sample_rate = config.mel.sample_rate
@@ -134,7 +137,8 @@ class AudioLdmGenerator(LatentGenerator):
     ) -> Float[Tensor, "1 samples"]:
         scaled = (latents / self.vae.config["scaling_factor"]).to(self.dtype)
         mel = self.vae.decode(scaled, return_dict=False)[0]  # type: ignore[arg-type]  # (1, 1, frames, mels)
-        return self.vocoder(mel[:, 0]).reshape(1, -1).float()
+        place, numbers = vocoder_place(self.device, self.dtype)
+        return self.vocoder(mel[:, 0].to(place, numbers)).reshape(1, -1).float()
 
     @cached_property
     def unconditional(self) -> Float[Tensor, " dim"]:
@@ -148,28 +152,53 @@ class AudioLdmGenerator(LatentGenerator):
         """Texts in the audio space, unit length, by the generator's own text tower. Raises BundleError without one."""
         if self.text_folder is None:
             return super().embed_text(texts)
-        tokenizer, tower = self._text_tower
-        longest = tower.config.max_position_embeddings - 2  # RoBERTa's positions begin at 2
-        tokens = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
-        ids, mask = tokens["input_ids"].to(self.device), tokens["attention_mask"].to(self.device)
-        return normalize(tower(ids, attention_mask=mask).text_embeds.float(), dim=-1)
+        return self._text_tower.embed(texts)
 
     @cached_property
-    def _text_tower(self) -> tuple[Any, Any]:
+    def _text_tower(self) -> "TextTower":
         assert self.text_folder is not None
+        return TextTower(self.text_folder, dim=self.dim, device=self.device, dtype=self.dtype)
+
+
+class TextTower:
+    """AudioLDM's text tower and its tokenizer: texts to unit vectors of the audio space."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        dim: int | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """folder: holds text_encoder/ and tokenizer/. dim: what the UNet takes. Raises BundleError if anything misfits."""
         from transformers import ClapTextModelWithProjection, RobertaTokenizer  # slow to import, not always needed
 
-        tower = load_part(ClapTextModelWithProjection, self.text_folder / "text_encoder")
-        if tower.config.projection_dim != self.dim:
+        tower = load_part(ClapTextModelWithProjection, folder / "text_encoder")
+        if dim is not None and tower.config.projection_dim != dim:
             raise BundleError(
-                f"{self.text_folder}: text_encoder gives {tower.config.projection_dim} numbers, unet takes {self.dim}; "
+                f"{folder}: text_encoder gives {tower.config.projection_dim} numbers, unet takes {dim}; "
                 "take both from the same model"
             )
         try:
-            tokenizer = RobertaTokenizer.from_pretrained(self.text_folder / "tokenizer", local_files_only=True)
+            self._tokenizer = RobertaTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
         except LOAD_ERRORS as error:
-            raise BundleError(f"{self.text_folder / 'tokenizer'}: not a RoBERTa tokenizer; pull it again") from error
-        return tokenizer, freeze(tower, self.device, self.dtype)
+            raise BundleError(f"{folder / 'tokenizer'}: not a RoBERTa tokenizer; pull it again") from error
+        self._device = torch.device(device)
+        self._tower = freeze(tower, self._device, dtype)
+
+    @torch.no_grad()
+    def embed(self, texts: list[str]) -> Float[Tensor, "texts dim"]:
+        """One unit vector a text, float32."""
+        longest = self._tower.config.max_position_embeddings - 2  # RoBERTa's positions begin at 2
+        tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt")
+        ids, mask = tokens["input_ids"].to(self._device), tokens["attention_mask"].to(self._device)
+        return normalize(self._tower(ids, attention_mask=mask).text_embeds.float(), dim=-1)
+
+
+def vocoder_place(device: torch.device, dtype: torch.dtype) -> tuple[torch.device, torch.dtype]:
+    """Where the vocoder runs, and in which numbers: Metal's convolutions end at 65,536 outputs, so there on the CPU."""
+    return (torch.device("cpu"), torch.float32) if device.type == "mps" else (device, dtype)
 
 
 def _check_parts(unet: UNet2DConditionModel, vae: AutoencoderKL, vocoder: SpeechT5HifiGan, mel: MelSpec) -> None:

@@ -54,6 +54,7 @@ class MediaMaker:
         self._cut = 0
         self._quiet: list[str] = []
         self._silent: list[str] = []
+        self._cancelled: list[str] = []
 
     def clip(self, sounds: Sequence[tuple[str, Excerpt]], film: Film | None) -> tuple[str, ...]:
         """Files of sounds that belong together, as long as the film or the longest of them; names are for the notes."""
@@ -69,7 +70,7 @@ class MediaMaker:
     def notes(self) -> list[str]:
         """What a reader of the report has to know of the sounds."""
         quiet = f"Sounds more than {TOLERANCE:g} LU quieter than {LOUDNESS:g} LUFS, as their peaks allow no more"
-        named = {quiet: self._quiet, "Silent sounds": self._silent}
+        named = {quiet: self._quiet, "Silent sounds": self._silent, "Sounds that cancel in mono": self._cancelled}
         return [
             *([f"Sounds longer than {LONGEST:g} s, whose beginning is played: {self._cut}."] if self._cut else []),
             *(f"{words}: {listed(names)}." for words, names in named.items() if names),
@@ -82,7 +83,9 @@ class MediaMaker:
         waveform = to_loudness(waveform, SAMPLE_RATE, LOUDNESS)
         level = integrated_loudness(waveform, SAMPLE_RATE)
         self._cut += sound.is_cut
-        if level < LOUDNESS - TOLERANCE:
+        if sound.cancels:
+            self._cancelled.append(name)
+        elif level < LOUDNESS - TOLERANCE:
             (self._quiet if level > -math.inf else self._silent).append(name)
         path = self._folder / (secrets.token_hex(12) + (film.suffix if film else ".wav"))
         if film is None:
@@ -98,4 +101,4 @@ def _beeps(count: int) -> Excerpt:
     seconds = torch.arange(n_samples(BEEP_S, SAMPLE_RATE)) / SAMPLE_RATE
     tone = torch.sin(2 * torch.pi * BEEP_HZ * seconds) * torch.hann_window(len(seconds)).clamp(max=0.1) * 3
     one = torch.cat([tone, torch.zeros(n_samples(GAP_S, SAMPLE_RATE))])
-    return Excerpt(waveform=one.repeat(count)[None], sample_rate=SAMPLE_RATE, is_cut=False)
+    return Excerpt(waveform=one.repeat(count)[None], sample_rate=SAMPLE_RATE, is_cut=False, cancels=False)

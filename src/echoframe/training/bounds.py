@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from echoframe.bundles.bundle import load_bundle
+from echoframe.bundles.bundle import find_bundle, load_bundle
+from echoframe.bundles.check import one_space_in
 from echoframe.data.embedding_reader import Clips, EmbeddingSets
 from echoframe.errors import InputError
 from echoframe.mappers.networks import masked_mean
@@ -100,7 +101,9 @@ def fit_ridge(train: Seen, val: Seen) -> tuple[Tensor, Tensor]:
 
 
 def bridge_bound(model: str | Path, sets: EmbeddingSets, *, device: str = "auto") -> Bound:
-    """The zero-shot bridge of a model. Raises InputError if it has none, or joins other spaces than the sets'."""
+    """The zero-shot bridge of a model. Raises InputError if it has none, or joins other spaces than the sets', BundleError
+    if its own parts do not share one audio space."""
+    one_space_in(find_bundle(model), device=device)
     bundle = load_bundle(model, device=device, dtype="float32")
     part, mapper = bundle.manifest.parts.get("mapper"), bundle.mapper
     if part is not None and part.kind != BRIDGE_KIND:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from echoframe.bundles.bundle import Located, find_bundle, save_bundle
+from echoframe.bundles.check import one_space
 from echoframe.bundles.manifest import MANIFEST, Manifest, Part, Space, check_files, check_fit
 from echoframe.config import from_dict
 from echoframe.errors import BundleError, InputError
@@ -81,6 +82,7 @@ def write_bundle(
         metrics={"mapper": result.figures.values()},
     )
     check_fit(manifest)
+    one_space(parts, {key: folder for key, (_, folder) in found.items()}, device="cpu")
     _check_encoders(seeing, about["encoders"], run)
     with atomic_folder(out) as partial:
         for key, (_, folder) in found.items():

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from echoframe.errors import BundleError
 from echoframe.output import file_sha256
-from echoframe.weights import read_weights
+from echoframe.weights import read_weights, why_not_plain
 
 _scalar = np.float64(0).__reduce__()[0]
 _reconstruct = np.zeros(0).__reduce__()[0]
@@ -45,27 +45,33 @@ def read_checkpoint(path: Path, published: Published) -> tuple[dict[str, Tensor]
     if not path.is_file():
         raise BundleError(f"{path}: no such file, expected {what}'s weights; fetch {url}")
     sha256 = file_sha256(path)
-    if path.name == published.file and published.digest:
-        kind, _, wanted = published.digest.rpartition(":")
-        found = _digest(path, kind) if kind else sha256
-        if not found.startswith(wanted):
-            raise BundleError(
-                f"{path}: its {kind or 'sha256'} is {found[:8]}..., the published file's {wanted[:8]}...; fetch {url} again"
-            )
+    fault = digest_fault(path, published) if path.name == published.file else ""
+    if fault:
+        raise BundleError(f"{path}: {fault}; fetch {url} again")
     if path.suffix == ".safetensors":
         return read_weights(path), sha256
     try:
         with torch.serialization.safe_globals(_NUMPY_NUMBERS):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle raises nearly anything: KeyError, struct.error, AssertionError, ...
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BundleError(f"{path}: not readable as {what}'s weights ({reason}); fetch {url} again") from error
+        raise BundleError(
+            f"{path}: not readable as {what}'s weights ({why_not_plain(error)}); fetch {url} again"
+        ) from error
     weights = content.get(published.key) if published.key and isinstance(content, dict) else content
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         where = f' under "{published.key}"' if published.key else ""
         found = ", ".join(map(str, list(content)[:4])) if isinstance(content, dict) else type(content).__name__
         raise BundleError(f"{path}: holds no weights{where} (found {found}); expected {published.file} from {url}")
     return weights, sha256
+
+
+def digest_fault(path: Path, published: Published) -> str:
+    """What is wrong with the file's digest, as far as one is published; "" if nothing is."""
+    kind, _, wanted = published.digest.rpartition(":")
+    found = _digest(path, kind or "sha256")
+    if found.startswith(wanted):
+        return ""
+    return f"its {kind or 'sha256'} is {found[:8]}..., the published file's {wanted[:8]}..."
 
 
 def _digest(path: Path, kind: str) -> str:

@@ -118,7 +118,7 @@ class MelceptionJudge(FrozenModule):
         network = MelceptionNetwork(width=width)
         load_weights(network, path, weights=weights)
         fold_batch_norms(network)
-        use_channels_last(network)
+        use_channels_last(network, device)
         self.network, self.dim = network, network.dim
         self.means: Tensor
         self.stds: Tensor

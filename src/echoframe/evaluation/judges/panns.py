@@ -113,7 +113,7 @@ class PannsJudge(FrozenModule):
         weights, self.sha256 = read_checkpoint(path, PUBLISHED)
         self.network = Cnn14Network(width=width)
         load_weights(self.network, path, weights=weights)
-        use_channels_last(self.network)
+        use_channels_last(self.network, device)
         self.dim = self.network.dim
         self.to(device)
         self.freeze()

@@ -10,6 +10,7 @@ from echoframe.errors import InputError
 from echoframe.evaluation.judges import Judge
 from echoframe.evaluation.judges.aisfx import AisfxJudge
 from echoframe.evaluation.judges.clap import ClapJudge
+from echoframe.evaluation.judges.fetch import find_weights
 from echoframe.evaluation.judges.melception import MelceptionJudge
 from echoframe.evaluation.judges.panns import PannsJudge
 from echoframe.evaluation.judges.passt import PasstJudge
@@ -28,13 +29,16 @@ JUDGES: dict[str, tuple[str, Callable[..., Judge]]] = {
 
 
 def load_judge(name: str, *, weights: Path | None = None, device: str | torch.device = "auto") -> Judge:
-    """The judge of that name. weights: its file, or its folder; aiSFX ships with mini and needs none.
+    """The judge of that name. weights: its file, or its folder, or none for those that were fetched with `echoframe evaluate
+    pull`; aiSFX ships with mini and needs none.
 
     Raises InputError for a name that is not known, or weights that are needed and not given.
     """
     if name not in JUDGES:
         raise InputError(f'"{name}": no such judge; the judges are {", ".join(JUDGES)}')
     source, make = JUDGES[name]
+    if weights is None and source:
+        weights = find_weights(name)
     if weights is None and source:
         raise InputError(
             f"{name}: its weights are not part of EchoFrame ({source}); give them as --weights {name}=FILE"

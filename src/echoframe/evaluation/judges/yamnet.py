@@ -22,11 +22,17 @@ from echoframe.encoders import check_waveform
 from echoframe.errors import BundleError
 from echoframe.evaluation.agreement import GENERIC
 from echoframe.evaluation.judges import Heard
+from echoframe.evaluation.judges.checkpoint import Published, digest_fault
 from echoframe.optional import require_extra
 from echoframe.output import file_sha256
 
 URL = "https://tfhub.dev/google/lite-model/yamnet/classification/tflite/1"
-SHA256 = "10c95ea3eb9a7bb4cb8bddf6feb023250381008177ac162ce169694d05c317de"
+PUBLISHED = Published(
+    what="YAMNet",
+    file="yamnet.tflite",
+    url=f"{URL}?lite-format=tflite",  # without it the address is a page about the file
+    digest="10c95ea3eb9a7bb4cb8bddf6feb023250381008177ac162ce169694d05c317de",
+)
 SAMPLE_RATE = 16_000  # Hz
 WINDOW, HOP = 15_600, 7_800  # samples
 CLASSES = 521
@@ -49,11 +55,10 @@ class YamnetJudge:
         """
         if not path.is_file():
             raise BundleError(f"{path}: no such file, expected YAMNet's weights; fetch {URL}")
+        fault = digest_fault(path, PUBLISHED)
+        if fault:
+            raise BundleError(f"{path}: {fault}; fetch {URL} again")
         self.sha256 = file_sha256(path)
-        if self.sha256 != SHA256:
-            raise BundleError(
-                f"{path}: its sha256 is {self.sha256[:8]}..., the published file's {SHA256[:8]}...; fetch {URL} again"
-            )
         self.names = read_class_names(path)
         self._network = _load_network(path)
 

@@ -7,6 +7,8 @@ const ASKED = {
   synchrony: "How well does the sound keep time with the picture?",
   preference: "Which do you prefer?",
 };
+const NOT_ALL = "Part of it was skipped or played faster. Please hear all of it at its own speed.";
+const SLACK_S = 0.3, SLACK = 0.05;  // of a sound's duration: clocks of players tick four times a second
 const HERE = location.pathname.replace(/\/$/, "");
 const at = (id) => document.getElementById(id);
 const seen = (id) => { for (const other of ["intro", "item", "done"]) at(other).hidden = other !== id; };
@@ -37,13 +39,36 @@ function player(name, n, item) {
   const isFilm = !name.endsWith(".wav");
   const media = make(isFilm ? "video" : "audio", { src: `${HERE}/media/${name}`, controls: true, preload: "auto" });
   if (isFilm) media.playsInline = true;
-  media.addEventListener("ended", () => { heard.add(n); update(item); });
+  countHeard(media, () => { heard.add(n); update(item); });
   media.addEventListener("play", () => {
     for (const other of document.querySelectorAll("video, audio")) if (other !== media) other.pause();
   });
   media.addEventListener("error", () => { at("trouble").textContent = "This sound cannot be played here. Please try another browser."; });
   const title = item.media.length > 1 ? "AB"[n] : "";
   return make("figure", {}, make("figcaption", { textContent: title }), media);
+}
+
+// Calls whenHeard once all of it was heard: time counts as it passes for the listener, so what is played faster or skipped is not heard.
+function countHeard(media, whenHeard) {
+  let heardS = 0, from = null;
+  const start = () => { from = { place: media.currentTime, at: performance.now() }; };
+  const count = () => {
+    if (from === null) return;
+    const played = media.currentTime - from.place, passed = (performance.now() - from.at) / 1000;
+    heardS += Math.max(0, Math.min(played, passed));
+    start();
+    if (heardS >= media.duration - Math.max(SLACK_S, SLACK * media.duration)) whenHeard();
+  };
+  media.addEventListener("playing", start);
+  media.addEventListener("timeupdate", count);
+  media.addEventListener("seeking", () => { from = null; });
+  media.addEventListener("seeked", () => { if (!media.paused) start(); });
+  media.addEventListener("pause", () => { count(); from = null; });
+  media.addEventListener("ended", () => {
+    count();
+    from = null;
+    if (at("next").disabled && document.querySelector("fieldset:disabled")) at("hint").textContent = NOT_ALL;
+  });
 }
 
 function update(item) {
