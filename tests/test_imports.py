@@ -34,6 +34,7 @@ LEVELS = {
     "pipeline": 4,
     "provenance": 4,
     "sound": 4,
+    "earlier": 5,
     "jobs": 5,
     "rating": 5,
     "training": 5,

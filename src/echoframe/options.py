@@ -23,6 +23,7 @@ SCHEDULER_NAMES = (
     *("HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LMSDiscreteScheduler"),
     *("PNDMScheduler", "SASolverScheduler", "UniPCMultistepScheduler"),
 )
+MAX_SEEDS = 1000  # of one clip in one run
 MAX_DURATION_S = 3600.0  # longer sounds have to be asked for with force
 
 
@@ -203,7 +204,10 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WriteOptions:
-    """How results are written. force: allow more than an hour, and replace files that EchoFrame did not write."""
+    """How results are written.
+
+    overwrite: replace earlier results. force: replace any file, and allow more than an hour.
+    """
 
     original_level_db: float | None = option(
         default=None,
@@ -215,10 +219,66 @@ class WriteOptions:
         metavar="DB",
         kind=float,
     )
+    overwrite: bool = False
     force: bool = False
 
     def __post_init__(self) -> None:
         check(fields(self)[0], self.original_level_db)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """What a run makes of each clip, and how it goes about it.
+
+    Raises:
+        InputError: a value is out of range, or seeds and samples are both given.
+    """
+
+    seeds: str | None = option(
+        default=None,
+        default_text="one sound, NAME.wav",
+        help="a sound for each of these seeds, such as 0-4 or 0,3,7: NAME.s0.wav, NAME.s1.wav, ...",
+        valid=lambda text: text is None or 0 < len(_numbers(text)) <= MAX_SEEDS,
+        expected=f"numbers such as 0-4 or 0,3,7, at most {MAX_SEEDS} of them",
+        metavar="LIST",
+    )
+    samples: int | None = option(
+        default=None,
+        default_text="one sound, NAME.wav",
+        help="N sounds with the seeds from --seed on, named as with --seeds",
+        valid=lambda n: n is None or 1 <= n <= MAX_SEEDS,
+        expected=f"1 to {MAX_SEEDS}",
+        metavar="N",
+        kind=int,
+    )
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            check(each, getattr(self, each.name))
+        if self.seeds is not None and self.samples is not None:
+            raise InputError(f"seeds {self.seeds} and samples {self.samples} exclude each other; leave out one of them")
+
+    def seeds_from(self, first: int) -> tuple[int, ...]:
+        """The seeds of each clip's sounds; none where one sound without a number in its name is wanted.
+
+        >>> RunOptions(seeds="0-2,7").seeds_from(0), RunOptions(samples=2).seeds_from(5), RunOptions().seeds_from(0)
+        ((0, 1, 2, 7), (5, 6), ())
+        """
+        if self.samples is not None:
+            return tuple(range(first, first + self.samples))
+        return _numbers(self.seeds or "")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """The numbers that "0-2,7" names, each once; none for what cannot be read, and for far too many."""
+    found: dict[int, None] = {}
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isdecimal() and (last.isdecimal() or not dash)):
+            return ()
+        begin, end = int(first), int(last or first)
+        found |= dict.fromkeys(range(begin, min(end, begin + MAX_SEEDS) + 1))
+    return tuple(found)
 
 
 # in the order in which people read them

@@ -1,7 +1,7 @@
 """What made a sound, as JSON beside it: enough to make the same samples again.
 
 The file has the keys of `Provenance`, nested ones as objects, and "format". It is written with the files it names in
-`outputs`; a result whose file differs from the hash there counts as not done.
+`outputs`, once beside each of them; a result whose file differs from the hash there counts as not done.
 """
 
 import dataclasses
@@ -154,6 +154,22 @@ def find_provenance(path: Path) -> Provenance | None:
         return read_provenance(path) if path.is_file() else None
     except InputError:
         return None
+
+
+def record_path(output: Path) -> Path:
+    """Where the record of `output` stands: beside it, under its whole name.
+
+    >>> record_path(Path("out/clip.wav")).as_posix()
+    'out/clip.wav.json'
+    """
+    return output.with_name(f"{output.name}.json")
+
+
+def record_of(output: Path) -> Provenance | None:
+    """The record beside `output` that names it, or None. The NAME.json of earlier versions is read too."""
+    older = dict.fromkeys((output.stem, output.stem.removesuffix(".sound")))
+    places = (record_path(output), *(output.with_name(f"{stem}.json") for stem in older))
+    return next((each for each in map(find_provenance, places) if each and output.name in each.outputs), None)
 
 
 def check_replaceable(path: Path) -> None:

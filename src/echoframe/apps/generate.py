@@ -3,6 +3,8 @@
 import argparse
 import json
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -12,13 +14,22 @@ from echoframe.apps.progress import Reporter
 from echoframe.errors import EchoFrameError, InputError
 from echoframe.jobs import Job, check_job, find_clips, output_path, plan_jobs, remake_job, run_job
 from echoframe.loading import load
+from echoframe.lock import exclusive_lock
 from echoframe.media.video import probe
-from echoframe.options import Request, WriteOptions, check_duration
+from echoframe.options import Request, RunOptions, WriteOptions, check_duration
 from echoframe.pipeline import EchoFrame
-from echoframe.provenance import Machine, Provenance, changed_versions, check_from_file, read_provenance
+from echoframe.provenance import Machine, Provenance, changed_versions, check_from_file, read_provenance, record_of
 
 # made now; done before; made again from a record with the same samples, or with others
 How = Literal["made", "kept", "remade", "differs"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """A job, and what is asked of its sound."""
+
+    job: Job
+    request: Request
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +43,7 @@ class Show:
 
 def generate(args: argparse.Namespace) -> int:
     """Runs the command; returns how many clips failed. Raises EchoFrameError where there is but one clip."""
-    request, writing = taken(Request, args), taken(WriteOptions, args)
+    request, running, writing = taken(Request, args), taken(RunOptions, args), taken(WriteOptions, args)
     check_duration(request.duration_s or 0, force=writing.force)
     record = _record(args)
     inputs = args.inputs or ([record.input.path] if record else [])
@@ -44,15 +55,30 @@ def generate(args: argparse.Namespace) -> int:
     info = None
     if len(clips) == 1:
         info = probe(clips[0])  # a wrong file is told before all else, and before the model is loaded
-    jobs = plan_jobs(clips, output_path(args.out), with_film=args.mux, with_picture=args.picture)
+    seeds = running.seeds_from(request.seed)
+    jobs = plan_jobs(clips, output_path(args.out), with_film=args.mux, with_picture=args.picture, seeds=seeds)
+    if info:
+        jobs = [replace(job, info=info) for job in jobs]
     if len(jobs) == 1:
-        jobs = [replace(jobs[0], info=info)]
         check_job(jobs[0], writing)
+    asked = [replace(request, seed=seed) for seed in seeds] or [request]
+    orders = [Order(job=job, request=asked[i % len(asked)]) for i, job in enumerate(jobs)]
     source = args.model or (record.bundle.source if record else "mini")
     device = args.device or (record.machine.device if record else "auto")
     dtype = args.dtype or (record.machine.dtype if record else "auto")
     show = Show(json=args.json, quiet=args.quiet, debug=args.debug)
-    return run_jobs(load(source, device=device, dtype=dtype), jobs, request, writing, record, show)
+    model = load(source, device=device, dtype=dtype)
+    with _places_held(jobs):
+        return run_orders(model, orders, writing, record, show)
+
+
+@contextmanager
+def _places_held(jobs: Sequence[Job]) -> Iterator[None]:
+    """Keeps other runs out of the folders that the jobs write to."""
+    with ExitStack() as stack:
+        for folder in sorted({path.parent.resolve() for job in jobs for path in job.results}):
+            stack.enter_context(exclusive_lock(folder, "echoframe generate"))
+        yield
 
 
 def _record(args: argparse.Namespace) -> Provenance | None:
@@ -64,22 +90,24 @@ def _record(args: argparse.Namespace) -> Provenance | None:
     return check_from_file(read_provenance(Path(args.record)))
 
 
-def run_jobs(
-    model: EchoFrame, jobs: list[Job], request: Request, writing: WriteOptions, record: Provenance | None, show: Show
+def run_orders(
+    model: EchoFrame, orders: list[Order], writing: WriteOptions, record: Provenance | None, show: Show
 ) -> int:
     """Makes every job's files; returns how many failed. A failure is raised where there is but one, or with debug."""
-    with Reporter(len(jobs), quiet=show.quiet) as reporter:
-        for job in jobs:
+    what = "clips" if len({order.job.clip for order in orders}) == len(orders) else "sounds"
+    with Reporter(len(orders), what=what, quiet=show.quiet) as reporter:
+        for order in orders:
+            job = order.job
             began = time.monotonic()
             try:
-                how = _run_one(model, job, request, writing, record, reporter)
+                how = _run_one(model, order, writing, record, reporter)
             except Exception as error:
                 # a fault of ours in one clip must not cost the night's other thousand
                 known = isinstance(error, EchoFrameError)
                 words = str(error) if known else f"{job.clip}: unexpected {type(error).__name__}: {error}"
                 if show.json:
                     print(json.dumps({"clip": str(job.clip), "status": "failed", "error": words}), flush=True)
-                if len(jobs) == 1 or show.debug:
+                if len(orders) == 1 or show.debug:
                     raise
                 reporter.failed(words)
             else:
@@ -90,15 +118,15 @@ def run_jobs(
 
 def _run_one(
     model: EchoFrame,
-    job: Job,
-    request: Request,
+    order: Order,
     writing: WriteOptions,
     record: Provenance | None,
     reporter: Reporter,
 ) -> How:
+    job = order.job
     progress = reporter.begin(str(job.clip))
     if record is None:
-        return "made" if run_job(model, job, request, writing, progress=progress) else "kept"
+        return "made" if run_job(model, job, order.request, writing, progress=progress) else "kept"
     same = remake_job(model, job, record, writing, progress=progress)
     changed = changed_versions(record, Machine(device=model.device, dtype=model.dtype))
     if not same:
@@ -107,7 +135,7 @@ def _run_one(
 
 
 def _as_text(job: Job, how: How) -> str:
-    names = ", ".join(str(path) for path in job.outputs)
+    names = ", ".join(str(path) for path in job.results)
     if how == "kept":
         return f"{job.clip}: done before ({names})"
     return f"{job.clip} -> {names}{' (the same samples)' if how == 'remade' else ''}"
@@ -115,7 +143,8 @@ def _as_text(job: Job, how: How) -> str:
 
 def _as_json(job: Job, how: How, seconds: float) -> str:
     """One line of JSON: the clip, its files, and what the record says of the sound. seconds: that the work took."""
-    found = read_provenance(job.record)
+    found = record_of(job.results[0])
+    assert found is not None
     values = {
         "clip": str(job.clip),
         "status": how,

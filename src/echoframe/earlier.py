@@ -1,0 +1,83 @@
+"""What an earlier run left where a job's files go: what is done already, and what only `--overwrite` or `--force` replaces.
+
+A file is ours if the record beside it names it. It is as asked for if that record says that the same model made it from
+the same clip with the same settings, and its bytes are still those of the record.
+"""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+from echoframe.errors import OutputError
+from echoframe.options import Settings, WriteOptions, name_of
+from echoframe.output import file_sha256
+from echoframe.pipeline import EchoFrame
+from echoframe.provenance import Provenance, find_provenance, record_of, record_path
+
+_ELSEWHERE = "or choose another name or folder with -o"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a clip's results shall be made with."""
+
+    model: EchoFrame
+    clip: Path
+    settings: Settings
+    writing: WriteOptions
+
+    @cached_property
+    def clip_sha256(self) -> str:
+        """Of the clip's bytes, read once for all its files."""
+        return file_sha256(self.clip)
+
+    def difference(self, output: Path, found: Provenance) -> str:
+        """In which way `output`, made as `found` says, is not what is asked for; "" if it is."""
+        machine, wanted = (found.machine.device, found.machine.dtype), (self.model.device, self.model.dtype)
+        own = {each.name: getattr(found.settings, each.name) for each in fields(Settings)}
+        own["original_level_db"] = found.original_level_db
+        asked = {each.name: getattr(self.settings, each.name) for each in fields(Settings)}
+        asked["original_level_db"] = self.writing.original_level_db
+        options = [each for each in (*fields(Settings), *fields(WriteOptions)) if each.name in own]
+        changed = [f"{name_of(each)} {own[each.name]}" for each in options if own[each.name] != asked[each.name]]
+        if changed:
+            return f"made with {', '.join(changed)}"
+        if found.bundle.sha256 != self.model.identity.sha256:
+            return f"made by another model, {found.bundle.name} {found.bundle.version}".rstrip()
+        if machine != wanted:
+            return f"made on {' in '.join(machine)}"
+        if found.input.sha256 != self.clip_sha256:
+            return "made from another clip, or from this one before it changed"
+        return "" if file_sha256(output) == found.outputs[output.name] else "changed since it was written"
+
+
+def are_done(outputs: list[Path], asked: Asked) -> bool:
+    """Whether all these files are there as asked for."""
+    records = {path: record_of(path) for path in outputs if path.is_file()}
+    return len(records) == len(outputs) and not any(
+        found is None or asked.difference(path, found) for path, found in records.items()
+    )
+
+
+def check_foreign(outputs: list[Path], writing: WriteOptions) -> None:
+    """Raises OutputError if one of these files, or a file in the place of its record, is not EchoFrame's."""
+    for path in outputs:
+        beside = record_path(path)
+        taken = [path] if path.exists() and record_of(path) is None else []
+        taken += [beside] if beside.exists() and find_provenance(beside) is None else []
+        if taken and not writing.force:
+            raise OutputError(
+                f"{taken[0]}: exists and was not written by EchoFrame; move it, choose another folder with -o, "
+                "or replace it with --force"
+            )
+
+
+def check_earlier(outputs: list[Path], asked: Asked) -> None:
+    """Raises OutputError if one of these files is an earlier result and not what is asked for."""
+    if asked.writing.overwrite or asked.writing.force:
+        return
+    for path in outputs:
+        found = record_of(path) if path.is_file() else None
+        difference = asked.difference(path, found) if found else ""
+        if difference:
+            raise OutputError(f"{path}: is an earlier result, {difference}; replace it with --overwrite, {_ELSEWHERE}")
