@@ -17,6 +17,7 @@ from echoframe.bundles.bundle import load_bundle
 from echoframe.config import flatten
 from echoframe.data.embedding_reader import EmbeddingSets
 from echoframe.errors import BundleError, ConfigError, InputError
+from echoframe.loading import load
 from echoframe.mappers.networks import ResidualMlpMapper
 from echoframe.training import sweep as sweeping
 from echoframe.training.bounds import bridge_bound
@@ -337,6 +338,14 @@ def test_a_mapper_becomes_a_model(joined, tmp_path, capsys):
     assert "folder: exists already and is not a bundle; choose another" in capsys.readouterr().err
     assert cli.main([str(word) for word in [*command, "--push", "me/x y!", "--dry-run"]]) == 2
     assert '"me/x y!": is not a valid repository name; expected a name such as me/my-model' in capsys.readouterr().err
+
+
+def test_a_bundle_sounds_as_its_mapper_does_without_one(joined, tmp_path):
+    write_bundle(joined / "run", tmp_path / "mine", generator=str(joined / "model"))
+    clip = np.zeros((3, 32, 32, 3), dtype=np.uint8)
+    models = load(tmp_path / "mine", device="cpu"), load(joined / "model", mapper=joined / "run", device="cpu")
+    bundled, loose = (model.generate(clip, frame_rate=10.0, duration_s=0.2).waveform for model in models)
+    assert torch.equal(bundled, loose)
 
 
 def test_a_run_without_its_mapper_is_no_model(joined, tmp_path):

@@ -12,7 +12,7 @@ from echoframe.errors import OutputError
 from echoframe.options import Settings, WriteOptions, name_of
 from echoframe.output import file_sha256
 from echoframe.pipeline import EchoFrame
-from echoframe.provenance import Provenance, find_provenance, record_of, record_path
+from echoframe.provenance import MapperId, Provenance, find_provenance, record_of, record_path
 
 _ELSEWHERE = "or choose another name or folder with -o"
 
@@ -31,6 +31,11 @@ class Asked:
         """Of the clip's bytes, read once for all its files."""
         return file_sha256(self.clip)
 
+    @cached_property
+    def mapper(self) -> MapperId | None:
+        """The model's mapper, if it is not its own."""
+        return self.model.mapper_id
+
     def difference(self, output: Path, found: Provenance) -> str:
         """In which way `output`, made as `found` says, is not what is asked for; "" if it is."""
         machine, wanted = (found.machine.device, found.machine.dtype), (self.model.device, self.model.dtype)
@@ -44,6 +49,8 @@ class Asked:
             return f"made with {', '.join(changed)}"
         if found.bundle.sha256 != self.model.identity.sha256:
             return f"made by another model, {found.bundle.name} {found.bundle.version}".rstrip()
+        if (found.mapper and found.mapper.sha256) != (self.mapper and self.mapper.sha256):
+            return "made with another mapper"
         if machine != wanted:
             return f"made on {' in '.join(machine)}"
         if found.input.sha256 != self.clip_sha256:

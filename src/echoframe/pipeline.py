@@ -31,9 +31,11 @@ from echoframe.provenance import (
     BundleId,
     InputId,
     Machine,
+    MapperId,
     Provenance,
     Result,
     samples_sha256,
+    weights_sha256,
 )
 from echoframe.sound import Sound, one_or_list
 from echoframe.spec import ClipSpec
@@ -67,7 +69,8 @@ class EchoFrame:
 
         Args:
             visual_encoder: turns frames into embeddings, (T, Dv).
-            mapper: a mapper, a prior or a bridge, which turns them into a target, (1, Da).
+            mapper: a mapper, a prior or a bridge, which turns them into a target, (1, Da). It may be set to another one
+                later; the record then holds the hash of that one's weights.
             generator: turns a target into a sound.
             audio_encoder: ranks candidates and finds the nearest `labels`; None does without both.
             labels: names of sounds with their embeddings, (N, Da).
@@ -81,6 +84,33 @@ class EchoFrame:
         self.audio_encoder, self.labels = audio_encoder, labels
         self.clip_spec, self.defaults, self.identity = clip_spec, defaults, identity
         self.device, self.dtype = device, dtype
+        self._own_mapper_sha256 = weights_sha256(mapper)
+
+    @property
+    def mapper(self) -> Mapper:
+        """What turns embeddings of frames into a target."""
+        return self._mapper
+
+    @mapper.setter
+    def mapper(self, mapper: Mapper) -> None:
+        self.use_mapper(mapper)
+
+    def use_mapper(self, mapper: Mapper, *, source: str = "") -> None:
+        """Takes another mapper.
+
+        Args:
+            mapper: it has to join the same spaces. It is put into eval mode: no sound comes again with dropout.
+            source: where it came from, for the record.
+        """
+        self._mapper, self._mapper_source = mapper, source
+        if isinstance(mapper, torch.nn.Module):
+            mapper.eval()
+
+    @property
+    def mapper_id(self) -> MapperId | None:
+        """What a record calls the mapper: None where its weights are those of the one that the model began with."""
+        sha256 = weights_sha256(self._mapper)
+        return None if sha256 == self._own_mapper_sha256 else MapperId(sha256=sha256, source=self._mapper_source)
 
     @one_or_list
     def generate(
@@ -211,7 +241,14 @@ class EchoFrame:
         return Sound(
             waveform=waveform,
             sample_rate=self.generator.sample_rate,
-            provenance=Provenance(input=id, bundle=self.identity, settings=settings, machine=machine, result=result),
+            provenance=Provenance(
+                input=id,
+                bundle=self.identity,
+                settings=settings,
+                machine=machine,
+                result=result,
+                mapper=self.mapper_id,
+            ),
             frames=np.stack(seen.images),
             times_s=tuple(seen.times_s),
             nearest=nearest,

@@ -11,8 +11,10 @@ import platform
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from echoframe.config import from_dict
 from echoframe.errors import BundleError, ConfigError, InputError, OutputError
@@ -49,6 +51,14 @@ class BundleId:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MapperId:
+    """A mapper that is not the model's own. sha256: of its weights. source: the folder it came from, "" if set by hand."""
+
+    sha256: str
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
     """Where it ran. The same samples come back on the same device and dtype, with the same versions."""
 
@@ -82,6 +92,7 @@ class Provenance:
     Attributes:
         input: the clip.
         bundle: the model.
+        mapper: the mapper that was used in the place of the model's own; None if the model's own was.
         settings: every option of the generation.
         machine: device, number format and versions.
         result: the hash of the samples, and the nearest labels.
@@ -95,6 +106,7 @@ class Provenance:
     settings: Settings
     machine: Machine
     result: Result
+    mapper: MapperId | None = None
     original_level_db: float | None = None
     outputs: dict[str, str] = field(default_factory=dict)
     format: str = FORMAT
@@ -207,6 +219,36 @@ def check_same_bundle(provenance: Provenance, found: BundleId) -> None:
             f"made with, {made_with.name} {made_with.version} (sha256 {made_with.sha256[:12] or 'unknown'}); "
             "load that one with --model"
         )
+
+
+def check_same_mapper(provenance: Provenance, found: MapperId | None) -> None:
+    """Raises BundleError unless `found` has the weights of the mapper that `provenance` names."""
+    made_with = provenance.mapper
+    if (found and found.sha256) != (made_with and made_with.sha256):
+        raise BundleError(
+            f"the mapper, {_called(found)}, is not what the sound was made with, {_called(made_with)}; give that one "
+            "with --mapper, or in Python set it as model.mapper"
+        )
+
+
+def _called(mapper: MapperId | None) -> str:
+    if mapper is None:
+        return "the model's own"
+    return f"{mapper.source or 'one set by hand'} (sha256 {mapper.sha256[:12]})"
+
+
+def weights_sha256(mapper: Any) -> str:
+    """The sha256 of a mapper's config and weights, in hex; of the config alone where there are no weights.
+
+    Weights have their names, types and shapes in it, and not the device they lie on.
+    """
+    digest = hashlib.sha256(repr((type(mapper).__qualname__, getattr(mapper, "config", None))).encode())
+    weights = mapper.state_dict() if hasattr(mapper, "state_dict") else {}
+    for name in sorted(weights):
+        values = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        digest.update(values.flatten().view(torch.uint8).numpy().tobytes() if values.numel() else b"")
+    return digest.hexdigest()
 
 
 def changed_versions(provenance: Provenance, machine: Machine) -> list[str]:

@@ -67,7 +67,8 @@ def generate(args: argparse.Namespace) -> int:
     device = args.device or (record.machine.device if record else "auto")
     dtype = args.dtype or (record.machine.dtype if record else "auto")
     show = Show(json=args.json, quiet=args.quiet, debug=args.debug)
-    model = load(source, device=device, dtype=dtype)
+    mapper = args.mapper or (record.mapper.source if record and record.mapper else "") or None
+    model = load(source, mapper=mapper, device=device, dtype=dtype)
     with _places_held(jobs):
         return run_orders(model, orders, writing, record, show)
 

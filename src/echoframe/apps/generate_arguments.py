@@ -25,6 +25,8 @@ def add_generate(parser: Parser) -> None:
     about_out = "a folder, made if it is not there, or NAME.wav/.flac/.mp3/.mp4/... (default: this folder)"
     add("-o", "--out", default=".", metavar="OUT", help=about_out)
     add("--model", metavar="NAME", help="a known model, a bundle's folder or a hub repository (default: mini)")
+    about_mapper = "a finished run of echoframe train, or a mapper's folder (default: the model's own mapper)"
+    add("--mapper", metavar="FOLDER", help=about_mapper)
     add_request(parser)
     add_run(parser)
     add("--mux", action=argparse.BooleanOptionalAction, help="write the video with its sound (default: yes)")
