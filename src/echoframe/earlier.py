@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from echoframe.errors import OutputError
-from echoframe.options import Settings, WriteOptions, name_of
+from echoframe.options import WRITE_FIELDS, Settings, WriteOptions, name_of
 from echoframe.output import file_sha256
 from echoframe.pipeline import EchoFrame
 from echoframe.provenance import MapperId, Provenance, find_provenance, record_of, record_path
@@ -39,12 +39,11 @@ class Asked:
     def difference(self, output: Path, found: Provenance) -> str:
         """In which way `output`, made as `found` says, is not what is asked for; "" if it is."""
         machine, wanted = (found.machine.device, found.machine.dtype), (self.model.device, self.model.dtype)
-        own = {each.name: getattr(found.settings, each.name) for each in fields(Settings)}
-        own["original_level_db"] = found.original_level_db
-        asked = {each.name: getattr(self.settings, each.name) for each in fields(Settings)}
-        asked["original_level_db"] = self.writing.original_level_db
-        options = [each for each in (*fields(Settings), *fields(WriteOptions)) if each.name in own]
-        changed = [f"{name_of(each)} {own[each.name]}" for each in options if own[each.name] != asked[each.name]]
+        pairs = [
+            (each, getattr(found.settings, each.name), getattr(self.settings, each.name)) for each in fields(Settings)
+        ]
+        pairs += [(each, getattr(found, each.name), getattr(self.writing, each.name)) for each in WRITE_FIELDS]
+        changed = [f"{name_of(each)} {was}" for each, was, asked in pairs if was != asked]
         if changed:
             return f"made with {', '.join(changed)}"
         if found.bundle.sha256 != self.model.identity.sha256:

@@ -12,16 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
+from torch import Tensor
 
 from echoframe.earlier import Asked, are_done, check_earlier, check_foreign
 from echoframe.errors import EchoFrameError, InputError, OutputError, VideoError
 from echoframe.loading import remake
+from echoframe.media.audio import resample
 from echoframe.media.containers import MUX_FORMATS, suffix_for
 from echoframe.media.mux import mux
 from echoframe.media.poster import draw_poster
 from echoframe.media.stills import PICTURE_SUFFIXES
 from echoframe.media.video import VIDEO_SUFFIXES, VideoInfo, check_fits, probe
-from echoframe.options import Request, WriteOptions
+from echoframe.options import WRITE_FIELDS, Request, Settings, WriteOptions
 from echoframe.output import SOUND_FORMATS, atomic_files, check_place, encode_sound, file_sha256
 from echoframe.pipeline import EchoFrame
 from echoframe.progress import ProgressCallback
@@ -145,7 +147,7 @@ def plan_jobs(
                 if named
                 else _job_in_folder(clip, out, tag, with_film=with_film, with_picture=with_picture)
             )
-    _check_distinct(jobs)
+    check_distinct(jobs)
     return jobs
 
 
@@ -188,7 +190,8 @@ def _film_suffix(clip: Path) -> tuple[str, VideoInfo | None]:
         return ".mp4", None  # a clip that cannot be read is reported when its turn comes, not while planning
 
 
-def _check_distinct(jobs: Sequence[Job]) -> None:
+def check_distinct(jobs: Sequence[Job]) -> None:
+    """Raises InputError or OutputError if two jobs would make the same file, or one would overwrite a clip."""
     clips = {job.clip.resolve() for job in jobs}
     made: dict[Path, Path] = {}
     for job in jobs:
@@ -216,14 +219,22 @@ def run_job(
     An earlier result that is not what is asked for is replaced only if `writing` says so.
     """
     job = looked_at(job)
+    settings = settings_to_make(model, job, request, writing)
+    if settings is None:
+        return False
+    write_results(model.render(job.known, settings, progress=progress), job, writing)
+    return True
+
+
+def settings_to_make(model: EchoFrame, job: Job, request: Request, writing: WriteOptions) -> Settings | None:
+    """What the job's sound is to be made with, none if its files are there already. Raises if they cannot be made."""
     settings = model.resolve(job.known, request, force=writing.force)
     check_job(job, writing)
     asked = Asked(model=model, clip=job.clip, settings=settings, writing=writing)
     if are_done(job.results, asked):
-        return False
+        return None
     check_earlier(job.results, asked)
-    write_results(model.render(job.known, settings, progress=progress), job, writing.original_level_db)
-    return True
+    return settings
 
 
 def remake_job(
@@ -240,10 +251,10 @@ def remake_job(
     """
     job = looked_at(job)
     check_job(job, writing)
-    writing = replace(writing, original_level_db=record.original_level_db)
+    writing = replace(writing, **{each.name: getattr(record, each.name) for each in WRITE_FIELDS})
     check_earlier(job.results, Asked(model=model, clip=job.clip, settings=record.settings, writing=writing))
     sound = remake(model, record, info=job.known, progress=progress)
-    write_results(sound, job, record.original_level_db)
+    write_results(sound, job, writing)
     return sound.provenance.result.samples_sha256 == record.result.samples_sha256
 
 
@@ -259,27 +270,37 @@ def check_job(job: Job, writing: WriteOptions) -> None:
     check_foreign(job.results, writing)
 
 
-def write_results(sound: Sound, job: Job, original_level_db: float | None) -> None:
-    """Writes sound, film, picture and JSON of a job: all of them, or none."""
+def write_results(sound: Sound, job: Job, writing: WriteOptions) -> None:
+    """Writes sound, film, picture and records of a job: all of them, or none."""
+    waveform, rate = as_written(sound, writing)
     made: dict[str, str] = {}
+    written = {each.name: getattr(writing, each.name) for each in WRITE_FIELDS}
     with atomic_files(job.outputs) as partials:
         for path, partial in zip(job.outputs, partials, strict=True):
             if path == job.sound:
-                partial.write_bytes(encode_sound(sound.waveform.numpy(), sound.sample_rate, suffix=path.suffix))
+                partial.write_bytes(encode_sound(waveform.numpy(), rate, suffix=path.suffix))
             elif path == job.film:
-                _write_film(sound, job.clip, partial, path, original_level_db)
+                _write_film(waveform, rate, job.clip, partial, path, writing.original_level_db)
             elif path == job.picture:
                 _draw(sound, job.clip.name).save(partial, format="PNG")
             else:
-                record = replace(sound.provenance, outputs=made, original_level_db=original_level_db)
-                partial.write_text(to_json(record), encoding="utf-8")
+                partial.write_text(to_json(replace(sound.provenance, outputs=made, **written)), encoding="utf-8")
                 continue
             made[path.name] = file_sha256(partial)
 
 
-def _write_film(sound: Sound, clip: Path, partial: Path, final: Path, original_level_db: float | None) -> None:
+def as_written(sound: Sound, writing: WriteOptions) -> tuple[Tensor, int]:
+    """The samples for the files, (C, S), and their rate: resampled and copied to both sides where that was asked for."""
+    rate = writing.sample_rate or sound.sample_rate
+    waveform = resample(sound.waveform, sound.sample_rate, rate)
+    return waveform.expand(writing.channels or len(waveform), -1).contiguous(), rate
+
+
+def _write_film(
+    waveform: Tensor, rate: int, clip: Path, partial: Path, final: Path, original_level_db: float | None
+) -> None:
     try:
-        mux(clip, sound.waveform, sound.sample_rate, partial, original_level_db=original_level_db)
+        mux(clip, waveform, rate, partial, original_level_db=original_level_db)
     except EchoFrameError as error:
         # the user knows the film by its final name
         raise type(error)(str(error).replace(partial.stem, final.stem)) from error

@@ -60,10 +60,14 @@ class MapperId:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """Where it ran. The same samples come back on the same device and dtype, with the same versions."""
+    """Where it ran. The same samples come back on the same device and dtype, with the same versions.
+
+    batch_size: how many clips were made together; more than one may change the last bits.
+    """
 
     device: str
     dtype: str
+    batch_size: int = 1
     python: str = field(default_factory=platform.python_version)
     versions: dict[str, str] = field(default_factory=lambda: {name: metadata.version(name) for name in PACKAGES})
 
@@ -97,6 +101,8 @@ class Provenance:
         machine: device, number format and versions.
         result: the hash of the samples, and the nearest labels.
         original_level_db: the level of the clip's own sound in the mix, in dB; None if it was left out.
+        sample_rate: of the sound files, in Hz, to which the result was resampled; None if it was not.
+        channels: of the sound files, to which the result's one channel was copied; None if it was not.
         outputs: the name of each file that was written, with its sha256.
         format: the format of the record.
     """
@@ -108,6 +114,8 @@ class Provenance:
     result: Result
     mapper: MapperId | None = None
     original_level_db: float | None = None
+    sample_rate: int | None = None
+    channels: int | None = None
     outputs: dict[str, str] = field(default_factory=dict)
     format: str = FORMAT
 
@@ -258,8 +266,10 @@ def changed_versions(provenance: Provenance, machine: Machine) -> list[str]:
         "python": provenance.machine.python,
         "device": provenance.machine.device,
         "dtype": provenance.machine.dtype,
+        "batch size": str(provenance.machine.batch_size),
     }
     now |= {"python": machine.python, "device": machine.device, "dtype": machine.dtype}
+    now["batch size"] = str(machine.batch_size)
     return [
         f"{name} {then.get(name)} -> {now.get(name)}" for name in sorted(then | now) if then.get(name) != now.get(name)
     ]

@@ -8,6 +8,8 @@ EXAMPLES = {
         "generate videos/ -o out --seed 3 --candidates 3",
         "generate photo.jpg -o rain.flac --duration 5",
         "generate clip.mp4 -o out --seeds 0-4",
+        "generate --list clips.csv -o out --shard 1/4 --batch-size 8",
+        "generate clip.mp4 -o out --sample-rate 48000 --channels 2",
         "generate clip.mp4 -o out --mapper runs/first",
         "generate --from out/clip.wav.json -o again",
         "generate 'videos/*.mp4' -o out --json --quiet > results.jsonl",

@@ -23,6 +23,8 @@ def add_generate(parser: Parser) -> None:
     add = parser.add_argument
     add("inputs", nargs="*", metavar="CLIP", help="videos and still images, folders of them, or quoted globs")
     about_out = "a folder, made if it is not there, or NAME.wav/.flac/.mp3/.mp4/... (default: this folder)"
+    about_list = "a CSV file with a column path, and if wanted seed, duration and out, in the place of CLIP"
+    add("--list", metavar="CSV", help=about_list)
     add("-o", "--out", default=".", metavar="OUT", help=about_out)
     add("--model", metavar="NAME", help="a known model, a bundle's folder or a hub repository (default: mini)")
     about_mapper = "a finished run of echoframe train, or a mapper's folder (default: the model's own mapper)"

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from echoframe.options import REQUEST_FIELDS, Request, RunOptions, WriteOptions, name_of
+from echoframe.options import REQUEST_FIELDS, WRITE_FIELDS, Request, RunOptions, WriteOptions, name_of
 
 Options = TypeVar("Options", Request, RunOptions, WriteOptions)
 
@@ -23,7 +23,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 
 def add_writing(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `WriteOptions`."""
-    _add(parser, fields(WriteOptions)[0])
+    for option in WRITE_FIELDS:
+        _add(parser, option)
     for name, words in (
         ("overwrite", "replace earlier results that were made in another way"),
         ("force", "replace files that are not EchoFrame's too, and allow more than an hour"),
