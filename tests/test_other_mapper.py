@@ -81,6 +81,7 @@ def test_a_mapper_set_by_hand_is_recorded_and_asked_for(place):
     model.mapper = own
     assert model.mapper_id is None
     assert remake(model, before).provenance.result == before.result
+    assert isinstance(own, torch.nn.Module)
     with torch.no_grad():
         next(own.parameters()).add_(1.0)
     assert model.generate(still, duration_s=1).provenance.mapper == MapperId(sha256=weights_sha256(own))
@@ -101,7 +102,9 @@ def test_what_is_no_mapper_for_this_model_is_refused(place, tmp_path):
     with pytest.raises(BundleError, match='config.json: kind "aisfx" is not a mapper\'s; give the folder of a mapper'):
         load_trained(place / "tiny" / "audio_encoder", manifest)
     write_run(tmp_path / "seen", config=replace(CONFIG, visual_space="clip"))
-    with pytest.raises(BundleError, match=r'seen: the mapper sees "clip" \(1000\), the model tiny-mini needs .*; use the model whose'):
+    with pytest.raises(
+        BundleError, match=r'seen: the mapper sees "clip" \(1000\), the model tiny-mini needs .*; use the model whose'
+    ):
         load_trained(tmp_path / "seen", manifest)
     write_run(tmp_path / "heard", config=replace(CONFIG, audio_dim=8))
     with pytest.raises(BundleError, match=r'the mapper answers in "aisfx-centred" \(8\), the model tiny-mini needs'):
