@@ -59,7 +59,17 @@ def runs(tmp_path_factory) -> Path:
     return folder
 
 
-def test_the_table(runs, tmp_path, capsys):
+def test_few_clips_of_val_are_said(tmp_path, caplog):
+    data = linear_set(tmp_path / "data", n=100)
+    config = run_config(data, tmp_path / "run", steps=2, eval_every=2)
+    words = "val has 20 clips, so one clip is worth 5% of each recall; for figures to choose a mapper by, extract"
+    for work in (lambda: train(config), lambda: compare([tmp_path / "run"])):
+        caplog.clear()
+        work()
+        assert caplog.messages[0].startswith(words)
+
+
+def test_the_table(runs, tmp_path, capsys, caplog):
     found = compare([runs / "runs"])
     assert [row.name for row in found.mappers] == [
         "residual_mlp 32 x 1, mse",
@@ -67,6 +77,7 @@ def test_the_table(runs, tmp_path, capsys):
     ]
     assert [len(row.figures["cosine"]) for row in found.mappers] == [3, 1]
     assert (found.n_clips, found.n_labels, found.spaces) == (120, 4, ("seen", "heard"))
+    assert not [words for words in caplog.messages if "so one clip is worth" in words]
     best = found.mappers[0]
     for run, cosine in zip(find_runs([runs / "runs"])[0][:3], best.figures["cosine"], strict=True):
         assert json.loads((run.folder / "result.json").read_text())["figures"]["cosine"] == pytest.approx(cosine)
