@@ -572,6 +572,7 @@ def test_a_disk_that_is_full(empty, tmp_path, monkeypatch):
 def test_clips_with_names_of_their_own_go_into_tars_and_back(tmp_path):
     row, source = ClipRow(name="dogs_Take_1", label="barks twice", split="test"), tmp_path / "clips"
     source.mkdir()
+    (tmp_path / "again").mkdir()
     with open_ledger(source) as ledger, open_ledger(tmp_path / "again") as other:
         ledger.add([row])
         path = clip_path(source, row.key, ".mp4")
