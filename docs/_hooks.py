@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
-from echoframe.options import REQUEST_FIELDS, WriteOptions, name_of
+from echoframe.options import REQUEST_FIELDS, WRITE_FIELDS, RunOptions, name_of
 
 MARK = "<!-- the table of options -->"
 
@@ -11,7 +11,7 @@ MARK = "<!-- the table of options -->"
 def option_table() -> str:
     """The options of `echoframe generate` and `EchoFrame.generate` as a Markdown table."""
     rows = ["| flag | in Python | meaning | default | range |", "|---|---|---|---|---|"]
-    for option in [*REQUEST_FIELDS, fields(WriteOptions)[0]]:
+    for option in [*REQUEST_FIELDS, *fields(RunOptions), *WRITE_FIELDS]:
         about = option.metadata
         flag = f"`--{name_of(option).replace(' ', '-')} {about['metavar']}`"
         name = f"`{option.name}`" if option in REQUEST_FIELDS else ""

@@ -55,7 +55,7 @@ def names(folder: Path) -> list[str]:
 
 def test_a_film_becomes_sound_film_picture_and_record(bundle, films, out, capsys):
     assert run("generate", films / "one.mp4", "-o", out, "--model", bundle, "--picture") == 0
-    assert names(out) == ["one.json", "one.mp4", "one.png", "one.wav"]
+    assert names(out) == ["one.mp4", "one.mp4.json", "one.png", "one.png.json", "one.wav", "one.wav.json"]
     samples, rate = soundfile.read(out / "one.wav")
     assert (len(samples), rate) == (32_000, 16_000)  # 20 frames at 10 fps
     assert probe(out / "one.mp4").has_audio
@@ -72,28 +72,30 @@ def test_a_second_run_skips_what_is_done_and_a_changed_file_is_made_again(bundle
     assert capsys.readouterr().out.count("done before") == 2
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
     (out / "one.wav").write_bytes(b"altered")
-    assert run(*command) == 0
+    assert run(*command) == 1
+    assert "one.wav: is an earlier result, changed since it was written; replace it with" in capsys.readouterr().err
+    assert run(*command, "--overwrite") == 0
     assert capsys.readouterr().out.count("done before") == 1
     assert soundfile.info(out / "one.wav").frames == 8000
-    assert run(*command, "--seed", 1) == 0
+    assert run(*command, "--seed", 1, "--overwrite") == 0
     assert "done before" not in capsys.readouterr().out
 
 
 def test_from_a_record_the_same_samples_come_back(bundle, films, out, tmp_path):
     assert run("generate", films / "one.mp4", "-o", out, "--model", bundle, "--candidates", 2, "--seed", 5) == 0
     (tmp_path / "again").mkdir()
-    assert run("generate", "--from", out / "one.json", "-o", tmp_path / "again") == 0
+    assert run("generate", "--from", out / "one.wav.json", "-o", tmp_path / "again") == 0
     assert (tmp_path / "again" / "one.wav").read_bytes() == (out / "one.wav").read_bytes()
-    then, now = (json.loads((folder / "one.json").read_text()) for folder in (out, tmp_path / "again"))
+    then, now = (json.loads((folder / "one.wav.json").read_text()) for folder in (out, tmp_path / "again"))
     assert then["result"]["samples_sha256"] == now["result"]["samples_sha256"]
     assert len(then["result"]["candidate_scores"][0]) == 2
 
 
 def test_a_record_of_another_clip_is_refused(bundle, films, out, capsys):
     assert run("generate", films / "one.mp4", "-o", out, "--model", bundle, "--no-mux", "--duration", 0.2) == 0
-    assert run("generate", films / "two.mp4", "--from", out / "one.json", "-o", out) == 2
+    assert run("generate", films / "two.mp4", "--from", out / "one.wav.json", "-o", out) == 2
     assert "the input has changed, give the original file" in capsys.readouterr().err
-    assert run("generate", films, "--from", out / "one.json", "-o", out) == 2
+    assert run("generate", films, "--from", out / "one.wav.json", "-o", out) == 2
     assert "was made from one clip, 2 are given" in capsys.readouterr().err
 
 
@@ -104,13 +106,13 @@ def test_one_failure_among_many_is_counted(bundle, films, out, tmp_path, capsys)
     errors = capsys.readouterr().err
     assert "bad.mp4" in errors
     assert "1 of 2 clips done, 1 failed" in errors
-    assert names(out) == ["one.json", "one.mp4", "one.wav"]
+    assert names(out) == ["one.mp4", "one.mp4.json", "one.wav", "one.wav.json"]
 
 
 def test_a_still_and_globs_and_a_named_file(bundle, out, tmp_path):
     Image.new("RGB", (64, 48), (200, 30, 30)).save(tmp_path / "still.png")
     assert run("generate", tmp_path / "st*.png", "-o", out, "--model", bundle, "--duration", 0.4) == 0
-    assert names(out) == ["still.json", "still.wav"]
+    assert names(out) == ["still.wav", "still.wav.json"]
     assert run("generate", tmp_path / "still.png", "-o", out / "named.flac", "--model", bundle, "--duration", 0.4) == 0
     assert soundfile.info(out / "named.flac").frames == 6400
 
@@ -119,7 +121,7 @@ def test_a_film_in_its_own_folder_keeps_its_name(bundle, tmp_path):
     write_video(tmp_path / "film.mp4", n_frames=5, rate=Fraction(10))
     before = (tmp_path / "film.mp4").read_bytes()
     assert run("generate", tmp_path / "film.mp4", "-o", tmp_path, "--model", bundle) == 0
-    assert names(tmp_path) == ["film.json", "film.mp4", "film.sound.mp4", "film.wav"]
+    assert names(tmp_path) == ["film.mp4", "film.sound.mp4", "film.sound.mp4.json", "film.wav", "film.wav.json"]
     assert (tmp_path / "film.mp4").read_bytes() == before
 
 
@@ -129,8 +131,9 @@ def test_a_second_run_over_a_folder_does_not_feed_on_the_first(bundle, tmp_path,
     Image.new("RGB", (64, 48)).save(tmp_path / "still.png")
     command = ["generate", tmp_path, "-o", tmp_path, "--model", bundle, "--picture", "--duration", 0.3]
     assert run(*command) == 0
-    made = ["film.json", "film.png", "film.sound.mp4", "film.wav", "still.json", "still.sound.png", "still.wav"]
-    assert names(tmp_path) == sorted([*made, "film.jpg", "film.mp4", "still.png"])
+    made = ["film.png", "film.sound.mp4", "film.wav", "still.sound.png", "still.wav"]
+    records = [f"{name}.json" for name in made]
+    assert names(tmp_path) == sorted([*made, *records, "film.jpg", "film.mp4", "still.png"])
     capsys.readouterr()
     assert run(*command) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -150,17 +153,17 @@ def test_files_that_are_not_ours_are_kept_unless_forced(bundle, films, out, caps
 
 def test_from_a_record_that_cannot_be_met_to_the_bit_says_what_changed(bundle, films, out, tmp_path, capsys):
     assert run("generate", films / "one.mp4", "-o", out / "a.wav", "--model", bundle, "--duration", 0.3) == 0
-    record = json.loads((out / "a.json").read_text())
+    record = json.loads((out / "a.wav.json").read_text())
     record["machine"]["versions"]["torch"] = "0.1"
     record["result"]["samples_sha256"] = "0" * 64
-    (out / "a.json").write_text(json.dumps(record))
-    assert run("generate", "--from", out / "a.json", "-o", tmp_path / "b.wav") == 0
+    (out / "a.wav.json").write_text(json.dumps(record))
+    assert run("generate", "--from", out / "a.wav.json", "-o", tmp_path / "b.wav") == 0
     assert "not the same samples as then; changed: torch 0.1 -> " in capsys.readouterr().err
-    assert run("generate", "--from", out / "a.json", "-o", tmp_path / "b.wav", "--seed", 3, "--steps", 2) == 2
-    assert "a.json: a record fixes --seed, --steps; leave out either" in capsys.readouterr().err
+    assert run("generate", "--from", out / "a.wav.json", "-o", tmp_path / "b.wav", "--seed", 3, "--steps", 2) == 2
+    assert "a.wav.json: a record fixes --seed, --steps; leave out either" in capsys.readouterr().err
     record["bundle"]["sha256"] = "0" * 64
-    (out / "a.json").write_text(json.dumps(record))
-    assert run("generate", "--from", out / "a.json", "-o", tmp_path / "b.wav") == 2
+    (out / "a.wav.json").write_text(json.dumps(record))
+    assert run("generate", "--from", out / "a.wav.json", "-o", tmp_path / "b.wav") == 2
     assert "is not what the sound was made with, tiny-mini 0.1 (sha256 000000000000)" in capsys.readouterr().err
 
 
@@ -176,7 +179,7 @@ def test_a_fault_of_ours_costs_one_clip(bundle, films, out, capsys, monkeypatch)
     command = ["generate", "-o", out, "--model", bundle, "--duration", 0.3]
     assert run(*command, films) == 1
     assert "one.mp4: unexpected ZeroDivisionError: a fault" in capsys.readouterr().err
-    assert names(out) == ["two.json", "two.mp4", "two.wav"]
+    assert names(out) == ["two.mp4", "two.mp4.json", "two.wav", "two.wav.json"]
     assert run(*command, films / "one.mp4") == 1
     assert capsys.readouterr().err == "echoframe: unexpected ZeroDivisionError: a fault; --debug shows where\n"
     with pytest.raises(ZeroDivisionError):
@@ -199,14 +202,14 @@ def test_sounds_are_brought_to_the_loudness_asked_for(bundle, films, out):
         assert np.abs(samples).max() <= 10 ** (-1 / 20) or name == "made"
     assert loud["usual"] == pytest.approx(-23, abs=0.2)
     assert loud["quiet"] == pytest.approx(-40, abs=0.2)
-    assert json.loads((out / "made.json").read_text())["settings"]["loudness_lufs"] is None
+    assert json.loads((out / "made.flac.json").read_text())["settings"]["loudness_lufs"] is None
 
 
 def test_the_own_sound_is_mixed_under_and_recorded(bundle, out, tmp_path):
     write_video(tmp_path / "film.mp4", n_frames=10, rate=Fraction(10))
     command = ["generate", tmp_path / "film.mp4", "-o", out, "--model", bundle]
     assert run(*command, "--original-level", -6) == 0
-    assert json.loads((out / "film.json").read_text())["original_level_db"] == -6.0
+    assert json.loads((out / "film.wav.json").read_text())["original_level_db"] == -6.0
 
 
 def test_an_avi_becomes_a_container_that_players_know(bundle, out, tmp_path):
@@ -214,7 +217,7 @@ def test_an_avi_becomes_a_container_that_players_know(bundle, out, tmp_path):
     (tmp_path / "words.avi").write_text("no film")
     films = [tmp_path / "film.avi", tmp_path / "words.avi"]
     assert run("generate", *films, "-o", out, "--model", bundle, "--duration", 0.3) == 1
-    assert names(out) == ["film.json", "film.mp4", "film.wav"]
+    assert names(out) == ["film.mp4", "film.mp4.json", "film.wav", "film.wav.json"]
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.999])
@@ -226,7 +229,7 @@ def test_a_film_cut_off_anywhere_is_used_or_refused_but_never_half_done(share, s
     cut.write_bytes(data[: int(share * len(data))])
     code = run("generate", cut, "-o", out, "--model", bundle, "--duration", 0.3)
     if code == 0:  # what is left of it can be shown: a container without its index at the end
-        assert names(out) == ["cut.json", f"cut{suffix}", "cut.wav"]
+        assert names(out) == sorted([f"cut{suffix}", f"cut{suffix}.json", "cut.wav", "cut.wav.json"])
     else:
         assert code == 2
         errors = capsys.readouterr().err.splitlines()
@@ -239,7 +242,7 @@ def test_clip_clap_audioldm_in_the_hubs_layout_with_the_bridge(films, out, tmp_p
     write_tiny_clip_clap(tmp_path / "hubbish")
     command = ["generate", films / "one.mp4", "-o", out, "--model", tmp_path / "hubbish", "--picture"]
     assert run(*command, "--duration", 0.5, "--candidates", 2) == 0
-    record = json.loads((out / "one.json").read_text())
+    record = json.loads((out / "one.wav.json").read_text())
     assert len(record["result"]["nearest"]) == 5
     samples, _ = soundfile.read(out / "one.wav")
     assert np.isfinite(samples).all()
@@ -277,6 +280,10 @@ BAD = [
     (["ok.mp4", "--loudness", "5"], "loudness 5.0 LUFS: expected -70 to 0; -23 is usual"),
     (["ok.mp4", "--loudness", "loud"], "argument --loudness: invalid lufs value: 'loud'"),
     (["ok.mp4", "--seed", "-1"], "seed -1: expected a whole number"),
+    (["ok.mp4", "--seeds", "4-0"], "seeds 4-0: expected numbers such as 0-4 or 0,3,7, at most 1000 of them"),
+    (["ok.mp4", "--seeds", "0-1000"], "seeds 0-1000: expected numbers such as"),
+    (["ok.mp4", "--seeds", "1", "--samples", "2"], "seeds 1 and samples 2 exclude each other; leave out one"),
+    (["ok.mp4", "--samples", "0"], "samples 0: expected 1 to 1000"),
     (["ok.mp4", "--candidates", "0"], "candidates 0: expected 1 to 64"),
     (["ok.mp4", "--model", "maxi"], '"maxi": no such model or directory; known models are mini, audioldm-s'),
     (["ok.mp4", "--model", "audioldm-s"], '"echoframe models pull audioldm-s" fetches it once'),
@@ -284,7 +291,10 @@ BAD = [
     (["still.png", "-o", "empty/a.mp4"], "is a still image, so no video can be made of it"),
     (["--from", "text.mp4"], "text.mp4: not valid JSON"),
     ([], "no clip; give a video, a still image or a folder of them"),
-    (["ok.mp4", "--sedd", "3"], "no such option --sedd (did you mean --seed?); see echoframe generate --help"),
+    (
+        ["ok.mp4", "--sedd", "3"],
+        "no such option --sedd (did you mean --seed or --seeds?); see echoframe generate --help",
+    ),
     (["ok.mp4", "--steps", "many"], "invalid int value: 'many'; see echoframe generate --help"),
 ]
 

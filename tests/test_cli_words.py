@@ -111,13 +111,13 @@ def test_a_new_folder_is_made_and_json_lines_tell_all(bundle, film, capsys):
     (line,) = capsys.readouterr().out.splitlines()
     made = json.loads(line)
     assert made["clip"] == str(film)
-    assert made["files"] == [str(out / "one.wav"), str(out / "one.json")]
+    assert made["files"] == [str(out / "one.wav"), str(out / "one.wav.json")]
     assert (made["status"], made["duration_s"], made["model"], made["seed"]) == ("made", 0.3, "tiny-mini 0.1", 0)
     assert made["seconds"] > 0
     assert isinstance(made["nearest"], dict)
     assert run(*command, "-o", out) == 0  # it is there now, whatever its suffix
     assert json.loads(capsys.readouterr().out)["status"] == "kept"
-    assert run("generate", "--from", out / "one.json", "-o", out / "deep" / "a.flac", "--json") == 0
+    assert run("generate", "--from", out / "one.wav.json", "-o", out / "deep" / "a.flac", "--json") == 0
     assert json.loads(capsys.readouterr().out)["status"] == "remade"
 
 
@@ -149,7 +149,7 @@ def test_a_shell_completes_commands_options_and_values(shell, capsys, tmp_path):
     for line, wanted in (
         ("echoframe gen", ["generate"]),
         ("echoframe data ver", ["verify"]),
-        ("echoframe generate --se", ["--seed"]),
+        ("echoframe generate --see", ["--seed", "--seeds"]),
         ("echoframe compare --split ", ["test", "val"]),
         ("echoframe completion z", ["zsh"]),
         ("echoframe data verify --wor", ["--workers"]),

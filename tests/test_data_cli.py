@@ -91,9 +91,25 @@ def test_splitting_a_list(listed, tmp_path, capsys):
     assert len(read_clip_list(tmp_path / "split.csv").rows) == 3
 
 
+def test_splitting_says_what_it_could_not_do(tmp_path, capsys):
+    (tmp_path / "own.csv").write_text("a.mp4,creaking\nb.mp4,creaking\nc.mp4,dog barking\n")
+    assert run("data", "split", tmp_path / "own.csv", "-o", tmp_path / "split.csv") == 0
+    said = capsys.readouterr()
+    assert "3 train, 0 val, 0 test" in said.out
+    assert "own.csv: has no split column, or an empty one: no clip goes to test" in said.err
+    assert "--val-share 0.05 of 3 videos gives no clip to val; raise it, or list more videos" in said.err
+    assert 'own.csv: 2 clips have labels that VGGSound does not have: "creaking"' in said.err
+    assert (tmp_path / "split.csv").read_text() == "a,creaking,train\nb,creaking,train\nc,dog barking,train\n"
+    assert run("data", "split", tmp_path / "split.csv", "-o", tmp_path / "again.csv", "--val-share", 0.4) == 0
+    said = capsys.readouterr()
+    assert "2 train, 1 val, 0 test" in said.out
+    assert "no split column" not in said.err
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
+        (("download", "{tmp}/own.csv", "-o", "{tmp}/x"), "door is not of a video site and cannot be downloaded; exp"),
         (("download", "-o", "{tmp}"), "give a list of clips, or --from-hub REPO"),
         (("download", "{list}", "-o", "{tmp}", "--from-hub", "a/b"), "one of the two"),
         (("download", "{list}", "-o", "{tmp}", "--retry", "never"), '"never": no such reason'),
@@ -103,6 +119,7 @@ def test_splitting_a_list(listed, tmp_path, capsys):
     ],
 )
 def test_mistakes_are_one_line(args, words, listed, tmp_path, capsys):
+    (tmp_path / "own.csv").write_text("door.wav,dog barking\n")
     assert run("data", *(arg.format(tmp=tmp_path, list=listed) for arg in args)) == 2
     said = capsys.readouterr().err.strip()
     assert words in said

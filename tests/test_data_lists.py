@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,13 @@ def test_lists_of_names(tmp_path):
     )
 
 
+def test_labels_that_are_not_vggsounds_are_counted(tmp_path):
+    found = listed(tmp_path, f"{A},1,dog barkin,train\n{A},2,dog barking,train\nx.wav,été où\ny.wav,été où,val\n")
+    assert found.other_labels == {"été où": 2, "dog barkin": 1}
+    assert found.rows[2:] == (ClipRow(name="x", label="été où"), ClipRow(name="y", label="été où", split="val"))
+    assert [row.film for row in found.rows] == [A, A, "x", "y"]
+
+
 def test_duplicates_are_one(tmp_path):
     found = listed(tmp_path, f"{A},30,dog barking,train\n{B},1,dog barking,train\n{A},30,dog barking,train\n")
     assert (len(found.rows), found.n_duplicates) == (2, 1)
@@ -74,8 +82,8 @@ def test_duplicates_are_one(tmp_path):
         (f"{A},30,dog barking,train\nshort,1,dog barking,train\n", 'line 2: "short" is not a YouTube id'),
         (f"{A},-5,dog barking,train\n", 'start "-5" is not a number of seconds'),
         (f"{A},1.5,dog barking,train\n", 'start "1.5" is not a number'),
-        (f"{A},1,dog barkin,train\n", 'is not a label of VGGSound .nearest: "dog barking"'),
-        (f"{A},1,été où,train\n", '"été où" is not a label'),
+        ("holiday.mp4,30,dev\n", "3 columns .*or the name of a file and a label"),
+        ("holiday.mp4,sea,dev\n", 'split "dev" is not known; expected train'),
         (f"{A},1,dog barking,dev\n", 'split "dev" is not known; expected train, val, test'),
         (f"{A},1,dog barking,train\n{A},1,cat purring,train\n", 'on line 1 "dog barking" train; keep one'),
         ("", "lists no clip"),
@@ -139,6 +147,9 @@ def test_a_clip_has_one_label(tmp_path):
         with pytest.raises(InputError, match='is "dog barking" train there, "cat purring" train in the list'):
             ledger.add([other])
         assert len(list(ledger.entries())) == 3
+        assert ledger.add([replace(ROWS[2], label="rain"), replace(ROWS[0], label="", split="")]) == 0
+        assert ledger.row(ROWS[2].key) == replace(ROWS[2], label="rain")
+        assert ledger.row(ROWS[0].key) == ROWS[0]
 
 
 def test_reasons_are_permanent_or_pass():

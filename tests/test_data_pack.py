@@ -15,6 +15,7 @@ import pytest
 from echoframe.data.clip_list import ClipRow, clip_path
 from echoframe.data.ledger import Ledger, open_ledger
 from echoframe.data.pack import INDEX, pack, read_index
+from echoframe.data.units import size_words
 from echoframe.data.unpack import find_tars, unpack
 from echoframe.errors import InputError, OutputError
 
@@ -127,7 +128,9 @@ def test_one_split_after_the_other(clips, tmp_path):
         result = pack(folder, two, ledger, shard_bytes=SHARD, splits=splits)
         assert {shard.name.rsplit("-", 1)[0] for shard in result.shards} == set(splits)
     assert bytes_of(one) == bytes_of(two)
-    assert str(result) == f"3 clips in 1 tars, 0.000 GB; {result.n_written} tars written, 1 were there, 0 removed"
+    size = size_words(sum(shard.bytes for shard in result.shards))
+    words = f"3 clips in 1 tars, {size}; {result.n_written} tars written, 1 were there, 0 removed"
+    assert str(result) == words
     with pytest.raises(InputError, match='split "tset" is not known; expected some of train, val, test, all'):
         pack(folder, two, ledger, splits=["tset"])
     with pytest.raises(InputError, match="no clip of val is done, nothing to pack"):
@@ -564,3 +567,21 @@ def test_a_disk_that_is_full(empty, tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="No space left on device.; free some space"):
         unpack(tar, folder, ledger)
     assert not [path for path in folder.rglob("*") if path.is_file() and "ledger" not in path.name]
+
+
+def test_clips_with_names_of_their_own_go_into_tars_and_back(tmp_path):
+    row, source = ClipRow(name="dogs_Take_1", label="barks twice", split="test"), tmp_path / "clips"
+    source.mkdir()
+    (tmp_path / "again").mkdir()
+    with open_ledger(source) as ledger, open_ledger(tmp_path / "again") as other:
+        ledger.add([row])
+        path = clip_path(source, row.key, ".mp4")
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"a film")
+        facts = {"sha256": hashlib.sha256(b"a film").hexdigest(), "size": 6}
+        ledger.done(row.key, file=path.relative_to(source).as_posix(), facts=facts)
+        pack(source, tmp_path / "tars", ledger)
+        assert unpack(tmp_path / "tars", tmp_path / "again", other)["unpacked"] == 1
+        (entry,) = other.entries(state="done")
+    assert entry.row == row
+    assert (tmp_path / "again" / entry.file).read_bytes() == b"a film"

@@ -212,3 +212,22 @@ def test_a_mirror_that_is_none(clips, hub, tmp_path):
         hub.api.dataset_info = refuse
         with pytest.raises(InputError, match="cannot be fetched from the hub .offline.; check the name"):
             fetch_mirror("someone/x", tmp_path, ledger)
+
+
+def test_a_set_of_ones_own_has_its_own_name_and_none_of_vggsounds_words(tmp_path):
+    with open_ledger(tmp_path) as ledger:
+        ledger.add([ClipRow(name="door", label="creaking")])
+        write_dataset(tmp_path / "own", ledger.entries(), repo="me/doors")
+        ledger.lost("door", reason="broken", detail="gone")
+    card = (tmp_path / "own" / "README.md").read_text()
+    assert "pretty_name: doors" in card
+    assert "# doors\n" in card
+    assert "VGGSound" not in card.replace("vggsound", "VGGSound")
+    assert "whoever publishes this set writes here under which terms" in card
+
+
+def test_vggsounds_clips_keep_its_licence_and_citation(clips, tmp_path):
+    card = (published(clips, tmp_path) / "README.md").read_text()
+    assert "VGGSound's (CC BY 4.0)" in card
+    assert "- vggsound\n- webdataset" in card
+    assert "@inproceedings{chen2020vggsound," in card

@@ -10,6 +10,7 @@ from echoframe.bundles.labels import vggsound_labels
 from echoframe.data.clip_list import ClipRow
 from echoframe.data.ledger import Entry, open_ledger
 from echoframe.data.stats import Coverage, collect, draw, table, to_json
+from echoframe.data.units import size_words, time_words
 
 FACTS = {
     "size": 1_000_000,
@@ -109,9 +110,10 @@ def test_a_table_and_plain_values(tmp_path):
     stats = collect(filled(tmp_path))
     text = table(stats)
     assert text.startswith(
-        "4 of 8 clips are here (50.0%), 1 are lost, 3 not tried yet; 2 videos, 0.0 h, 0.0 GB; "
-        "1 silent, 1 black, 0 with one unchanging picture\n"
+        f"4 of 8 clips are here (50.0%), 1 are lost, 3 not tried yet; 2 videos, {time_words(3600 * stats.hours)}, "
+        f"{size_words(stats.bytes)}; 1 silent, 1 black, 0 with one unchanging picture\n"
     )
+    assert " 0.0 " not in text.splitlines()[0]
     assert "| train | 6 | 4 | 1 | 1 | 66.7% |" in text
     assert "| removed | 1 |" in text
     values = json.loads(json.dumps(to_json(stats)))

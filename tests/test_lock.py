@@ -66,8 +66,10 @@ def test_everything_can_be_imported_and_a_video_gets_its_sound_without_posix_mod
     write_tiny_mini(tmp_path / "tiny")
     write_video(tmp_path / "one.mp4", n_frames=10, rate=Fraction(10))
     code = (
+        "from types import SimpleNamespace\n"
         "from echoframe import lock, output\nfrom echoframe.apps import data, generate, models\n"
         "from echoframe.apps.cli import main\n"
+        "sys.modules['msvcrt'] = SimpleNamespace(locking=lambda *_: None, LK_NBLCK=2)\n"
         f"sys.exit(main(['generate', {str(tmp_path / 'one.mp4')!r}, '-o', {str(tmp_path / 'out')!r}, "
         f"'--model', {str(tmp_path / 'tiny')!r}, '--duration', '0.3']))"
     )

@@ -29,4 +29,4 @@ def test_it_runs(monkeypatch):
     printed = "".join(output.text for output in outputs if output.output_type == "stream")
     assert len(players) == 2
     assert "target (1, 512) embedding (1, 512)" in printed
-    assert "['clip.json', 'clip.wav']" in printed
+    assert "['clip.wav', 'clip.wav.json']" in printed

@@ -9,7 +9,16 @@ import pytest
 from echoframe.apps.cli import build_parser
 from echoframe.apps.options import add_request, taken
 from echoframe.errors import InputError
-from echoframe.options import REQUEST_FIELDS, Request, SampleOptions, Settings, WriteOptions, name_of
+from echoframe.options import (
+    REQUEST_FIELDS,
+    WRITE_FIELDS,
+    Request,
+    RunOptions,
+    SampleOptions,
+    Settings,
+    WriteOptions,
+    name_of,
+)
 from echoframe.pipeline import EchoFrame
 
 
@@ -29,7 +38,7 @@ def test_the_command_has_a_flag_for_each_with_its_help_and_default(capsys):
     with pytest.raises(SystemExit):
         build_parser().parse_args(["generate", "--help"])
     shown = " ".join(capsys.readouterr().out.split())
-    for option in [*REQUEST_FIELDS, fields(WriteOptions)[0]]:
+    for option in [*REQUEST_FIELDS, *fields(RunOptions), *WRITE_FIELDS]:
         assert f"--{name_of(option).replace(' ', '-')} {option.metadata['metavar']}" in shown
         assert f"{option.metadata['help']} (default: {option.metadata['default_text']})" in shown
 
@@ -58,6 +67,10 @@ def test_what_is_not_asked_for_is_the_models_own():
         (Request, {"seed": 2**63}, "seed 9223372036854775808: expected a whole number from 0 to 2"),
         (Request, {"loudness_lufs": 1.0}, "loudness 1.0 LUFS: expected -70 to 0; -23 is usual"),
         (Request, {"scheduler": "magic"}, 'scheduler "magic" is not known; choose one of ddim, '),
+        (WriteOptions, {"sample_rate": 100}, "sample rate 100 Hz: expected 8000 to 192000; 48000 is usual"),
+        (WriteOptions, {"channels": 6}, "channels 6: expected 1 or 2"),
+        (RunOptions, {"batch_size": 9}, "batch size 9: expected 1 to 8"),
+        (RunOptions, {"shard": "3/2"}, "shard 3/2: expected I/N with I from 1 to N, such as 1/4"),
         (WriteOptions, {"original_level_db": float("inf")}, "original level inf dB: expected decibels, such as -12"),
     ],
 )

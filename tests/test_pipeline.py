@@ -179,7 +179,7 @@ def test_saved_and_made_again_to_the_bit(film, tmp_path):
     sound = fake_model().generate(film, seed=4, candidates=3, duration_s=9.5)
     for name in ("a.wav", "b.flac"):
         sound.save(str(tmp_path / name))
-        record = read_provenance((tmp_path / name).with_suffix(".json"))
+        record = read_provenance(tmp_path / f"{name}.json")
         again = remake(fake_model(), record)
         assert torch.equal(again.waveform, sound.waveform)
     samples, _ = soundfile.read(tmp_path / "a.wav", dtype="float32")
@@ -195,12 +195,12 @@ def test_save_refuses_what_it_should_not_write(film, tmp_path):
     sound = fake_model().generate(film)
     with pytest.raises(OutputError, match='suffix ".ogg" is not a sound format that can be written; use one of .wav'):
         sound.save(tmp_path / "a.ogg")
-    (tmp_path / "a.json").write_text('{"annotation": 1}')
-    with pytest.raises(OutputError, match="a.json: exists and was not written by EchoFrame"):
+    (tmp_path / "a.wav.json").write_text('{"annotation": 1}')
+    with pytest.raises(OutputError, match="a.wav.json: exists and was not written by EchoFrame"):
         sound.save(tmp_path / "a.wav")
     with pytest.raises(OutputError, match="cannot be written"):
-        sound.save(tmp_path / "a.json" / "a.wav")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+        sound.save(tmp_path / "a.wav.json" / "a.wav")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav.json"]
 
 
 def test_save_refuses_the_clip_itself(still, tmp_path):

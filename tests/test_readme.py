@@ -26,7 +26,8 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    write_video(tmp_path / "clip.mp4", n_frames=50)  # 2 s: `make demo` takes the real film
+    (tmp_path / "demo").mkdir()
+    write_video(tmp_path / "demo" / "clip.mp4", n_frames=50)  # 2 s: `make demo` takes the real film
     (tmp_path / "films").mkdir()
     names = [f"film{i:07d}" for i in range(100)]
     held_out = next(name for name in names if share_of(name) < 0.1)  # of the films, a tenth is for validation
@@ -39,14 +40,22 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_every_command_runs(folder):
-    commands = [line for block in blocks("sh") for line in block.splitlines() if not line.startswith("pip install")]
-    assert sum(line.startswith("echoframe") for line in commands) >= 4
-    for command in commands:
-        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
+def test_every_command_runs_one_after_the_other(folder):
+    lines = [line for block in blocks("sh") for line in block.splitlines() if not line.startswith("pip install")]
+    assert sum(line.startswith("echoframe") for line in lines) >= 4
+    script = "set -ex\n" + "\n".join(lines)  # -x: the last command shown is the one that failed
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     made = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*") if path.is_file()}
-    assert made >= {"out/clip.wav", "out/clip.mp4", "out/clip.png", "out/clip.json", "out/clip.flac", "again/clip.wav"}
+    assert made >= {
+        "out/clip.wav",
+        "out/clip.mp4",
+        "best/clip.png",
+        "out/clip.wav.json",
+        "out/clip.flac",
+        "again/clip.wav",
+    }
+    assert made >= {f"out/clip.s{seed}.{kind}" for seed in (1, 2, 3) for kind in ("wav", "mp4")}
     assert made >= {"runs/first/mapper/model.safetensors", "table/compare.md", "my-model/bundle.json", "mine.wav"}
     assert made >= {"clips.png", "tars/all-000000.tar", "embeddings/shard-00000.parquet", "dataset/README.md"}
     assert made >= {"report/evaluation.md", "report/evaluation.json", "report/evaluation.html"}

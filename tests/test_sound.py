@@ -99,7 +99,7 @@ def test_the_record_of_an_array_says_so_and_cannot_be_made_again_from_a_file(tmp
 
     model, images = fake_model(), planted(12)
     model.generate(images, frame_rate=4.0).save(tmp_path / "a.wav")
-    record = read_provenance(tmp_path / "a.json")
+    record = read_provenance(tmp_path / "a.wav.json")
     assert (record.input.path, record.input.n_frames, record.input.frame_rate) == ("", 12, 4.0)
     again = model.generate(images.copy(), frame_rate=4.0).provenance
     assert again.input.sha256 == record.input.sha256
@@ -109,7 +109,7 @@ def test_the_record_of_an_array_says_so_and_cannot_be_made_again_from_a_file(tmp
     words = "from an array of 12 frames and cannot be made again from a file; call generate with the same array"
     with pytest.raises(InputError, match=words):
         remake(model, record)
-    assert main(["generate", "--from", str(tmp_path / "a.json"), "-o", str(tmp_path)]) == 2
+    assert main(["generate", "--from", str(tmp_path / "a.wav.json"), "-o", str(tmp_path)]) == 2
     assert words in capsys.readouterr().err.replace("\n", " ")
 
 

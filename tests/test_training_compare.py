@@ -18,6 +18,7 @@ from echoframe.bundles.manifest import read_manifest as read_bundle
 from echoframe.config import flatten
 from echoframe.data.embedding_reader import EmbeddingSets
 from echoframe.errors import BundleError, ConfigError, InputError
+from echoframe.loading import load
 from echoframe.mappers.networks import ResidualMlpMapper
 from echoframe.training import sweep as sweeping
 from echoframe.training.bounds import bridge_bound
@@ -59,7 +60,17 @@ def runs(tmp_path_factory) -> Path:
     return folder
 
 
-def test_the_table(runs, tmp_path, capsys):
+def test_few_clips_of_val_are_said(tmp_path, caplog):
+    data = linear_set(tmp_path / "data", n=100)
+    config = run_config(data, tmp_path / "run", steps=2, eval_every=2)
+    words = "val has 20 clips, so one clip is worth 5% of each recall; for figures to choose a mapper by, extract"
+    for work in (lambda: train(config), lambda: compare([tmp_path / "run"])):
+        caplog.clear()
+        work()
+        assert caplog.messages[0].startswith(words)
+
+
+def test_the_table(runs, tmp_path, capsys, caplog):
     found = compare([runs / "runs"])
     assert [row.name for row in found.mappers] == [
         "residual_mlp 32 x 1, mse",
@@ -67,6 +78,7 @@ def test_the_table(runs, tmp_path, capsys):
     ]
     assert [len(row.figures["cosine"]) for row in found.mappers] == [3, 1]
     assert (found.n_clips, found.n_labels, found.spaces) == (120, 4, ("seen", "heard"))
+    assert not [words for words in caplog.messages if "so one clip is worth" in words]
     best = found.mappers[0]
     for run, cosine in zip(find_runs([runs / "runs"])[0][:3], best.figures["cosine"], strict=True):
         assert json.loads((run.folder / "result.json").read_text())["figures"]["cosine"] == pytest.approx(cosine)
@@ -358,6 +370,14 @@ def test_a_mapper_becomes_a_model(joined, tmp_path, capsys):
     assert "folder: exists already and is not a bundle; choose another" in capsys.readouterr().err
     assert cli.main([str(word) for word in [*command, "--push", "me/x y!", "--dry-run"]]) == 2
     assert '"me/x y!": is not a valid repository name; expected a name such as me/my-model' in capsys.readouterr().err
+
+
+def test_a_bundle_sounds_as_its_mapper_does_without_one(joined, tmp_path):
+    write_bundle(joined / "run", tmp_path / "mine", generator=str(joined / "model"))
+    clip = np.zeros((3, 32, 32, 3), dtype=np.uint8)
+    models = load(tmp_path / "mine", device="cpu"), load(joined / "model", mapper=joined / "run", device="cpu")
+    bundled, loose = (model.generate(clip, frame_rate=10.0, duration_s=0.2).waveform for model in models)
+    assert torch.equal(bundled, loose)
 
 
 def test_a_run_without_its_mapper_is_no_model(joined, tmp_path):

@@ -1,7 +1,7 @@
 """Clips to files: which files a run makes of which clips, what is done already, and writing one clip's results.
 
 A clip's results are a sound, for a film the film with that sound, maybe a picture, and a JSON that says how they were
-made. They appear together or not at all, the JSON last; a clip whose JSON names files that are there is done.
+made, once beside each file. They appear together or not at all, the JSON last. What is there already: `earlier`.
 """
 
 import glob
@@ -12,19 +12,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
+from torch import Tensor
 
+from echoframe.earlier import Asked, are_done, check_earlier, check_foreign
 from echoframe.errors import EchoFrameError, InputError, OutputError, VideoError
 from echoframe.loading import remake
+from echoframe.media.audio import resample
 from echoframe.media.containers import MUX_FORMATS, suffix_for
 from echoframe.media.mux import mux
 from echoframe.media.poster import draw_poster
 from echoframe.media.stills import PICTURE_SUFFIXES
 from echoframe.media.video import VIDEO_SUFFIXES, VideoInfo, check_fits, probe
-from echoframe.options import Request, Settings, WriteOptions
+from echoframe.options import WRITE_FIELDS, Request, Settings, WriteOptions
 from echoframe.output import SOUND_FORMATS, atomic_files, check_place, encode_sound, file_sha256
 from echoframe.pipeline import EchoFrame
 from echoframe.progress import ProgressCallback
-from echoframe.provenance import Provenance, find_provenance, to_json
+from echoframe.provenance import Provenance, record_of, record_path, to_json
 from echoframe.sound import Sound
 
 
@@ -40,7 +43,6 @@ class Job:
     sound: Path | None
     film: Path | None
     picture: Path | None
-    record: Path
 
     @property
     def known(self) -> VideoInfo:
@@ -49,9 +51,19 @@ class Job:
         return self.info
 
     @property
+    def results(self) -> list[Path]:
+        """The files that people want, in the order they appear."""
+        return [path for path in (self.sound, self.film, self.picture) if path is not None]
+
+    @property
+    def record(self) -> Path:
+        """The JSON beside the first of them."""
+        return record_path(self.results[0])
+
+    @property
     def outputs(self) -> list[Path]:
-        """All files in the order they appear, the JSON last."""
-        return [path for path in (self.sound, self.film, self.picture, self.record) if path is not None]
+        """All files in the order they appear, the JSON beside each result last."""
+        return self.results + [record_path(path) for path in self.results]
 
 
 def find_clips(inputs: Sequence[str]) -> list[Path]:
@@ -92,8 +104,7 @@ def _clips_in(folder: Path) -> list[Path]:
 
 def _is_own(path: Path) -> bool:
     """Whether an earlier run wrote the file: a second run over the same folder must not feed on the first."""
-    records = (path.with_name(f"{path.stem.removesuffix('.sound')}.json"), path.with_suffix(".json"))
-    return any(path.name in found.outputs for found in map(find_provenance, records) if found)
+    return record_of(path) is not None
 
 
 def output_path(name: str) -> Path:
@@ -109,21 +120,34 @@ def output_path(name: str) -> Path:
     return path
 
 
-def plan_jobs(clips: Sequence[Path], out: Path, *, with_film: bool = True, with_picture: bool = False) -> list[Job]:
+def plan_jobs(
+    clips: Sequence[Path],
+    out: Path,
+    *,
+    with_film: bool = True,
+    with_picture: bool = False,
+    seeds: Sequence[int] = (),
+) -> list[Job]:
     """What to make of each clip. out: a folder, or for a single clip the name of a sound or film file.
 
+    seeds: of which each clip gets a job each, clip after clip, whose files are called NAME.sSEED.
     Raises InputError or OutputError if two clips would make the same file, or an output would be one of the clips.
     """
-    named = out.suffix.lower() in SOUND_FORMATS or out.suffix.lower() in MUX_FORMATS
-    if named and not out.is_dir():
-        if len(clips) > 1:
-            raise InputError(f"{out}: is one output file, but there are {len(clips)} clips; give a folder with -o")
-        check_place(out.parent)
-        jobs = [_named_job(clips[0], out, with_picture=with_picture)]
-    else:
-        check_place(out)
-        jobs = [_job_in_folder(clip, out, with_film=with_film, with_picture=with_picture) for clip in clips]
-    _check_distinct(jobs)
+    suffix = out.suffix.lower()
+    named = not out.is_dir() and (suffix in SOUND_FORMATS or suffix in MUX_FORMATS)
+    if named and len(clips) > 1:
+        raise InputError(f"{out}: is one output file, but there are {len(clips)} clips; give a folder with -o")
+    check_place(out.parent if named else out)
+    jobs: list[Job] = []
+    for clip in clips:
+        for tag in [f".s{seed}" for seed in seeds] or [""]:
+            own = out.with_name(f"{out.stem}{tag}{out.suffix}")
+            jobs.append(
+                _named_job(clip, own, with_picture=with_picture)
+                if named
+                else _job_in_folder(clip, out, tag, with_film=with_film, with_picture=with_picture)
+            )
+    check_distinct(jobs)
     return jobs
 
 
@@ -134,24 +158,22 @@ def _named_job(clip: Path, out: Path, *, with_picture: bool) -> Job:
         sound=out if is_sound else None,
         film=None if is_sound else out,
         picture=out.with_suffix(".png") if with_picture else None,
-        record=out.with_suffix(".json"),
     )
 
 
-def _job_in_folder(clip: Path, folder: Path, *, with_film: bool, with_picture: bool) -> Job:
+def _job_in_folder(clip: Path, folder: Path, tag: str, *, with_film: bool, with_picture: bool) -> Job:
     film = info = None
     if with_film and clip.suffix.lower() not in PICTURE_SUFFIXES:
         suffix = clip.suffix.lower()
         if suffix not in MUX_FORMATS:
             suffix, info = _film_suffix(clip)
-        film = _beside(clip, folder, suffix)
+        film = _beside(clip, folder, f"{tag}{suffix}")
     return Job(
         clip=clip,
         info=info,
-        sound=folder / f"{clip.stem}.wav",
+        sound=folder / f"{clip.stem}{tag}.wav",
         film=film,
-        picture=_beside(clip, folder, ".png") if with_picture else None,
-        record=folder / f"{clip.stem}.json",
+        picture=_beside(clip, folder, f"{tag}.png") if with_picture else None,
     )
 
 
@@ -168,7 +190,8 @@ def _film_suffix(clip: Path) -> tuple[str, VideoInfo | None]:
         return ".mp4", None  # a clip that cannot be read is reported when its turn comes, not while planning
 
 
-def _check_distinct(jobs: Sequence[Job]) -> None:
+def check_distinct(jobs: Sequence[Job]) -> None:
+    """Raises InputError or OutputError if two jobs would make the same file, or one would overwrite a clip."""
     clips = {job.clip.resolve() for job in jobs}
     made: dict[Path, Path] = {}
     for job in jobs:
@@ -183,22 +206,6 @@ def _check_distinct(jobs: Sequence[Job]) -> None:
             made[resolved] = job.clip
 
 
-def is_done(model: EchoFrame, job: Job, settings: Settings, original_level_db: float | None) -> bool:
-    """Whether the job's files are there, unaltered, made by this bundle from this clip with these settings."""
-    found = find_provenance(job.record)
-    if found is None or found.settings != settings or found.original_level_db != original_level_db:
-        return False
-    if (found.machine.device, found.machine.dtype) != (model.device, model.dtype):
-        return False
-    if found.bundle.sha256 != model.identity.sha256 or found.input.sha256 != file_sha256(job.clip):
-        return False
-    wanted = {path.name for path in job.outputs} - {job.record.name}
-    files = {path.name: path for path in job.outputs if path.is_file()}
-    return wanted <= found.outputs.keys() & files.keys() and all(
-        file_sha256(files[name]) == found.outputs[name] for name in wanted
-    )
-
-
 def looked_at(job: Job) -> Job:
     """The job with what its clip holds, so that a clip is opened once to look at it. Raises as `probe`."""
     return job if job.info else replace(job, info=probe(job.clip))
@@ -207,14 +214,27 @@ def looked_at(job: Job) -> Job:
 def run_job(
     model: EchoFrame, job: Job, request: Request, writing: WriteOptions, *, progress: ProgressCallback | None = None
 ) -> bool:
-    """Makes a job's files; False if they were there already. Raises EchoFrameError, and then leaves nothing new."""
+    """Makes a job's files; False if they were there already. Raises EchoFrameError, and then leaves nothing new.
+
+    An earlier result that is not what is asked for is replaced only if `writing` says so.
+    """
     job = looked_at(job)
+    settings = settings_to_make(model, job, request, writing)
+    if settings is None:
+        return False
+    write_results(model.render(job.known, settings, progress=progress), job, writing)
+    return True
+
+
+def settings_to_make(model: EchoFrame, job: Job, request: Request, writing: WriteOptions) -> Settings | None:
+    """What the job's sound is to be made with, none if its files are there already. Raises if they cannot be made."""
     settings = model.resolve(job.known, request, force=writing.force)
     check_job(job, writing)
-    if is_done(model, job, settings, writing.original_level_db):
-        return False
-    write_results(model.render(job.known, settings, progress=progress), job, writing.original_level_db)
-    return True
+    asked = Asked(model=model, clip=job.clip, settings=settings, writing=writing)
+    if are_done(job.results, asked):
+        return None
+    check_earlier(job.results, asked)
+    return settings
 
 
 def remake_job(
@@ -231,8 +251,10 @@ def remake_job(
     """
     job = looked_at(job)
     check_job(job, writing)
+    writing = replace(writing, **{each.name: getattr(record, each.name) for each in WRITE_FIELDS})
+    check_earlier(job.results, Asked(model=model, clip=job.clip, settings=record.settings, writing=writing))
     sound = remake(model, record, info=job.known, progress=progress)
-    write_results(sound, job, record.original_level_db)
+    write_results(sound, job, writing)
     return sound.provenance.result.samples_sha256 == record.result.samples_sha256
 
 
@@ -245,37 +267,40 @@ def check_job(job: Job, writing: WriteOptions) -> None:
                 f"{job.film}: {job.clip} is a still image, so no video can be made of it; give the name of a sound file"
             )
         check_fits(job.known, job.film)
-    earlier = find_provenance(job.record)
-    own = {job.record.name, *earlier.outputs} if earlier else set()
-    for path in job.outputs:
-        if path.exists() and path.name not in own and not writing.force:
-            raise OutputError(
-                f"{path}: exists and was not written by EchoFrame; move it, choose another folder with -o, "
-                "or replace it with --force"
-            )
+    check_foreign(job.results, writing)
 
 
-def write_results(sound: Sound, job: Job, original_level_db: float | None) -> None:
-    """Writes sound, film, picture and JSON of a job: all of them, or none."""
+def write_results(sound: Sound, job: Job, writing: WriteOptions) -> None:
+    """Writes sound, film, picture and records of a job: all of them, or none."""
+    waveform, rate = as_written(sound, writing)
     made: dict[str, str] = {}
+    written = {each.name: getattr(writing, each.name) for each in WRITE_FIELDS}
     with atomic_files(job.outputs) as partials:
         for path, partial in zip(job.outputs, partials, strict=True):
             if path == job.sound:
-                partial.write_bytes(encode_sound(sound.waveform.numpy(), sound.sample_rate, suffix=path.suffix))
+                partial.write_bytes(encode_sound(waveform.numpy(), rate, suffix=path.suffix))
             elif path == job.film:
-                _write_film(sound, job.clip, partial, path, original_level_db)
+                _write_film(waveform, rate, job.clip, partial, path, writing.original_level_db)
             elif path == job.picture:
                 _draw(sound, job.clip.name).save(partial, format="PNG")
             else:
-                record = replace(sound.provenance, outputs=made, original_level_db=original_level_db)
-                partial.write_text(to_json(record), encoding="utf-8")
+                partial.write_text(to_json(replace(sound.provenance, outputs=made, **written)), encoding="utf-8")
                 continue
             made[path.name] = file_sha256(partial)
 
 
-def _write_film(sound: Sound, clip: Path, partial: Path, final: Path, original_level_db: float | None) -> None:
+def as_written(sound: Sound, writing: WriteOptions) -> tuple[Tensor, int]:
+    """The samples for the files, (C, S), and their rate: resampled and copied to both sides where that was asked for."""
+    rate = writing.sample_rate or sound.sample_rate
+    waveform = resample(sound.waveform, sound.sample_rate, rate)
+    return waveform.expand(writing.channels or len(waveform), -1).contiguous(), rate
+
+
+def _write_film(
+    waveform: Tensor, rate: int, clip: Path, partial: Path, final: Path, original_level_db: float | None
+) -> None:
     try:
-        mux(clip, sound.waveform, sound.sample_rate, partial, original_level_db=original_level_db)
+        mux(clip, waveform, rate, partial, original_level_db=original_level_db)
     except EchoFrameError as error:
         # the user knows the film by its final name
         raise type(error)(str(error).replace(partial.stem, final.stem)) from error

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from echoframe.bundles.bundle import Bundle, load_bundle
+from echoframe.bundles.trained import load_trained
 from echoframe.media.video import VideoInfo, probe
 from echoframe.pipeline import EchoFrame
 from echoframe.progress import ProgressCallback
@@ -13,17 +14,25 @@ from echoframe.provenance import (
     check_from_file,
     check_same_bundle,
     check_same_input,
+    check_same_mapper,
 )
 from echoframe.sound import Sound
 
 
 def load(
-    name_or_path: str | Path = "mini", *, device: str = "auto", dtype: str = "auto", cache_dir: Path | None = None
+    name_or_path: str | Path = "mini",
+    *,
+    mapper: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    cache_dir: Path | None = None,
 ) -> EchoFrame:
     """Loads a model. It uses no network: `echoframe models pull NAME` fetches the models that are not in the package.
 
     Args:
         name_or_path: a name from `available_models()`, the folder of a bundle, or a repository of the Hugging Face hub.
+        mapper: the folder of a finished run of `echoframe train`, or a mapper's own folder: it is used in the place of
+            the model's own mapper, and sees the frames that it was trained on.
         device: "auto" takes a GPU if there is one; or "cpu", "cuda", "cuda:1", "mps".
         dtype: "auto", "float32", "float16" or "bfloat16": the numbers that the networks compute with.
         cache_dir: where models of the hub lie; the default is the hub's own cache.
@@ -35,9 +44,13 @@ def load(
         BundleError: the model is not known or not here, a file is missing or altered, or its parts do not fit together.
         DeviceError: the device or the number format is not there.
     """
-    return from_bundle(
-        load_bundle(name_or_path, device=device, dtype=dtype, cache_dir=cache_dir), source=str(name_or_path)
-    )
+    bundle = load_bundle(name_or_path, device=device, dtype=dtype, cache_dir=cache_dir)
+    model = from_bundle(bundle, source=str(name_or_path))
+    if mapper is not None:
+        trained = load_trained(Path(mapper), bundle.manifest, device=bundle.device)
+        model.use_mapper(trained.mapper, source=str(Path(mapper).resolve()))
+        model.clip_spec = trained.clip_spec or model.clip_spec
+    return model
 
 
 def from_bundle(bundle: Bundle, *, source: str = "") -> EchoFrame:
@@ -79,10 +92,11 @@ def remake(
 
     Raises:
         InputError: the clip has changed, or it was an array in memory.
-        BundleError: the sound was made with another bundle.
+        BundleError: the sound was made with another bundle, or with another mapper.
     """
     check_from_file(provenance)
     check_same_bundle(provenance, model.identity)
+    check_same_mapper(provenance, model.mapper_id)
     info = info or probe(Path(provenance.input.path))
     check_same_input(provenance, info.path)
     own_chance = provenance.format != OLD_FORMAT

@@ -23,6 +23,8 @@ SCHEDULER_NAMES = (
     *("HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LMSDiscreteScheduler"),
     *("PNDMScheduler", "SASolverScheduler", "UniPCMultistepScheduler"),
 )
+MAX_BATCH = 8  # more rows at once take more memory and gain no speed
+MAX_SEEDS = 1000  # of one clip in one run
 MAX_DURATION_S = 3600.0  # longer sounds have to be asked for with force
 
 
@@ -203,7 +205,10 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WriteOptions:
-    """How results are written. force: allow more than an hour, and replace files that EchoFrame did not write."""
+    """How results are written.
+
+    overwrite: replace earlier results. force: replace any file, and allow more than an hour.
+    """
 
     original_level_db: float | None = option(
         default=None,
@@ -215,10 +220,121 @@ class WriteOptions:
         metavar="DB",
         kind=float,
     )
+    sample_rate: int | None = option(
+        default=None,
+        default_text="the model's own",
+        help="resample the sound files; nothing is added above the model's own band",
+        valid=lambda n: n is None or 8000 <= n <= 192_000,
+        expected="8000 to 192000; 48000 is usual for films",
+        unit="Hz",
+        metavar="HZ",
+        kind=int,
+    )
+    channels: int | None = option(
+        default=None,
+        default_text="the model's own, 1",
+        help="2 writes the same sound to both sides",
+        valid=lambda n: n in (None, 1, 2),
+        expected="1 or 2",
+        metavar="N",
+        kind=int,
+    )
+    overwrite: bool = False
     force: bool = False
 
     def __post_init__(self) -> None:
-        check(fields(self)[0], self.original_level_db)
+        for each in WRITE_FIELDS:
+            check(each, getattr(self, each.name))
+
+
+WRITE_FIELDS: tuple["Field[Any]", ...] = tuple(each for each in fields(WriteOptions) if each.metadata)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """What a run makes of each clip, and how it goes about it.
+
+    Raises:
+        InputError: a value is out of range, or seeds and samples are both given.
+    """
+
+    seeds: str | None = option(
+        default=None,
+        default_text="one sound, NAME.wav",
+        help="a sound for each of these seeds, such as 0-4 or 0,3,7: NAME.s0.wav, NAME.s1.wav, ...",
+        valid=lambda text: text is None or 0 < len(_numbers(text)) <= MAX_SEEDS,
+        expected=f"numbers such as 0-4 or 0,3,7, at most {MAX_SEEDS} of them",
+        metavar="LIST",
+    )
+    samples: int | None = option(
+        default=None,
+        default_text="one sound, NAME.wav",
+        help="N sounds with the seeds from --seed on, named as with --seeds",
+        valid=lambda n: n is None or 1 <= n <= MAX_SEEDS,
+        expected=f"1 to {MAX_SEEDS}",
+        metavar="N",
+        kind=int,
+    )
+    batch_size: int = option(
+        default=1,
+        help="clips whose sounds are generated together: quicker on a GPU, and takes more memory",
+        valid=lambda n: 1 <= n <= MAX_BATCH,
+        expected=f"1 to {MAX_BATCH}",
+        metavar="N",
+        kind=int,
+    )
+    shard: str | None = option(
+        default=None,
+        default_text="all clips",
+        help="make only the I-th of N shares of the clips, such as 1/4; several runs may share a folder so",
+        valid=lambda text: text is None or _share(text) is not None,
+        expected="I/N with I from 1 to N, such as 1/4",
+        metavar="I/N",
+    )
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            check(each, getattr(self, each.name))
+        if self.seeds is not None and self.samples is not None:
+            raise InputError(f"seeds {self.seeds} and samples {self.samples} exclude each other; leave out one of them")
+
+    def seeds_from(self, first: int) -> tuple[int, ...]:
+        """The seeds of each clip's sounds; none where one sound without a number in its name is wanted.
+
+        >>> RunOptions(seeds="0-2,7").seeds_from(0), RunOptions(samples=2).seeds_from(5), RunOptions().seeds_from(0)
+        ((0, 1, 2, 7), (5, 6), ())
+        """
+        if self.samples is not None:
+            return tuple(range(first, first + self.samples))
+        return _numbers(self.seeds or "")
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """Which share of how many, counted from 1.
+
+        >>> RunOptions(shard="2/8").share, RunOptions().share
+        ((2, 8), (1, 1))
+        """
+        return _share(self.shard or "") or (1, 1)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """The numbers that "0-2,7" names, each once; none for what cannot be read, and for far too many."""
+    found: dict[int, None] = {}
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isdecimal() and (last.isdecimal() or not dash)):
+            return ()
+        begin, end = int(first), int(last or first)
+        found |= dict.fromkeys(range(begin, min(end, begin + MAX_SEEDS) + 1))
+    return tuple(found)
+
+
+def _share(text: str) -> tuple[int, int] | None:
+    number, _, total = text.partition("/")
+    if not (number.isdecimal() and total.isdecimal() and 1 <= int(number) <= int(total)):
+        return None
+    return int(number), int(total)
 
 
 # in the order in which people read them

@@ -31,13 +31,25 @@ from echoframe.provenance import (
     BundleId,
     InputId,
     Machine,
+    MapperId,
     Provenance,
     Result,
     samples_sha256,
+    weights_sha256,
 )
 from echoframe.sound import Sound, one_or_list
 from echoframe.spec import ClipSpec
-from echoframe.windows import Chance, Seen, add_faded, picture_times, plan_windows, seen_mask, unit_mean
+from echoframe.windows import (
+    Chance,
+    Rendering,
+    Seen,
+    Wanted,
+    add_faded,
+    picture_times,
+    plan_windows,
+    seen_mask,
+    unit_mean,
+)
 
 OVERLAP_S = 1.0  # of neighbouring windows
 STILL_DURATION_S = 10.0  # what a still image lasts unless asked otherwise
@@ -67,7 +79,8 @@ class EchoFrame:
 
         Args:
             visual_encoder: turns frames into embeddings, (T, Dv).
-            mapper: a mapper, a prior or a bridge, which turns them into a target, (1, Da).
+            mapper: a mapper, a prior or a bridge, which turns them into a target, (1, Da). It may be set to another one
+                later; the record then holds the hash of that one's weights.
             generator: turns a target into a sound.
             audio_encoder: ranks candidates and finds the nearest `labels`; None does without both.
             labels: names of sounds with their embeddings, (N, Da).
@@ -81,6 +94,33 @@ class EchoFrame:
         self.audio_encoder, self.labels = audio_encoder, labels
         self.clip_spec, self.defaults, self.identity = clip_spec, defaults, identity
         self.device, self.dtype = device, dtype
+        self._own_mapper_sha256 = weights_sha256(mapper)
+
+    @property
+    def mapper(self) -> Mapper:
+        """What turns embeddings of frames into a target."""
+        return self._mapper
+
+    @mapper.setter
+    def mapper(self, mapper: Mapper) -> None:
+        self.use_mapper(mapper)
+
+    def use_mapper(self, mapper: Mapper, *, source: str = "") -> None:
+        """Takes another mapper.
+
+        Args:
+            mapper: it has to join the same spaces. It is put into eval mode: no sound comes again with dropout.
+            source: where it came from, for the record.
+        """
+        self._mapper, self._mapper_source = mapper, source
+        if isinstance(mapper, torch.nn.Module):
+            mapper.eval()
+
+    @property
+    def mapper_id(self) -> MapperId | None:
+        """What a record calls the mapper: None where its weights are those of the one that the model began with."""
+        sha256 = weights_sha256(self._mapper)
+        return None if sha256 == self._own_mapper_sha256 else MapperId(sha256=sha256, source=self._mapper_source)
 
     @one_or_list
     def generate(
@@ -168,6 +208,28 @@ class EchoFrame:
         own_chance: noise comes from the seed and the clip's content, as records have it since "echoframe-provenance/2";
         without it from the seed alone.
         """
+        way = self.rendering(clip, settings, own_chance=own_chance)
+        wanted = next(way)
+        while True:
+            waveforms = self.generate_candidates(
+                wanted.target,
+                duration_s=wanted.duration_s,
+                seeds=wanted.seeds,
+                options=wanted.options,
+                progress=nth_of(progress, wanted.window, wanted.n_windows),
+            )
+            try:
+                wanted = way.send(waveforms)
+            except StopIteration as end:
+                return end.value
+
+    def rendering(
+        self, clip: VideoInfo | FrameArray, settings: Settings, *, own_chance: bool = True, batch_size: int = 1
+    ) -> Rendering[Sound]:
+        """The way to a clip's sound: asks for each window's waveforms, is sent them, and returns the sound.
+
+        `render` goes it alone, `echoframe.together` with several clips at once. batch_size: how many, for the record.
+        """
         rate = self.generator.sample_rate
         total = n_samples(settings.duration_s, rate)
         longest, overlap = int(self.generator.max_duration_s * rate + 1e-6), round(OVERLAP_S * rate)
@@ -177,14 +239,15 @@ class EchoFrame:
         input_id, every_frames = self._look(clip, [start / rate for start, _ in windows])
         for index, ((start, stop), frames) in enumerate(zip(windows, every_frames, strict=True)):
             seen.keep(frames, stop / rate)
-            report = nth_of(progress, index, len(windows))
             chance = Chance(seed=settings.seed, clip=input_id.sha256 if own_chance else "", window=index)
-            part = self._best(frames, start / rate, (stop - start) / rate, chance, settings, seen, report)
+            part = yield from self._best(
+                frames, (start / rate, (stop - start) / rate), len(windows), chance, settings, seen
+            )
             faded = 0 if index == 0 else windows[index - 1][1] - start
             add_faded(waveform, part, start, n_fade=faded)
         if settings.loudness_lufs is not None:
             waveform = to_loudness(waveform, rate, settings.loudness_lufs)
-        return self._as_sound(fade_ends(waveform, rate).clamp_(-1, 1), input_id, settings, seen)
+        return self._as_sound(fade_ends(waveform, rate).clamp_(-1, 1), input_id, settings, seen, batch_size)
 
     def _look(self, clip: VideoInfo | FrameArray, starts_s: list[float]) -> tuple[InputId, Iterator[Frames]]:
         """What the record calls the clip, and the frames of each of its windows."""
@@ -195,7 +258,9 @@ class EchoFrame:
         id = InputId(path=str(clip.path.resolve()), sha256=file_sha256(clip.path))
         return id, read_windows(clip, self.clip_spec, starts_s, short_side=short_side)
 
-    def _as_sound(self, waveform: Float[Tensor, "1 samples"], id: InputId, settings: Settings, seen: Seen) -> Sound:
+    def _as_sound(
+        self, waveform: Float[Tensor, "1 samples"], id: InputId, settings: Settings, seen: Seen, batch_size: int
+    ) -> Sound:
         target = unit_mean(seen.targets)
         embedding = unit_mean(seen.embeddings) if seen.embeddings else None
         nearest = self._nearest(target if embedding is None else embedding)
@@ -207,11 +272,18 @@ class EchoFrame:
             nearest=dict(nearest),
             remembered=tuple(seen.remembered),
         )
-        machine = Machine(device=self.device, dtype=self.dtype)
+        machine = Machine(device=self.device, dtype=self.dtype, batch_size=batch_size)
         return Sound(
             waveform=waveform,
             sample_rate=self.generator.sample_rate,
-            provenance=Provenance(input=id, bundle=self.identity, settings=settings, machine=machine, result=result),
+            provenance=Provenance(
+                input=id,
+                bundle=self.identity,
+                settings=settings,
+                machine=machine,
+                result=result,
+                mapper=self.mapper_id,
+            ),
             frames=np.stack(seen.images),
             times_s=tuple(seen.times_s),
             nearest=nearest,
@@ -238,17 +310,17 @@ class EchoFrame:
     @torch.no_grad()
     def generate_candidates(
         self,
-        target: Float[Tensor, "1 dim"],
+        target: Float[Tensor, "targets dim"],
         *,
         duration_s: float,
         seeds: Sequence[int],
         options: SampleOptions,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "candidates samples"]:
-        """Generates a sound of the target for each seed.
+        """Generates a sound of the target, or of its own target, for each seed.
 
         Args:
-            target: (1, Da) float32 of length 1, from `predict_target`.
+            target: (1, Da) float32 of length 1, from `predict_target`, or one for each seed, (N, Da).
             duration_s: seconds of sound, at most `generator.max_duration_s`.
             seeds: one for each sound.
             options: how the generator samples.
@@ -264,18 +336,23 @@ class EchoFrame:
     def _best(
         self,
         frames: Frames,
-        start_s: float,
-        duration_s: float,
+        window: tuple[float, float],
+        n_windows: int,
         chance: Chance,
         settings: Settings,
         seen: Seen,
-        progress: ProgressCallback | None,
-    ) -> Tensor:
-        """(1, S): the one of a window's candidates whose embedding is nearest to the target."""
+    ) -> Rendering[Tensor]:
+        """(1, S): the one of a window's candidates whose embedding is nearest to the target. window: start and length."""
+        start_s, duration_s = window
         seeds = [chance.of_candidate(k) for k in range(settings.candidates)]
         target = self.predict_target(frames, until_s=start_s + duration_s, seed=chance.of_clip)
-        waveforms = self.generate_candidates(
-            target, duration_s=duration_s, seeds=seeds, options=settings.sampling, progress=progress
+        waveforms = yield Wanted(
+            target=target,
+            duration_s=duration_s,
+            seeds=seeds,
+            options=settings.sampling,
+            window=chance.window,
+            n_windows=n_windows,
         )
         seen.targets.append(target.float().cpu())
         if self.audio_encoder is None:

@@ -1,7 +1,7 @@
 """What made a sound, as JSON beside it: enough to make the same samples again.
 
 The file has the keys of `Provenance`, nested ones as objects, and "format". It is written with the files it names in
-`outputs`; a result whose file differs from the hash there counts as not done.
+`outputs`, once beside each of them; a result whose file differs from the hash there counts as not done.
 """
 
 import dataclasses
@@ -11,8 +11,10 @@ import platform
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from echoframe.config import from_dict
 from echoframe.errors import BundleError, ConfigError, InputError, OutputError
@@ -49,11 +51,23 @@ class BundleId:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MapperId:
+    """A mapper that is not the model's own. sha256: of its weights. source: the folder it came from, "" if set by hand."""
+
+    sha256: str
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """Where it ran. The same samples come back on the same device and dtype, with the same versions."""
+    """Where it ran. The same samples come back on the same device and dtype, with the same versions.
+
+    batch_size: how many clips were made together; more than one may change the last bits.
+    """
 
     device: str
     dtype: str
+    batch_size: int = 1
     python: str = field(default_factory=platform.python_version)
     versions: dict[str, str] = field(default_factory=lambda: {name: metadata.version(name) for name in PACKAGES})
 
@@ -82,10 +96,13 @@ class Provenance:
     Attributes:
         input: the clip.
         bundle: the model.
+        mapper: the mapper that was used in the place of the model's own; None if the model's own was.
         settings: every option of the generation.
         machine: device, number format and versions.
         result: the hash of the samples, and the nearest labels.
         original_level_db: the level of the clip's own sound in the mix, in dB; None if it was left out.
+        sample_rate: of the sound files, in Hz, to which the result was resampled; None if it was not.
+        channels: of the sound files, to which the result's one channel was copied; None if it was not.
         outputs: the name of each file that was written, with its sha256.
         format: the format of the record.
     """
@@ -95,7 +112,10 @@ class Provenance:
     settings: Settings
     machine: Machine
     result: Result
+    mapper: MapperId | None = None
     original_level_db: float | None = None
+    sample_rate: int | None = None
+    channels: int | None = None
     outputs: dict[str, str] = field(default_factory=dict)
     format: str = FORMAT
 
@@ -156,6 +176,22 @@ def find_provenance(path: Path) -> Provenance | None:
         return None
 
 
+def record_path(output: Path) -> Path:
+    """Where the record of `output` stands: beside it, under its whole name.
+
+    >>> record_path(Path("out/clip.wav")).as_posix()
+    'out/clip.wav.json'
+    """
+    return output.with_name(f"{output.name}.json")
+
+
+def record_of(output: Path) -> Provenance | None:
+    """The record beside `output` that names it, or None. The NAME.json of earlier versions is read too."""
+    older = dict.fromkeys((output.stem, output.stem.removesuffix(".sound")))
+    places = (record_path(output), *(output.with_name(f"{stem}.json") for stem in older))
+    return next((each for each in map(find_provenance, places) if each and output.name in each.outputs), None)
+
+
 def check_replaceable(path: Path) -> None:
     """Raises OutputError if there is a file at `path` that is no provenance file: it belongs to someone else."""
     if path.exists() and find_provenance(path) is None:
@@ -193,6 +229,36 @@ def check_same_bundle(provenance: Provenance, found: BundleId) -> None:
         )
 
 
+def check_same_mapper(provenance: Provenance, found: MapperId | None) -> None:
+    """Raises BundleError unless `found` has the weights of the mapper that `provenance` names."""
+    made_with = provenance.mapper
+    if (found and found.sha256) != (made_with and made_with.sha256):
+        raise BundleError(
+            f"the mapper, {_called(found)}, is not what the sound was made with, {_called(made_with)}; give that one "
+            "with --mapper, or in Python set it as model.mapper"
+        )
+
+
+def _called(mapper: MapperId | None) -> str:
+    if mapper is None:
+        return "the model's own"
+    return f"{mapper.source or 'one set by hand'} (sha256 {mapper.sha256[:12]})"
+
+
+def weights_sha256(mapper: Any) -> str:
+    """The sha256 of a mapper's config and weights, in hex; of the config alone where there are no weights.
+
+    Weights have their names, types and shapes in it, and not the device they lie on.
+    """
+    digest = hashlib.sha256(repr((type(mapper).__qualname__, getattr(mapper, "config", None))).encode())
+    weights = mapper.state_dict() if hasattr(mapper, "state_dict") else {}
+    for name in sorted(weights):
+        values = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        digest.update(values.flatten().view(torch.uint8).numpy().tobytes() if values.numel() else b"")
+    return digest.hexdigest()
+
+
 def changed_versions(provenance: Provenance, machine: Machine) -> list[str]:
     """What differs between then and now, as "torch 2.6.0 -> 2.7.1": the samples may differ in their last bits."""
     then, now = dict(provenance.machine.versions), dict(machine.versions)
@@ -200,8 +266,10 @@ def changed_versions(provenance: Provenance, machine: Machine) -> list[str]:
         "python": provenance.machine.python,
         "device": provenance.machine.device,
         "dtype": provenance.machine.dtype,
+        "batch size": str(provenance.machine.batch_size),
     }
     now |= {"python": machine.python, "device": machine.device, "dtype": machine.dtype}
+    now["batch size"] = str(machine.batch_size)
     return [
         f"{name} {then.get(name)} -> {now.get(name)}" for name in sorted(then | now) if then.get(name) != now.get(name)
     ]

@@ -16,7 +16,7 @@ from torch import Tensor
 from echoframe.errors import OutputError
 from echoframe.output import atomic_files, check_sound_suffix, encode_sound
 from echoframe.progress import ProgressCallback, nth_of
-from echoframe.provenance import Provenance, check_replaceable, to_json
+from echoframe.provenance import Provenance, check_replaceable, record_path, to_json
 
 PLAYER_LIMIT_S = 600.0  # a player holds its sound as text: ten minutes at 16 kHz are 26 MB of it
 Options = ParamSpec("Options")
@@ -68,7 +68,7 @@ class Sound:
         return f'<audio controls src="data:audio/wav;base64,{data}"></audio><br>{caption}'
 
     def save(self, path: str | Path) -> None:
-        """Writes the sound to a file, and its provenance beside it under the same name with the suffix .json.
+        """Writes the sound to a file, and its record beside it: NAME.wav and NAME.wav.json.
 
         Either both files are written whole, or neither is.
 
@@ -83,7 +83,7 @@ class Sound:
         check_sound_suffix(path)
         if path.resolve() == Path(self.provenance.input.path):
             raise OutputError(f"{path}: is the input; choose another name for the sound")
-        beside = path.with_suffix(".json")
+        beside = record_path(path)
         check_replaceable(beside)
         data = encode_sound(self.waveform.numpy(), self.sample_rate, suffix=path.suffix)
         provenance = replace(self.provenance, outputs={path.name: hashlib.sha256(data).hexdigest()})

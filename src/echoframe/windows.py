@@ -2,8 +2,9 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from echoframe.media.video import Frames
+from echoframe.options import SampleOptions
 
 
 def plan_windows(total: int, *, longest: int, overlap: int) -> list[tuple[int, int]]:
@@ -76,6 +78,27 @@ class Chance:
         clip = f"/{self.clip}" if self.clip else ""
         digest = hashlib.sha256(f"{self.seed}/{what}{clip}".encode()).digest()
         return int.from_bytes(digest[:8], "big") >> 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """The sounds that a window waits for: one of `target`, (1, Da), for each of `seeds`. window: its number, of n_windows."""
+
+    target: Float[Tensor, "1 dim"]
+    duration_s: float
+    seeds: list[int]
+    options: SampleOptions
+    window: int
+    n_windows: int
+
+    def is_like(self, other: "Wanted") -> bool:
+        """Whether one call can generate both."""
+        return (self.duration_s, self.options) == (other.duration_s, other.options)
+
+
+T = TypeVar("T")
+# what asks for sounds, is sent them, (N, S), and returns what it made of them
+Rendering: TypeAlias = Generator[Wanted, Tensor, T]
 
 
 def seen_mask(

@@ -17,6 +17,7 @@ from echoframe.progress import ProgressCallback
 
 OK, SOME_FAILED = 0, 1
 EVERY_S = 5.0
+NAMED = 5  # of the labels that are not VGGSound's, so many are told by name
 
 
 @contextmanager
@@ -35,6 +36,11 @@ def _listed(path: str | None) -> ClipList:
             f"echoframe: {path}: {found.n_duplicates} rows say the same as one before; each counts once",
             file=sys.stderr,
         )
+    others = found.other_labels
+    if others:
+        named = ", ".join(f'"{label}"' for label in list(others)[:NAMED])
+        more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+        _say(f"{path}: {sum(others.values())} clips have labels that VGGSound does not have: {named}{more}")
     return found
 
 
@@ -61,6 +67,12 @@ def download(args: argparse.Namespace) -> int:
     )
     pace = Pace(workers=args.workers, per_minute=args.rate, tries=args.tries)
     retry, fetch, wanted = parse_retry(args.retry), fetcher(options), _listed(args.list)
+    own = next((row.name for row in wanted.rows if row.name), "")
+    if own:
+        raise InputError(
+            f"{args.list}: {own} is not of a video site and cannot be downloaded; expected YouTube id, start seconds, "
+            "label, split; echoframe data adopt takes in clips that are here"
+        )
     with _opened(args, args.out, create=True) as (folder, ledger):
         ledger.add(wanted.rows)
         with Reporter(len(ledger.to_fetch(retry)), quiet=args.quiet) as reporter:
@@ -160,7 +172,13 @@ def stats(args: argparse.Namespace) -> int:
 def split(args: argparse.Namespace) -> int:
     from echoframe.data.split import split_rows, write_split
 
-    rows = split_rows(_listed(args.list).rows, val_share=args.val_share, seed=args.seed)
+    listed = _listed(args.list).rows
+    if not any(row.split for row in listed):
+        _say(f"{args.list}: has no split column, or an empty one: no clip goes to test")
+    rows = split_rows(listed, val_share=args.val_share, seed=args.seed)
+    n_films = len({row.film for row in rows if row.split in ("train", "val")})
+    if args.val_share > 0 and not any(row.split == "val" for row in rows):
+        _say(f"--val-share {args.val_share:g} of {n_films} videos gives no clip to val; raise it, or list more videos")
     write_split(rows, Path(args.out))
     _print({name: sum(row.split == name for row in rows) for name in ("train", "val", "test")})
     left_out = sum(not row.split for row in rows)

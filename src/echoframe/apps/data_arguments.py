@@ -21,7 +21,7 @@ def add_data(parser: Parser) -> None:
     parser.add_commands("COMMAND", dest="what")
     for name, about, arguments in (
         ("download", "fetch the clips of a list, or of an organised mirror; run it again to go on", _download),
-        ("adopt", "take in clips that are on this machine under names like ID_000030.mp4", _adopt),
+        ("adopt", "take in clips that are on this machine, and their labels", _adopt),
         ("verify", "decode every clip to its end and say what is wrong", _verify),
         ("repair", "bring every clip to ten seconds, one container, one codec; put broken ones aside", _verify),
         ("stats", "what there is and what is lost: table, picture, JSON", _stats),
@@ -87,7 +87,11 @@ def _download(add: Callable[..., object]) -> None:
 def _adopt(add: Callable[..., object]) -> None:
     add("source", metavar="SOURCE", help="a folder of clips")
     add("-o", "--out", required=True, metavar="DIR", help="the clip folder")
-    add("--list", metavar="LIST", help="labels and splits; clips that are not in it stay out")
+    add(
+        "--list",
+        metavar="LIST",
+        help="NAME,label[,split] or vggsound.csv; clips not in it stay out, known ones get its labels",
+    )
     add("--move", action="store_true", help="move the files instead of linking or copying them")
 
 
@@ -127,5 +131,5 @@ def _publish(add: Callable[..., object]) -> None:
     add("-o", "--out", required=True, metavar="OUT", help="the repository's folder, made here first")
     add("--embeddings", metavar="DIR", help="what echoframe extract wrote")
     add("--tars", metavar="DIR", help="what echoframe data pack wrote")
-    add("--title", default="VGGSound, embedded", metavar="TEXT", help="title of the dataset's card")
+    add("--title", default="", metavar="TEXT", help="title of the dataset's card (default: the name in REPO)")
     add("--dry-run", action="store_true", help="write the folder, upload nothing")

@@ -3,22 +3,22 @@
 import argparse
 import json
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from echoframe.apps.options import flags_given, taken
 from echoframe.apps.progress import Reporter
 from echoframe.errors import EchoFrameError, InputError
-from echoframe.jobs import Job, check_job, find_clips, output_path, plan_jobs, remake_job, run_job
+from echoframe.jobs import Job, check_job, find_clips, output_path, remake_job, run_job
 from echoframe.loading import load
+from echoframe.lock import exclusive_lock
 from echoframe.media.video import probe
-from echoframe.options import Request, WriteOptions, check_duration
+from echoframe.options import Request, RunOptions, WriteOptions, check_duration
+from echoframe.orders import How, Order, plan_list, plan_orders, read_wishes, run_batch, share_of
 from echoframe.pipeline import EchoFrame
-from echoframe.provenance import Machine, Provenance, changed_versions, check_from_file, read_provenance
-
-# made now; done before; made again from a record with the same samples, or with others
-How = Literal["made", "kept", "remade", "differs"]
+from echoframe.provenance import Machine, Provenance, changed_versions, check_from_file, read_provenance, record_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,27 +32,48 @@ class Show:
 
 def generate(args: argparse.Namespace) -> int:
     """Runs the command; returns how many clips failed. Raises EchoFrameError where there is but one clip."""
-    request, writing = taken(Request, args), taken(WriteOptions, args)
+    request, running, writing = taken(Request, args), taken(RunOptions, args), taken(WriteOptions, args)
     check_duration(request.duration_s or 0, force=writing.force)
     record = _record(args)
+    orders = _orders(args, request, running, writing, record)
+    number, total = running.share
+    mine = share_of(orders, running.share)
+    source = args.model or (record.bundle.source if record else "mini")
+    device = args.device or (record.machine.device if record else "auto")
+    dtype = args.dtype or (record.machine.dtype if record else "auto")
+    show = Show(json=args.json, quiet=args.quiet, debug=args.debug)
+    mapper = args.mapper or (record.mapper.source if record and record.mapper else "") or None
+    model = load(source, mapper=mapper, device=device, dtype=dtype)
+    with ExitStack() as stack:
+        share = f"{number}-of-{total}" if total > 1 else ""
+        for folder in sorted({path.parent.resolve() for order in mine for path in order.job.results}):
+            stack.enter_context(exclusive_lock(folder, "echoframe generate", share=share))
+        return run_orders(model, mine, writing, record, show, batch_size=running.batch_size)
+
+
+def _orders(
+    args: argparse.Namespace, request: Request, running: RunOptions, writing: WriteOptions, record: Provenance | None
+) -> list[Order]:
+    """What is to be made. Raises what a single clip would fail with, before the model is loaded."""
+    out = output_path(args.out)
+    if args.list:
+        if args.inputs or record:
+            raise InputError(f"{args.list}: a list names the clips; leave out {'--from' if record else args.inputs[0]}")
+        wishes = read_wishes(Path(args.list))
+        return plan_list(wishes, out, request, running, with_film=args.mux, with_picture=args.picture)
     inputs = args.inputs or ([record.input.path] if record else [])
     if not inputs:
         raise InputError("no clip; give a video, a still image or a folder of them: echoframe generate clip.mp4")
     clips = find_clips(inputs)
     if record and len(clips) > 1:
         raise InputError(f"{args.record}: was made from one clip, {len(clips)} are given; give that one or none")
-    info = None
-    if len(clips) == 1:
-        info = probe(clips[0])  # a wrong file is told before all else, and before the model is loaded
-    jobs = plan_jobs(clips, output_path(args.out), with_film=args.mux, with_picture=args.picture)
-    if len(jobs) == 1:
-        jobs = [replace(jobs[0], info=info)]
-        check_job(jobs[0], writing)
-    source = args.model or (record.bundle.source if record else "mini")
-    device = args.device or (record.machine.device if record else "auto")
-    dtype = args.dtype or (record.machine.dtype if record else "auto")
-    show = Show(json=args.json, quiet=args.quiet, debug=args.debug)
-    return run_jobs(load(source, device=device, dtype=dtype), jobs, request, writing, record, show)
+    info = probe(clips[0]) if len(clips) == 1 else None  # a wrong file is told before all else
+    orders = plan_orders(clips, out, request, running, with_film=args.mux, with_picture=args.picture)
+    if info:
+        orders = [replace(order, job=replace(order.job, info=info)) for order in orders]
+    if len(orders) == 1:
+        check_job(orders[0].job, writing)
+    return orders
 
 
 def _record(args: argparse.Namespace) -> Provenance | None:
@@ -64,41 +85,68 @@ def _record(args: argparse.Namespace) -> Provenance | None:
     return check_from_file(read_provenance(Path(args.record)))
 
 
-def run_jobs(
-    model: EchoFrame, jobs: list[Job], request: Request, writing: WriteOptions, record: Provenance | None, show: Show
+def run_orders(
+    model: EchoFrame,
+    orders: list[Order],
+    writing: WriteOptions,
+    record: Provenance | None,
+    show: Show,
+    *,
+    batch_size: int = 1,
 ) -> int:
     """Makes every job's files; returns how many failed. A failure is raised where there is but one, or with debug."""
-    with Reporter(len(jobs), quiet=show.quiet) as reporter:
-        for job in jobs:
-            began = time.monotonic()
-            try:
-                how = _run_one(model, job, request, writing, record, reporter)
-            except Exception as error:
-                # a fault of ours in one clip must not cost the night's other thousand
-                known = isinstance(error, EchoFrameError)
-                words = str(error) if known else f"{job.clip}: unexpected {type(error).__name__}: {error}"
-                if show.json:
-                    print(json.dumps({"clip": str(job.clip), "status": "failed", "error": words}), flush=True)
-                if len(jobs) == 1 or show.debug:
-                    raise
-                reporter.failed(words)
-            else:
-                seconds = round(time.monotonic() - began, 3)
+    what = "clips" if len({order.job.clip for order in orders}) == len(orders) else "sounds"
+    with Reporter(len(orders), what=what, quiet=show.quiet) as reporter:
+        began = time.monotonic()
+        for job, how in _made(model, orders, writing, record, reporter, batch_size):
+            seconds, began = round(time.monotonic() - began, 3), time.monotonic()
+            if isinstance(how, str):
                 reporter.done(_as_json(job, how, seconds) if show.json else "" if show.quiet else _as_text(job, how))
+                continue
+            # a fault of ours in one clip must not cost the night's other thousand
+            known = isinstance(how, EchoFrameError)
+            words = str(how) if known else f"{job.clip}: unexpected {type(how).__name__}: {how}"
+            if show.json:
+                print(json.dumps({"clip": str(job.clip), "status": "failed", "error": words}), flush=True)
+            if len(orders) == 1 or show.debug:
+                raise how
+            reporter.failed(words)
     return reporter.n_failed
+
+
+def _made(
+    model: EchoFrame,
+    orders: list[Order],
+    writing: WriteOptions,
+    record: Provenance | None,
+    reporter: Reporter,
+    batch_size: int,
+) -> Iterator[tuple[Job, How | Exception]]:
+    """Each job, with what became of it."""
+    for first in range(0, len(orders), batch_size):
+        batch = orders[first : first + batch_size]
+        if len(batch) > 1:
+            progress = reporter.begin(", ".join(order.job.clip.name for order in batch))
+            yield from run_batch(model, batch, writing, progress=progress)
+            continue
+        for order in batch:
+            try:
+                yield order.job, _run_one(model, order, writing, record, reporter)
+            except Exception as error:
+                yield order.job, error
 
 
 def _run_one(
     model: EchoFrame,
-    job: Job,
-    request: Request,
+    order: Order,
     writing: WriteOptions,
     record: Provenance | None,
     reporter: Reporter,
 ) -> How:
+    job = order.job
     progress = reporter.begin(str(job.clip))
     if record is None:
-        return "made" if run_job(model, job, request, writing, progress=progress) else "kept"
+        return "made" if run_job(model, job, order.request, writing, progress=progress) else "kept"
     same = remake_job(model, job, record, writing, progress=progress)
     changed = changed_versions(record, Machine(device=model.device, dtype=model.dtype))
     if not same:
@@ -107,7 +155,7 @@ def _run_one(
 
 
 def _as_text(job: Job, how: How) -> str:
-    names = ", ".join(str(path) for path in job.outputs)
+    names = ", ".join(str(path) for path in job.results)
     if how == "kept":
         return f"{job.clip}: done before ({names})"
     return f"{job.clip} -> {names}{' (the same samples)' if how == 'remade' else ''}"
@@ -115,7 +163,8 @@ def _as_text(job: Job, how: How) -> str:
 
 def _as_json(job: Job, how: How, seconds: float) -> str:
     """One line of JSON: the clip, its files, and what the record says of the sound. seconds: that the work took."""
-    found = read_provenance(job.record)
+    found = record_of(job.results[0])
+    assert found is not None
     values = {
         "clip": str(job.clip),
         "status": how,

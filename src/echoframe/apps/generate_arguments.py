@@ -2,7 +2,7 @@
 
 import argparse
 
-from echoframe.apps.options import add_request, add_writing
+from echoframe.apps.options import add_request, add_run, add_writing
 from echoframe.apps.parser import Parser
 
 
@@ -15,16 +15,22 @@ def _run(args: argparse.Namespace) -> int:
 def add_generate(parser: Parser) -> None:
     """The arguments of `echoframe generate`."""
     parser.description = (
-        "Makes NAME.wav, for a video NAME.mp4 with the sound in it, and NAME.json that says how to make them again. "
-        "Clips that are done are skipped. Two clips of the same name cannot share an output folder: that is refused. "
-        "A video in the output folder is not overwritten: its copy with sound is NAME.sound.mp4."
+        "Makes NAME.wav, for a video NAME.mp4 with the sound in it, and beside each a record, NAME.wav.json, that says how "
+        "to make it again. Clips that are done are skipped; an earlier result that was made in another way, as with another "
+        "seed, is replaced with --overwrite only. Two clips of the same name cannot share an output folder: that is "
+        "refused. A video in the output folder is not overwritten: its copy with sound is NAME.sound.mp4."
     )
     add = parser.add_argument
     add("inputs", nargs="*", metavar="CLIP", help="videos and still images, folders of them, or quoted globs")
     about_out = "a folder, made if it is not there, or NAME.wav/.flac/.mp3/.mp4/... (default: this folder)"
+    about_list = "a CSV file with a column path, and if wanted seed, duration and out, in the place of CLIP"
+    add("--list", metavar="CSV", help=about_list)
     add("-o", "--out", default=".", metavar="OUT", help=about_out)
     add("--model", metavar="NAME", help="a known model, a bundle's folder or a hub repository (default: mini)")
+    about_mapper = "a finished run of echoframe train, or a mapper's folder (default: the model's own mapper)"
+    add("--mapper", metavar="FOLDER", help=about_mapper)
     add_request(parser)
+    add_run(parser)
     add("--mux", action=argparse.BooleanOptionalAction, help="write the video with its sound (default: yes)")
     add_writing(parser)
     add("--picture", action="store_true", help="draw frames, spectrogram and nearest labels as NAME.png")

@@ -4,9 +4,9 @@ import argparse
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from echoframe.options import REQUEST_FIELDS, Request, WriteOptions, name_of
+from echoframe.options import REQUEST_FIELDS, WRITE_FIELDS, Request, RunOptions, WriteOptions, name_of
 
-Options = TypeVar("Options", Request, WriteOptions)
+Options = TypeVar("Options", Request, RunOptions, WriteOptions)
 
 
 def add_request(parser: argparse.ArgumentParser) -> None:
@@ -15,11 +15,21 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         _add(parser, option)
 
 
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Adds a flag for each of the `RunOptions`."""
+    for option in fields(RunOptions):
+        _add(parser, option)
+
+
 def add_writing(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `WriteOptions`."""
-    _add(parser, fields(WriteOptions)[0])
-    words = "allow more than an hour, and replace files that are not EchoFrame's"
-    parser.add_argument("--force", action="store_true", default=argparse.SUPPRESS, help=words)
+    for option in WRITE_FIELDS:
+        _add(parser, option)
+    for name, words in (
+        ("overwrite", "replace earlier results that were made in another way"),
+        ("force", "replace files that are not EchoFrame's too, and allow more than an hour"),
+    ):
+        parser.add_argument(f"--{name}", action="store_true", default=argparse.SUPPRESS, help=words)
 
 
 def taken(kind: type[Options], args: argparse.Namespace) -> Options:
@@ -29,7 +39,11 @@ def taken(kind: type[Options], args: argparse.Namespace) -> Options:
 
 def flags_given(args: argparse.Namespace) -> list[str]:
     """The flags, given or not by default, that decide what a sound is."""
-    return [_flag(each) for each in [*REQUEST_FIELDS, fields(WriteOptions)[0]] if hasattr(args, each.name)]
+    return [
+        _flag(each)
+        for each in [*REQUEST_FIELDS, *fields(RunOptions), fields(WriteOptions)[0]]
+        if hasattr(args, each.name)
+    ]
 
 
 def _flag(option: Any) -> str:

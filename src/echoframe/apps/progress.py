@@ -11,11 +11,12 @@ from echoframe.progress import ProgressCallback
 class Reporter:
     """Counts clips; the bar moves within a clip too. Everything goes to standard error, but for the results' lines.
 
-    quiet: no bar, and the count at the end only where a clip failed.
+    what: the name of what is counted. quiet: no bar, and the count at the end only where a clip failed.
     """
 
-    def __init__(self, n_clips: int, *, quiet: bool = False) -> None:
+    def __init__(self, n_clips: int, *, what: str = "clips", quiet: bool = False) -> None:
         self.n_clips, self.n_done, self.n_failed = n_clips, 0, 0
+        self._what = what
         self._quiet = quiet
         self._bar: Any = None
         self._task: Any = None
@@ -42,7 +43,7 @@ class Reporter:
         if self._bar is not None:
             self._bar.stop()
         if kind is None and self.n_clips > 1 and (self.n_failed or not self._quiet):
-            print(f"{self.n_done} of {self.n_clips} clips done, {self.n_failed} failed", file=sys.stderr)
+            print(f"{self.n_done} of {self.n_clips} {self._what} done, {self.n_failed} failed", file=sys.stderr)
 
     def begin(self, name: str) -> ProgressCallback | None:
         """Names the clip at work; returns the callback for the steps within it."""
@@ -68,7 +69,9 @@ class Reporter:
     def _show(self, line: str, stream: Any) -> None:
         if self._bar is not None:
             minutes = (time.monotonic() - self._began) / 60
-            self._bar.update(self._task, completed=self._finished, rate=f"{self._finished / minutes:.1f} clips/min")
+            self._bar.update(
+                self._task, completed=self._finished, rate=f"{self._finished / minutes:.1f} {self._what}/min"
+            )
         if not line:
             return
         if self._bar is not None and stream.isatty():

@@ -5,12 +5,11 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from echoframe.data.clip_list import ClipRow, clip_path, parse_clip_name
-from echoframe.data.ledger import Ledger
-from echoframe.data.repair import SOUND_SUFFIXES
+from echoframe.data.clip_list import SOUND_SUFFIXES, ClipRow, clip_path, row_named
+from echoframe.data.ledger import Ledger, filled
 from echoframe.data.verify import ClipFacts, look, problems, remove_partials, run_each
 from echoframe.errors import InputError, OutputError
 from echoframe.media.video import VIDEO_SUFFIXES
@@ -39,15 +38,16 @@ def adopt_folder(
     progress: ProgressCallback | None = None,
     n_workers: int = 1,
 ) -> dict[str, int]:
-    """Takes the clips under `source` that are named ID_000030.mp4 or ID_30000_40000.mp4 (or .wav, .flac, another suffix
-    of a video) into a clip folder: verified, then hard-linked, copied where that is refused, or moved.
+    """Takes the videos and sounds under `source` into a clip folder: verified, then hard-linked, copied where that is
+    refused, or moved. ID_000030.mp4 and ID_30000_40000.mp4 are clips of a video site; any other name is a clip's own.
 
     rows: by key, says labels and splits; a clip that it does not have is not adopted. Returns how many clips were
-    "adopted", and how many of them have each problem; were "known" (done before), "broken", "not-listed"; and how many
-    files are "second-copies" of a clip (one with a picture wins), "not-clips" by their name or kind, "links-outside".
-    The caller holds the folder's lock. Raises InputError for a source that is missing, empty or inside `folder`.
+    "adopted", and how many of them have each problem; were "known" (done before), "labelled" (known, but what `rows`
+    says was not), "broken", "not-listed"; and how many files are "second-copies" of a clip (one with a picture wins),
+    "not-clips" by their kind, "links-outside". The caller holds the folder's lock. Raises InputError for a source that
+    is missing, empty or inside `folder`, and for two names that would be one clip.
     """
-    _check(source, folder)
+    _check(source, folder, needs_clips=rows is None)
     remove_partials(folder)
     counts: Counter[str] = Counter(adopted=0)
     found = _find(source, folder, counts, progress)
@@ -67,12 +67,12 @@ def adopt_folder(
     return {what: n for what, n in counts.items() if n or what == "adopted"}
 
 
-def _check(source: Path, folder: Path) -> None:
+def _check(source: Path, folder: Path, *, needs_clips: bool) -> None:
     if not source.is_dir():
         raise InputError(f"{source}: no such folder; give the folder that holds the clips to adopt")
     if source.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{source}: lies inside the clip folder {folder}; adopt from another folder")
-    if not any(source.iterdir()):
+    if needs_clips and not any(source.iterdir()):
         raise InputError(f"{source}: is empty; give the folder that holds the clips to adopt")
 
 
@@ -81,16 +81,19 @@ def _find(source: Path, folder: Path, counts: Counter[str], progress: ProgressCa
     found: dict[str, list[Path]] = {}
     strange: list[Path] = []
     for path in _walk(source, folder.resolve(), counts):
-        named = parse_clip_name(path.name)
-        if named is None or path.suffix.lower() not in VIDEO_SUFFIXES | SOUND_SUFFIXES or not path.is_file():
+        is_clip = path.suffix.lower() in VIDEO_SUFFIXES | SOUND_SUFFIXES and not path.name.startswith(".")
+        if not is_clip or not path.is_file():
             strange.append(path)
             continue
-        key = ClipRow(youtube_id=named[0], start_s=named[1]).key
-        found.setdefault(key, []).append(path)
+        row = row_named(path.relative_to(source).as_posix())
+        others = found.setdefault(row.key, [])
+        if row.name and others and others[0].with_suffix("") != path.with_suffix(""):
+            raise InputError(f"{path}: and {others[0]} would both be the clip {row.key}; rename one of them")
+        others.append(path)
     counts["not-clips"] += len(strange)
     for i, path in enumerate(strange[:_NAMED] if progress is not None else (), start=1):
         assert progress is not None
-        progress(i, len(strange), f"{path.relative_to(source)}: not a clip by its name or kind")
+        progress(i, len(strange), f"{path.relative_to(source)}: not a clip by its kind")
     return {
         key: sorted(paths, key=lambda path: (path.suffix.lower() in SOUND_SUFFIXES, path))
         for key, paths in found.items()
@@ -139,9 +142,11 @@ def _wanted(
                 _remove_moved(found[key], folder / entry.file)
         else:
             wanted[key] = found[key]
-            named = ClipRow(youtube_id=key[:11], start_s=int(key[12:]))
-            fresh.append(rows[key] if rows is not None else entry.row if entry is not None else named)
-    ledger.add(fresh)
+            named = row_named(found[key][0].name) if entry is None else entry.row
+            fresh.append(rows[key] if rows is not None else replace(named, name=named.name and key))
+    told = [row for key, row in (rows or {}).items() if key in known]
+    counts["labelled"] += sum(filled(known[row.key].row, row) != known[row.key].row for row in told)
+    ledger.add([*fresh, *told])
     return wanted
 
 

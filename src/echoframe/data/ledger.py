@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,25 +61,31 @@ class Ledger:
         self._connection = connection
 
     def add(self, rows: Iterable[ClipRow]) -> int:
-        """Adds clips as wanted; those known already stay as they are. Returns how many were new.
+        """Adds clips as wanted. Known ones get the label and the split that they did not have. Returns how many were new.
 
         Raises InputError if a known clip has another label or split here than there.
         """
-        rows = list(rows)
-        fresh = []
+        fresh: list[ClipRow] = []
+        told: list[ClipRow] = []
         for row in rows:
             before = self.row(row.key)
             if before is None:
                 fresh.append(row)
-            elif before != row:
+                continue
+            now = filled(before, row)
+            if (now.label, now.split) != (row.label or now.label, row.split or now.split):
                 raise InputError(
                     f'{self.path}: {row.key} is "{before.label}" {before.split} there, "{row.label}" {row.split} in '
                     "the list; use another folder"
                 )
+            told.extend([now] if now != before else [])
         with self._change():
             self._connection.executemany(
                 "INSERT INTO clips (key, youtube_id, start_s, label, split) VALUES (?, ?, ?, ?, ?)",
                 [(row.key, row.youtube_id, row.start_s, row.label, row.split) for row in fresh],
+            )
+            self._connection.executemany(
+                "UPDATE clips SET label = ?, split = ? WHERE key = ?", [(row.label, row.split, row.key) for row in told]
             )
         return len(fresh)
 
@@ -87,7 +93,7 @@ class Ledger:
         """The clip of that key as it was added, None if it was not."""
         query = "SELECT youtube_id, start_s, label, split FROM clips WHERE key = ?"
         found = self._connection.execute(query, (key,)).fetchone()
-        return ClipRow(**dict(zip(("youtube_id", "start_s", "label", "split"), found, strict=True))) if found else None
+        return _row(key, *found) if found else None
 
     def done(self, key: str, *, file: str, facts: Mapping[str, Any], fetched: bool = False) -> None:
         """The clip lies at `file` and was verified. fetched: count one try."""
@@ -123,14 +129,12 @@ class Ledger:
 
     def entries(self, *, state: State | None = None) -> Iterator[Entry]:
         """All lines, in the order of their keys."""
-        query = (
-            "SELECT youtube_id, start_s, label, split, state, reason, detail, file, facts, tries, changed FROM clips"
-        )
+        query = "SELECT key, youtube_id, start_s, label, split, state, reason, detail, file, facts, tries, changed FROM clips"
         where, only = (" WHERE state = ?", (state,)) if state else ("", ())
         for values in self._connection.execute(f"{query}{where} ORDER BY key", only).fetchall():
-            youtube_id, start_s, label, split, now, reason, detail, file, facts, tries, changed = values
+            key, youtube_id, start_s, label, split, now, reason, detail, file, facts, tries, changed = values
             yield Entry(
-                row=ClipRow(youtube_id=youtube_id, start_s=start_s, label=label, split=split),
+                row=_row(key, youtube_id, start_s, label, split),
                 state=now,
                 reason=reason,
                 detail=detail,
@@ -158,6 +162,15 @@ class Ledger:
                 yield
         except sqlite3.OperationalError as error:
             raise OutputError(f"{self.path}: cannot be written ({error}); free some space and try again") from error
+
+
+def filled(before: ClipRow, told: ClipRow) -> ClipRow:
+    """A known clip with the label and the split that it lacks and a list tells."""
+    return replace(before, label=before.label or told.label, split=before.split or told.split)
+
+
+def _row(key: str, youtube_id: str, start_s: int, label: str, split: str) -> ClipRow:
+    return ClipRow(youtube_id=youtube_id, start_s=start_s, label=label, split=split, name="" if youtube_id else key)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from echoframe.data.clip_list import SPLITS
 from echoframe.data.ledger import Entry, Ledger
+from echoframe.data.units import size_words
 from echoframe.errors import InputError, OutputError
 from echoframe.output import atomic_files, file_sha256
 from echoframe.progress import ProgressCallback
@@ -47,7 +48,7 @@ class PackResult:
     def __str__(self) -> str:
         n_clips, size = sum(shard.n for shard in self.shards), sum(shard.bytes for shard in self.shards)
         return (
-            f"{n_clips} clips in {len(self.shards)} tars, {size / 1e9:.3f} GB; {self.n_written} tars written, "
+            f"{n_clips} clips in {len(self.shards)} tars, {size_words(size)}; {self.n_written} tars written, "
             f"{len(self.shards) - self.n_written} were there, {self.n_removed} removed"
         )
 

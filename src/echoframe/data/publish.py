@@ -7,10 +7,12 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from echoframe.bundles.labels import vggsound_labels
 from echoframe.data.clip_list import SPLITS
 from echoframe.data.embedding_manifest import MANIFEST, SetManifest, read_manifest
 from echoframe.data.ledger import Entry
 from echoframe.data.pack import INDEX, read_index
+from echoframe.data.units import size_words
 from echoframe.errors import InputError
 from echoframe.optional import require_extra
 from echoframe.output import atomic_files
@@ -28,8 +30,7 @@ tags:
 - audio
 - video
 - embeddings
-- vggsound
-- webdataset
+{tags}- webdataset
 {configs}---
 
 # {title}
@@ -41,7 +42,9 @@ tags:
 
 Clips that are missing, and why: {reasons}. `clips.csv` has a line for every listed clip.
 {embeddings}{tars}
-## Licences
+{terms}"""
+
+VGGSOUND_TERMS = """## Licences
 
 The list of clips and labels is VGGSound's (CC BY 4.0). The videos belong to their uploaders, who keep every right in them,
 and may take them down. Use them for research, where your law allows it. The embeddings were computed from them.
@@ -49,13 +52,19 @@ and may take them down. Use them for research, where your law allows it. The emb
 ## Citation
 
 ```bibtex
-@inproceedings{{chen2020vggsound,
-  title = {{VGGSound: A Large-Scale Audio-Visual Dataset}},
-  author = {{Chen, Honglie and Xie, Weidi and Vedaldi, Andrea and Zisserman, Andrew}},
-  booktitle = {{ICASSP}},
-  year = {{2020}}
-}}
+@inproceedings{chen2020vggsound,
+  title = {VGGSound: A Large-Scale Audio-Visual Dataset},
+  author = {Chen, Honglie and Xie, Weidi and Vedaldi, Andrea and Zisserman, Andrew},
+  booktitle = {ICASSP},
+  year = {2020}
+}
 ```
+"""
+
+OWN_TERMS = """## Licences
+
+The clips belong to those who made them; whoever publishes this set writes here under which terms. The embeddings were
+computed from them.
 """
 
 EMBEDDINGS = """
@@ -79,7 +88,7 @@ clips[0]["label"], len(clips[0]["visual"]), len(clips[0]["audio"])
 TARS = """
 ## Films
 
-{n_tars} WebDataset tars of {n_clips:,} clips ({gigabytes:.1f} GB), each `KEY.mp4` with `KEY.json` beside it;
+{n_tars} WebDataset tars of {n_clips:,} clips ({size}), each `KEY.mp4` with `KEY.json` beside it;
 `clips/shards.json` has their sha256.
 
 ```python
@@ -96,13 +105,14 @@ def write_dataset(
     entries: Iterable[Entry],
     *,
     repo: str,
-    title: str,
+    title: str = "",
     embeddings: Path | None = None,
     tars: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> list[Path]:
     """Writes the folder of a dataset repository; returns its files, relative to `out`.
 
+    title: of the card; the name in `repo` if there is none.
     embeddings: what `extract` wrote; its shards are written again, one file for each split. tars: what `pack` wrote;
     hard-linked where the disk allows it. Files are whole or not there; what is there already stays. Raises InputError if
     a folder holds none of these.
@@ -115,7 +125,7 @@ def write_dataset(
     packed = _link_tars(tars, out, progress) if tars else None
     _write_text(out / "clips.csv", _clips_csv(listed))
     about = read_manifest(embeddings) if embeddings else None
-    _write_text(out / "README.md", _card(listed, repo, title, splits, about, packed))
+    _write_text(out / "README.md", _card(listed, repo, title or repo.rpartition("/")[2], splits, about, packed))
     return sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
@@ -202,8 +212,11 @@ def _card(
         here = [e for e in of_split if e.state == "done"]
         if of_split:
             rows.append(f"| {split or REST} | {len(of_split)} | {len(here)} | {len({e.row.label for e in here})} |")
+    is_vggsound = _is_vggsound(entries)
     return CARD.format(
         licence="other",
+        tags="- vggsound\n" if is_vggsound else "",
+        terms=VGGSOUND_TERMS if is_vggsound else OWN_TERMS,
         title=title,
         configs=_configs(splits),
         n_done=len(done),
@@ -216,6 +229,13 @@ def _card(
     )
 
 
+def _is_vggsound(entries: Sequence[Entry]) -> bool:
+    """Whether all clips have the names and labels of VGGSound's, and one at least is labelled."""
+    known = {name for name, _ in vggsound_labels()}
+    labels = {e.row.label for e in entries} - {""}
+    return bool(labels) and labels <= known and all(e.row.youtube_id for e in entries)
+
+
 def _configs(splits: Sequence[str]) -> str:
     if not splits:
         return ""
@@ -225,7 +245,7 @@ def _configs(splits: Sequence[str]) -> str:
 
 def _tars_text(tars: Sequence[Path], done: Sequence[Entry]) -> str:
     size = sum(tar.stat().st_size for tar in tars)
-    return TARS.format(n_tars=len(tars), n_clips=len(done), gigabytes=size / 1e9, tar=tars[0].name if tars else "")
+    return TARS.format(n_tars=len(tars), n_clips=len(done), size=size_words(size), tar=tars[0].name if tars else "")
 
 
 def _embeddings_text(repo: str, splits: Sequence[str], about: SetManifest) -> str:

@@ -56,7 +56,8 @@ def ray_session(address: str | None, *, decode: DecodeOptions | None = None) -> 
     try:
         yield
     finally:
-        ray.shutdown()
+        with _quiet():
+            ray.shutdown()
 
 
 def _check_answers(address: str) -> None:
@@ -89,7 +90,8 @@ def run_ray(
 
     Raises DeviceError if Ray gives up: an encoder cannot be loaded, or the cluster is gone.
     """
-    ray, data = require_extra("ray"), require_extra("ray.data")
+    with _quiet():
+        ray, data = require_extra("ray"), require_extra("ray.data")
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = int(sum(node.get("GPU", 0) for node in nodes)) if choice.device.startswith("cuda") else 0
     pool = plan_pool([node.get("CPU", 0) for node in nodes], gpus=gpus, workers=workers)
@@ -162,7 +164,7 @@ def decode_behind(row: ClipFields, decode: DecodeOptions) -> ClipFields:
 def _quiet() -> Iterator[None]:
     """Ray warns of its own old options, whoever sets them, and of files it leaves to the collector."""
     with warnings.catch_warnings():
-        for category in (DeprecationWarning, FutureWarning, ResourceWarning):
+        for category in (DeprecationWarning, FutureWarning, ResourceWarning, UserWarning):
             warnings.filterwarnings("ignore", category=category, module=r"ray(\.|$)")
         warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
         yield

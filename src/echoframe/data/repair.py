@@ -9,7 +9,7 @@ from typing import Any
 
 import soundfile
 
-from echoframe.data.clip_list import CLIP_S, clip_path
+from echoframe.data.clip_list import CLIP_S, SOUND_SUFFIXES, clip_path
 from echoframe.data.ledger import Entry, Ledger
 from echoframe.data.normal_form import Form, write_normal
 from echoframe.data.verify import ClipFacts, inspect_clip, look, problems, remove_partials, run_each
@@ -19,7 +19,6 @@ from echoframe.output import atomic_files
 from echoframe.progress import ProgressCallback
 
 QUARANTINE = "quarantine"
-SOUND_SUFFIXES = frozenset({".flac", ".wav"})
 _PADDED_S = 0.5  # a clip shorter by no more is made as long
 _QUARANTINED = ("broken", "no-audio", "no-video", "too-short", "silent", "black")
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from echoframe.data.clip_list import SPLITS, ClipRow
 from echoframe.data.ledger import Entry
+from echoframe.data.units import size_words, time_words
 from echoframe.data.verify import SILENT_DB
 from echoframe.optional import require_extra
 from echoframe.output import atomic_files
@@ -91,7 +92,7 @@ def collect(entries: Iterable[Entry], official: Sequence[ClipRow] = ()) -> Stats
         resolutions=_counted(f"{one['width']}x{one['height']}" for one in facts if one.get("width")),
         frame_rates=_counted(f"{round(one['frame_rate'], 2):g}" for one in facts if one.get("frame_rate")),
         sample_rates=_counted(str(one["sample_rate"]) for one in facts if one.get("sample_rate")),
-        n_films=len({entry.row.youtube_id for entry in done}),
+        n_films=len({entry.row.film for entry in done}),
         n_silent=sum(_silent(one) for one in facts),
         n_black=sum(bool(one.get("black")) for one in facts),
         n_still=sum(bool(one.get("still")) for one in facts),
@@ -135,7 +136,8 @@ def table(stats: Stats) -> str:
     whole = stats.whole
     lines = [
         f"{whole.n_done:,} of {whole.n_listed:,} clips are here ({whole.share:.1%}), {whole.n_lost:,} are lost, "
-        f"{whole.n_wanted:,} not tried yet; {stats.n_films:,} videos, {stats.hours:.1f} h, {stats.bytes / 1e9:.1f} GB; "
+        f"{whole.n_wanted:,} not tried yet; {stats.n_films:,} videos, {time_words(3600 * stats.hours)}, "
+        f"{size_words(stats.bytes)}; "
         f"{stats.n_silent} silent, {stats.n_black} black, {stats.n_still} with one unchanging picture",
         *([f"{stats.n_unlisted:,} clips more are here and not on the list"] if stats.n_unlisted else []),
         *([_length_line(stats.duration_s)] if stats.duration_s else []),
@@ -176,8 +178,8 @@ def draw(stats: Stats, path: Path) -> None:
     figure = Figure(figsize=(13, 8), layout="constrained")
     FigureCanvasAgg(figure)  # no window, and no state that others share
     axes = figure.subplot_mosaic([["labels"] * 3, ["missing", "lengths", "resolutions"]])
-    whole = stats.whole
-    figure.suptitle(f"{whole.n_done:,} of {whole.n_listed:,} clips are here ({whole.share:.1%}), {stats.hours:,.1f} h")
+    whole, long = stats.whole, time_words(3600 * stats.hours)
+    figure.suptitle(f"{whole.n_done:,} of {whole.n_listed:,} clips are here ({whole.share:.1%}), {long}")
     _draw_labels(axes["labels"], stats.labels)
     not_tried = {"not tried yet": whole.n_wanted} if whole.n_wanted else {}
     _draw_bars(axes["missing"], dict(stats.lost) | not_tried, "why clips are missing", color=_RED)

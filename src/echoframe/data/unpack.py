@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from echoframe.data.clip_list import SPLITS, ClipRow, clip_path, parse_clip_name
+from echoframe.data.clip_list import SOUND_SUFFIXES, SPLITS, ClipRow, clip_path, row_named
 from echoframe.data.ledger import Ledger
-from echoframe.data.repair import SOUND_SUFFIXES
 from echoframe.data.verify import remove_partials
 from echoframe.errors import InputError, OutputError
 from echoframe.media.video import VIDEO_SUFFIXES
@@ -250,9 +249,9 @@ class _Taker:
 
 
 def _key_of(name: str) -> tuple[str | None, str]:
-    found = parse_clip_name(name)
-    key = ClipRow(youtube_id=found[0], start_s=found[1]).key if found else None
-    return key, PurePosixPath(name).suffix.lower()
+    """The key of a clip or of its JSON, none if the name is neither's; and the suffix."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return (row_named(PurePosixPath(name).stem).key if suffix in (*_CLIPS, ".json") else None), suffix
 
 
 def _read_about(stream: io.BufferedReader, size: int) -> dict[str, Any]:
@@ -266,9 +265,8 @@ def _read_about(stream: io.BufferedReader, size: int) -> dict[str, Any]:
 
 def _row(key: str, told: dict[str, Any]) -> ClipRow:
     label, split = told.get("label"), told.get("split")
-    return ClipRow(
-        youtube_id=key[:11],
-        start_s=int(key[12:]),
+    return row_named(
+        key,
         label=label if isinstance(label, str) else "",
         split=split if split in SPLITS else "",
     )

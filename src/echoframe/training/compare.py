@@ -1,6 +1,7 @@
 """Trained mappers side by side, with the bounds they lie between: what `echoframe compare` does."""
 
 import json
+import logging
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +21,7 @@ from echoframe.mappers.networks import LearnedMapper, load_mapper
 from echoframe.mappers.prior import PRIOR_KIND, load_prior
 from echoframe.training.bounds import Bound, Read, bounds, bridge_bound, look_at
 from echoframe.training.config import TrainConfig
-from echoframe.training.measure import answers, measure, windows_of
+from echoframe.training.measure import answers, few_words, measure, windows_of
 from echoframe.training.run_folder import MAPPER, RUN, is_whole, read_about, read_result
 from echoframe.weights import read_json
 
@@ -28,6 +29,7 @@ ENOUGH = 5  # clips of a label, for figures of its own
 TIMED = 20  # single clips
 SCALED = {"none": "raw", "centre": "centred", "whiten": "whitened"}
 Told = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +128,8 @@ def compare(
     if sets.sha256 != runs[0].about["data_sha256"]:
         raise InputError(f"{', '.join(config.data)}: changed since the runs were trained; train them again")
     rows = sets.rows(split, val_share=config.val_share)
+    if few := few_words(len(rows), split):
+        _log.warning(few)
     joined = {} if bridge is None else {"zero-shot bridge": bridge_bound(bridge, sets, device=device)}
     clips = _Judged(sets, rows)
     groups = _groups(runs)

@@ -3,13 +3,13 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from echoframe.bundles.bundle import Located, find_bundle, save_bundle
 from echoframe.bundles.check import one_space
 from echoframe.bundles.manifest import MANIFEST, Manifest, Part, Space, check_files, check_fit
+from echoframe.bundles.trained import check_encoders
 from echoframe.config import from_dict
-from echoframe.errors import BundleError, InputError
+from echoframe.errors import InputError
 from echoframe.mappers.networks import save_mapper
 from echoframe.output import atomic_folder, make_folder
 from echoframe.spec import ClipSpec
@@ -83,7 +83,7 @@ def write_bundle(
     )
     check_fit(manifest)
     one_space(parts, {key: folder for key, (_, folder) in found.items()}, device="cpu")
-    _check_encoders(seeing, about["encoders"], run)
+    check_encoders(seeing.manifest, about["encoders"], run)
     with atomic_folder(out) as partial:
         for key, (_, folder) in found.items():
             shutil.copytree(folder, partial / key)
@@ -104,18 +104,6 @@ def _chosen(located: Located, names: tuple[str, ...]) -> dict[str, tuple[Part, P
     if located.path is not None:
         check_files(located.path, replace(located.manifest, parts=parts), hashes=True)
     return {name: (replace(part, files=()), located.folders[name]) for name, part in parts.items()}
-
-
-def _check_encoders(located: Located, trained_on: dict[str, Any], run: Path) -> None:
-    """Raises BundleError if the weights are not those the embeddings were made with, as far as both say."""
-    for name, part in located.manifest.parts.items():
-        hashes = {file.path: file.sha256 for file in part.files}
-        for path, sha256 in trained_on.get(name, {}).get("files", {}).items():
-            if path in hashes and hashes[path] != sha256:
-                raise BundleError(
-                    f"{run}: trained on embeddings of another {name} ({path} differs from that of "
-                    f"{located.manifest.name}); use the model it was extracted with"
-                )
 
 
 def _card(manifest: Manifest) -> str:

@@ -13,6 +13,7 @@ from echoframe.mappers.networks import LearnedMapper
 
 BATCH = 256
 WINDOW = 2000  # clips in memory at once
+FEW = 50  # clips of a split, below which a figure says little
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +38,20 @@ class Figures:
     def values(self) -> dict[str, float]:
         """By name."""
         return asdict(self)
+
+
+def few_words(n_clips: int, split: str) -> str:
+    """What to know before a split of so few clips is believed, "" for enough of them.
+
+    >>> few_words(50, "val")
+    ''
+    """
+    if n_clips >= FEW:
+        return ""
+    return (
+        f"{split} has {n_clips} clips, so one clip is worth {1 / n_clips:.0%} of each recall; for figures to choose a "
+        f"mapper by, extract more of them ({FEW} at least), or raise val_share"
+    )
 
 
 def windows_of(sets: EmbeddingSets, rows: np.ndarray) -> Iterator[Clips]:

@@ -5,6 +5,7 @@ and, once it is over, mapper/ and result.json. Under `accelerate launch` several
 """
 
 import json
+import logging
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -39,7 +40,7 @@ from echoframe.training.checkpoint import (
 )
 from echoframe.training.config import TrainConfig
 from echoframe.training.loss import MapperLoss
-from echoframe.training.measure import BATCH, answers, measure, predict_all
+from echoframe.training.measure import BATCH, answers, few_words, measure, predict_all
 from echoframe.training.rate import learning_rate
 from echoframe.training.run_folder import MAPPER, RESULT, RUN, TrainResult, check_run, is_whole, read_result
 from echoframe.training.run_log import RunLog
@@ -49,6 +50,7 @@ MEASURED = 10_000  # validation clips, at most, that are looked at during traini
 SAVE_S = 120.0
 NEW_BEST = 1e-5  # a loss has to be better by that share
 
+_log = logging.getLogger(__name__)
 Tell = Callable[[dict[str, Any]], None]  # every few seconds and at every measurement
 
 
@@ -151,6 +153,8 @@ class _Run:
         with ExitStack() as stack:
             if self.is_main:
                 stack.enter_context(exclusive_lock(self.folder, "echoframe train"))
+                if few := few_words(len(self.val_rows), "val"):
+                    _log.warning(few)
                 remove_partials(self.folder)
                 write_json(self.folder / RUN, _describe(self.config, self.sets, self))
             return self._go()
