@@ -1,9 +1,11 @@
 """Clips to files: which files a run makes of which clips, what is done already, and writing one clip's results.
 
 A clip's results are a sound, for a film the film with that sound, maybe a picture, and a JSON that says how they were
-made. They appear together or not at all, the JSON last; a clip whose JSON names files that are there is done.
+made. They appear together or not at all, the JSON last; a clip whose JSON names files that are there is done. The sound
+is always made: where no container holds a film's picture beside it, the film is left out, and a note says so.
 """
 
+import contextlib
 import glob
 import os
 import re
@@ -15,13 +17,21 @@ from PIL import Image
 
 from echoframe.errors import EchoFrameError, InputError, OutputError, VideoError
 from echoframe.loading import remake
-from echoframe.media.containers import MUX_FORMATS, suffix_for
+from echoframe.media.containers import MUX_FORMATS, best_suffix
 from echoframe.media.mux import mux
 from echoframe.media.poster import draw_poster
 from echoframe.media.stills import PICTURE_SUFFIXES
 from echoframe.media.video import VIDEO_SUFFIXES, VideoInfo, check_fits, probe
 from echoframe.options import Request, Settings, WriteOptions
-from echoframe.output import SOUND_FORMATS, atomic_files, check_place, encode_sound, file_sha256
+from echoframe.output import (
+    SOUND_FORMATS,
+    atomic_files,
+    check_name,
+    check_place,
+    encode_sound,
+    file_sha256,
+    remove_partials,
+)
 from echoframe.pipeline import EchoFrame
 from echoframe.progress import ProgressCallback
 from echoframe.provenance import Provenance, find_provenance, to_json
@@ -32,7 +42,8 @@ from echoframe.sound import Sound
 class Job:
     """One clip and the files to make of it. film: a film's copy with the sound; picture: the PNG to look at.
 
-    info: what the clip holds, once it was looked at.
+    info: what the clip holds, once it was looked at; film and notes, which the record keeps, follow from that. reencode:
+    whether the film's picture is written as H.264. refused: why nothing is made, where two clips would make one file.
     """
 
     clip: Path
@@ -41,6 +52,9 @@ class Job:
     film: Path | None
     picture: Path | None
     record: Path
+    reencode: bool = False
+    notes: tuple[str, ...] = ()
+    refused: str = ""
 
     @property
     def known(self) -> VideoInfo:
@@ -72,7 +86,8 @@ def find_clips(inputs: Sequence[str]) -> list[Path]:
                     f"{path}: there is no video or still image in this folder; give a file or another folder"
                 )
         elif not path.exists() and glob.has_magic(name):
-            found = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if Path(match).is_file()]
+            matches = (Path(match) for match in sorted(glob.glob(name, recursive=True)))
+            found = [match for match in matches if match.is_file() and not _is_hidden(match)]
             if not found:
                 raise InputError(f"{name}: matches no file; check the pattern")
         else:
@@ -83,11 +98,17 @@ def find_clips(inputs: Sequence[str]) -> list[Path]:
 
 
 def _clips_in(folder: Path) -> list[Path]:
-    films = [p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
+    files = [path for path in folder.iterdir() if not _is_hidden(path) and path.is_file()]
+    films = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     # a picture with a film's name is the film's thumbnail
     named = {film.stem for film in films}
-    stills = [p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.stem not in named]
+    stills = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES and path.stem not in named]
     return sorted(clip for clip in [*films, *stills] if not _is_own(clip))
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether nobody means the file: what macOS puts beside one (._clip.mp4), or what a killed run left half written."""
+    return path.name.startswith(".")
 
 
 def _is_own(path: Path) -> bool:
@@ -112,7 +133,8 @@ def output_path(name: str) -> Path:
 def plan_jobs(clips: Sequence[Path], out: Path, *, with_film: bool = True, with_picture: bool = False) -> list[Job]:
     """What to make of each clip. out: a folder, or for a single clip the name of a sound or film file.
 
-    Raises InputError or OutputError if two clips would make the same file, or an output would be one of the clips.
+    Two clips that would make the same file are refused, each in its job; so is one that would overwrite a clip. Raises
+    InputError if nothing is left, and OutputError for a place that cannot be written to.
     """
     named = out.suffix.lower() in SOUND_FORMATS or out.suffix.lower() in MUX_FORMATS
     if named and not out.is_dir():
@@ -123,7 +145,9 @@ def plan_jobs(clips: Sequence[Path], out: Path, *, with_film: bool = True, with_
     else:
         check_place(out)
         jobs = [_job_in_folder(clip, out, with_film=with_film, with_picture=with_picture) for clip in clips]
-    _check_distinct(jobs)
+    jobs = _refuse_clashes(jobs)
+    if jobs and all(job.refused for job in jobs):
+        raise InputError(jobs[0].refused)
     return jobs
 
 
@@ -139,17 +163,12 @@ def _named_job(clip: Path, out: Path, *, with_picture: bool) -> Job:
 
 
 def _job_in_folder(clip: Path, folder: Path, *, with_film: bool, with_picture: bool) -> Job:
-    film = info = None
-    if with_film and clip.suffix.lower() not in PICTURE_SUFFIXES:
-        suffix = clip.suffix.lower()
-        if suffix not in MUX_FORMATS:
-            suffix, info = _film_suffix(clip)
-        film = _beside(clip, folder, suffix)
+    # a film's container follows from what the clip holds, which is not known yet: a thousand clips are not opened here
+    suffix = clip.suffix.lower() if clip.suffix.lower() in MUX_FORMATS else ".mp4"
     return Job(
         clip=clip,
-        info=info,
         sound=folder / f"{clip.stem}.wav",
-        film=film,
+        film=_beside(clip, folder, suffix) if with_film else None,
         picture=_beside(clip, folder, ".png") if with_picture else None,
         record=folder / f"{clip.stem}.json",
     )
@@ -160,27 +179,30 @@ def _beside(clip: Path, folder: Path, suffix: str) -> Path:
     return folder / f"{clip.stem}.sound{suffix}" if path.resolve() == clip.resolve() else path
 
 
-def _film_suffix(clip: Path) -> tuple[str, VideoInfo | None]:
-    try:
-        info = probe(clip)
-        return suffix_for(info.video_codec, clip), info
-    except (InputError, VideoError):
-        return ".mp4", None  # a clip that cannot be read is reported when its turn comes, not while planning
-
-
-def _check_distinct(jobs: Sequence[Job]) -> None:
+def _refuse_clashes(jobs: Sequence[Job]) -> list[Job]:
     clips = {job.clip.resolve() for job in jobs}
-    made: dict[Path, Path] = {}
+    makers: dict[Path, list[Path]] = {}
     for job in jobs:
         for path in job.outputs:
-            resolved = path.resolve()
-            if resolved in clips:
-                raise OutputError(f"{path}: would overwrite an input; choose another name or folder with -o")
-            if resolved in made:
-                raise InputError(
-                    f"{job.clip} and {made[resolved]} would both make {path}; run them separately, each with its own -o"
-                )
-            made[resolved] = job.clip
+            makers.setdefault(path.resolve(), []).append(job.clip)
+    return [replace(job, refused=_clash(job, clips, makers)) for job in jobs]
+
+
+def _clash(job: Job, clips: set[Path], makers: dict[Path, list[Path]]) -> str:
+    for path in job.outputs:
+        if path.resolve() in clips:
+            return f"{path}: would overwrite an input; choose another name or folder with -o"
+        others = [clip for clip in makers[path.resolve()] if clip != job.clip]
+        if others:
+            return f"{job.clip} and {others[0]} would both make {path}; run them separately, each with its own -o"
+    return ""
+
+
+def remove_leftovers(jobs: Sequence[Job]) -> None:
+    """Removes what a killed run left half written where the jobs write. No other run may be writing there."""
+    for folder in {path.parent for job in jobs for path in job.outputs}:
+        with contextlib.suppress(OSError):
+            remove_partials(folder)
 
 
 def is_done(model: EchoFrame, job: Job, settings: Settings, original_level_db: float | None) -> bool:
@@ -199,16 +221,50 @@ def is_done(model: EchoFrame, job: Job, settings: Settings, original_level_db: f
     )
 
 
-def looked_at(job: Job) -> Job:
-    """The job with what its clip holds, so that a clip is opened once to look at it. Raises as `probe`."""
-    return job if job.info else replace(job, info=probe(job.clip))
+def looked_at(job: Job, writing: WriteOptions) -> Job:
+    """The job with what its clip holds, so that a clip is opened once to look at it, and with the film to make of that.
+
+    Raises as `probe`, and InputError for a job that is refused.
+    """
+    if job.refused:
+        raise InputError(job.refused)
+    info = job.info or probe(job.clip)
+    if job.film is None or job.sound is None:  # no film is wanted, or the user named it
+        reencode = writing.reencode and job.film is not None and _can_reencode(info, job.film)
+        return replace(job, info=info, reencode=reencode)
+    if info.is_still:
+        return replace(job, info=info, film=None)
+    own = job.clip.suffix.lower()
+    suffix = own if own in info.fits else best_suffix(info.fits, info.video_codec)
+    if suffix is None or info.video_codec == "gif":
+        if writing.reencode:
+            film, notes = _beside(job.clip, job.film.parent, ".mp4"), ("its picture was written again, as H.264",)
+            return replace(job, info=info, film=film, notes=notes, reencode=True)
+        if suffix is None:
+            return _without_film(replace(job, info=info), info)
+    notes = ("its picture is still a GIF, which few players show in a MOV; --reencode writes an MP4",)
+    film = _beside(job.clip, job.film.parent, suffix)
+    return replace(job, info=info, film=film, notes=notes if info.video_codec == "gif" else ())
+
+
+def _can_reencode(info: VideoInfo, film: Path) -> bool:
+    suffix = film.suffix.lower()
+    return not info.is_still and suffix != ".webm" and (suffix not in info.fits or info.video_codec == "gif")
+
+
+def _without_film(job: Job, info: VideoInfo) -> Job:
+    try:
+        check_fits(info, job.clip.with_suffix(".mp4"))
+    except VideoError as error:
+        return replace(job, film=None, notes=(_only_sound(job, error),))
+    return job
 
 
 def run_job(
     model: EchoFrame, job: Job, request: Request, writing: WriteOptions, *, progress: ProgressCallback | None = None
 ) -> bool:
     """Makes a job's files; False if they were there already. Raises EchoFrameError, and then leaves nothing new."""
-    job = looked_at(job)
+    job = looked_at(job, writing)
     settings = model.resolve(job.known, request, force=writing.force)
     check_job(job, writing)
     if is_done(model, job, settings, writing.original_level_db):
@@ -229,7 +285,7 @@ def remake_job(
 
     Raises EchoFrameError, and then leaves nothing new: for another clip or bundle than the record's too.
     """
-    job = looked_at(job)
+    job = looked_at(job, writing)
     check_job(job, writing)
     sound = remake(model, record, info=job.known, progress=progress)
     write_results(sound, job, record.original_level_db)
@@ -238,16 +294,18 @@ def remake_job(
 
 def check_job(job: Job, writing: WriteOptions) -> None:
     """Raises unless the clip can be read and none of the files to be made is someone else's, unless forced."""
-    job = looked_at(job)
+    job = looked_at(job, writing)
     if job.film is not None:
         if job.known.is_still:
             raise InputError(
                 f"{job.film}: {job.clip} is a still image, so no video can be made of it; give the name of a sound file"
             )
-        check_fits(job.known, job.film)
+        if not job.reencode:
+            check_fits(job.known, job.film)
     earlier = find_provenance(job.record)
     own = {job.record.name, *earlier.outputs} if earlier else set()
     for path in job.outputs:
+        check_name(path)
         if path.exists() and path.name not in own and not writing.force:
             raise OutputError(
                 f"{path}: exists and was not written by EchoFrame; move it, choose another folder with -o, "
@@ -256,26 +314,52 @@ def check_job(job: Job, writing: WriteOptions) -> None:
 
 
 def write_results(sound: Sound, job: Job, original_level_db: float | None) -> None:
-    """Writes sound, film, picture and JSON of a job: all of them, or none."""
+    """Writes sound, film, picture and JSON of a job: all of them, or none. A film whose picture cannot be copied in the
+    end is left out where there is the sound beside it.
+    """
+    try:
+        _write_all(sound, job, original_level_db)
+    except VideoError as error:
+        if job.film is None or job.sound is None:
+            raise
+        notes = (*job.notes, _only_sound(job, error))
+        _write_all(sound, replace(job, film=None, notes=notes), original_level_db)
+
+
+def _only_sound(job: Job, error: VideoError) -> str:
+    return f"only the sound was written: {str(error).removeprefix(f'{job.clip}: ')}"
+
+
+def _write_all(sound: Sound, job: Job, original_level_db: float | None) -> None:
     made: dict[str, str] = {}
+    notes = [*sound.provenance.notes, *job.notes]
     with atomic_files(job.outputs) as partials:
         for path, partial in zip(job.outputs, partials, strict=True):
             if path == job.sound:
                 partial.write_bytes(encode_sound(sound.waveform.numpy(), sound.sample_rate, suffix=path.suffix))
             elif path == job.film:
-                _write_film(sound, job.clip, partial, path, original_level_db)
+                left_out = _write_film(sound, job, partial, path, original_level_db)
+                notes += [f"{path.name} is without {', '.join(left_out)}, which it cannot hold"] if left_out else []
             elif path == job.picture:
                 _draw(sound, job.clip.name).save(partial, format="PNG")
             else:
-                record = replace(sound.provenance, outputs=made, original_level_db=original_level_db)
+                level = original_level_db
+                record = replace(sound.provenance, outputs=made, original_level_db=level, notes=tuple(notes))
                 partial.write_text(to_json(record), encoding="utf-8")
                 continue
             made[path.name] = file_sha256(partial)
 
 
-def _write_film(sound: Sound, clip: Path, partial: Path, final: Path, original_level_db: float | None) -> None:
+def _write_film(sound: Sound, job: Job, partial: Path, final: Path, original_level_db: float | None) -> tuple[str, ...]:
     try:
-        mux(clip, sound.waveform, sound.sample_rate, partial, original_level_db=original_level_db)
+        return mux(
+            job.clip,
+            sound.waveform,
+            sound.sample_rate,
+            partial,
+            original_level_db=original_level_db,
+            reencode=job.reencode,
+        )
     except EchoFrameError as error:
         # the user knows the film by its final name
         raise type(error)(str(error).replace(partial.stem, final.stem)) from error

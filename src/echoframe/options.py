@@ -203,7 +203,9 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WriteOptions:
-    """How results are written. force: allow more than an hour, and replace files that EchoFrame did not write."""
+    """How results are written. force: allow more than an hour, and replace files that EchoFrame did not write. reencode:
+    write a film's picture as H.264 where no container can hold it as it is.
+    """
 
     original_level_db: float | None = option(
         default=None,
@@ -216,6 +218,7 @@ class WriteOptions:
         kind=float,
     )
     force: bool = False
+    reencode: bool = False
 
     def __post_init__(self) -> None:
         check(fields(self)[0], self.original_level_db)

@@ -43,6 +43,8 @@ OVERLAP_S = 1.0  # of neighbouring windows
 STILL_DURATION_S = 10.0  # what a still image lasts unless asked otherwise
 N_PICTURE_FRAMES = 8
 N_NEAREST = 5
+SILENT_PEAK = 10 ** (-60 / 20)  # below that nothing can be heard, and no gain makes a sound of it
+N_DRAWS = 4  # of a window in which nothing can be heard, the first one counted
 _log = logging.getLogger(__name__)
 
 
@@ -161,12 +163,14 @@ class EchoFrame:
         settings: Settings,
         *,
         own_chance: bool = True,
+        n_draws: int = N_DRAWS,
         progress: ProgressCallback | None = None,
     ) -> Sound:
         """The sound of a clip with settings from `resolve`.
 
         own_chance: noise comes from the seed and the clip's content, as records have it since "echoframe-provenance/2";
-        without it from the seed alone.
+        without it from the seed alone. n_draws: how often a window is drawn at most, with seeds derived from the first,
+        until something can be heard in it.
         """
         rate = self.generator.sample_rate
         total = n_samples(settings.duration_s, rate)
@@ -179,12 +183,14 @@ class EchoFrame:
             seen.keep(frames, stop / rate)
             report = nth_of(progress, index, len(windows))
             chance = Chance(seed=settings.seed, clip=input_id.sha256 if own_chance else "", window=index)
-            part = self._best(frames, start / rate, (stop - start) / rate, chance, settings, seen, report)
+            lasts = start / rate, (stop - start) / rate
+            part = self._best(frames, *lasts, chance, settings, seen, report, n_draws=n_draws)
             faded = 0 if index == 0 else windows[index - 1][1] - start
             add_faded(waveform, part, start, n_fade=faded)
         if settings.loudness_lufs is not None:
             waveform = to_loudness(waveform, rate, settings.loudness_lufs)
-        return self._as_sound(fade_ends(waveform, rate).clamp_(-1, 1), input_id, settings, seen)
+        notes = _notes(clip, seen, settings.duration_s)
+        return self._as_sound(fade_ends(waveform, rate).clamp_(-1, 1), input_id, settings, seen, notes)
 
     def _look(self, clip: VideoInfo | FrameArray, starts_s: list[float]) -> tuple[InputId, Iterator[Frames]]:
         """What the record calls the clip, and the frames of each of its windows."""
@@ -195,7 +201,14 @@ class EchoFrame:
         id = InputId(path=str(clip.path.resolve()), sha256=file_sha256(clip.path))
         return id, read_windows(clip, self.clip_spec, starts_s, short_side=short_side)
 
-    def _as_sound(self, waveform: Float[Tensor, "1 samples"], id: InputId, settings: Settings, seen: Seen) -> Sound:
+    def _as_sound(
+        self,
+        waveform: Float[Tensor, "1 samples"],
+        id: InputId,
+        settings: Settings,
+        seen: Seen,
+        notes: tuple[str, ...],
+    ) -> Sound:
         target = unit_mean(seen.targets)
         embedding = unit_mean(seen.embeddings) if seen.embeddings else None
         nearest = self._nearest(target if embedding is None else embedding)
@@ -206,12 +219,15 @@ class EchoFrame:
             candidate_scores=tuple(seen.scores),
             nearest=dict(nearest),
             remembered=tuple(seen.remembered),
+            redrawn=tuple(seen.redrawn),
         )
         machine = Machine(device=self.device, dtype=self.dtype)
         return Sound(
             waveform=waveform,
             sample_rate=self.generator.sample_rate,
-            provenance=Provenance(input=id, bundle=self.identity, settings=settings, machine=machine, result=result),
+            provenance=Provenance(
+                input=id, bundle=self.identity, settings=settings, machine=machine, result=result, notes=notes
+            ),
             frames=np.stack(seen.images),
             times_s=tuple(seen.times_s),
             nearest=nearest,
@@ -270,13 +286,13 @@ class EchoFrame:
         settings: Settings,
         seen: Seen,
         progress: ProgressCallback | None,
+        *,
+        n_draws: int,
     ) -> Tensor:
-        """(1, S): the one of a window's candidates whose embedding is nearest to the target."""
-        seeds = [chance.of_candidate(k) for k in range(settings.candidates)]
+        """(1, S): the one of a window's candidates whose embedding is nearest to the target, if it can be heard."""
         target = self.predict_target(frames, until_s=start_s + duration_s, seed=chance.of_clip)
-        waveforms = self.generate_candidates(
-            target, duration_s=duration_s, seeds=seeds, options=settings.sampling, progress=progress
-        )
+        seeds, waveforms, heard = self._draw(target, duration_s, chance, settings, seen, progress, n_draws=n_draws)
+        seen.silent_s.extend([] if heard.any() else [(start_s, start_s + duration_s)])
         seen.targets.append(target.float().cpu())
         if self.audio_encoder is None:
             self._note(seen, target, seeds[0], settings)
@@ -284,13 +300,37 @@ class EchoFrame:
         # one by one: an audio encoder's memory would grow with the number of candidates
         embedded = torch.cat([self.audio_encoder(w[None], self.generator.sample_rate).cpu() for w in waveforms])
         scores = (embedded @ seen.targets[-1][0]).tolist()
-        best = int(np.argmax(scores))
+        best = int(np.argmax(np.where(heard | ~heard.any(), scores, -np.inf)))
         if len(seeds) > 1:
             seen.scores.append([round(score, 6) for score in scores])
             _log.info("window %d: candidate %d of %d, scores %s", chance.window, best + 1, len(seeds), scores)
         self._note(seen, target, seeds[best], settings)
         seen.embeddings.append(embedded[best : best + 1])
         return waveforms[best : best + 1]
+
+    def _draw(
+        self,
+        target: Tensor,
+        duration_s: float,
+        chance: Chance,
+        settings: Settings,
+        seen: Seen,
+        progress: ProgressCallback | None,
+        *,
+        n_draws: int,
+    ) -> tuple[list[int], Tensor, np.ndarray]:
+        """The seeds of a window's candidates, (K, S), and which can be heard: drawn again while none can."""
+        count, draw = settings.candidates, 0
+        while True:
+            seeds = [chance.of_candidate(draw * count + k) for k in range(count)]
+            waveforms = self.generate_candidates(
+                target, duration_s=duration_s, seeds=seeds, options=settings.sampling, progress=progress
+            )
+            heard = (waveforms.abs().amax(dim=1) >= SILENT_PEAK).numpy()
+            if heard.any() or draw + 1 >= n_draws:
+                seen.redrawn.append(draw)
+                return seeds, waveforms, heard
+            draw += 1
 
     def _note(self, seen: Seen, target: Tensor, seed: int, settings: Settings) -> None:
         found = self.generator.remembered(target[0], seed=seed, options=settings.sampling)
@@ -300,6 +340,20 @@ class EchoFrame:
         if self.labels is None:
             return ()
         return tuple((name, round(cosine, 4)) for name, _, cosine in self.labels.nearest(embedding[0], N_NEAREST))
+
+
+def _notes(clip: VideoInfo | FrameArray, seen: Seen, duration_s: float) -> tuple[str, ...]:
+    """What a user should know of a sound."""
+    notes = []
+    if isinstance(clip, VideoInfo) and clip.promised_s:
+        notes.append(
+            f"breaks off at {clip.duration_s:.2f} s of {clip.promised_s:.2f} s; copy or download it again for the rest"
+        )
+    for begin_s, end_s in seen.silent_s:
+        whole = end_s - begin_s >= duration_s - 1e-6
+        where = "in the sound" if whole else f"from {begin_s:.1f} to {end_s:.1f} s"
+        notes.append(f"nothing can be heard {where}, though it was drawn {N_DRAWS} times; try another seed or length")
+    return tuple(notes)
 
 
 def _opened(source: str | Path | np.ndarray, frame_rate: float | None) -> VideoInfo | FrameArray:

@@ -103,6 +103,8 @@ class Seen:
     targets: list[Tensor] = field(default_factory=list)  # (1, Da) of each window
     embeddings: list[Tensor] = field(default_factory=list)  # (1, Da) of each window's sound, if it can be embedded
     remembered: list[dict[str, str | float]] = field(default_factory=list)
+    redrawn: list[int] = field(default_factory=list)
+    silent_s: list[tuple[float, float]] = field(default_factory=list)  # from when to when nothing can be heard
 
     def keep(self, frames: Frames, until_s: float) -> None:
         """Keeps of one window only the frames nearest to the times the picture wants: memory does not grow."""

@@ -10,7 +10,17 @@ from typing import Literal
 from echoframe.apps.options import flags_given, taken
 from echoframe.apps.progress import Reporter
 from echoframe.errors import EchoFrameError, InputError
-from echoframe.jobs import Job, check_job, find_clips, output_path, plan_jobs, remake_job, run_job
+from echoframe.jobs import (
+    Job,
+    check_job,
+    find_clips,
+    looked_at,
+    output_path,
+    plan_jobs,
+    remake_job,
+    remove_leftovers,
+    run_job,
+)
 from echoframe.loading import load
 from echoframe.media.video import probe
 from echoframe.options import Request, WriteOptions, check_duration
@@ -46,11 +56,12 @@ def generate(args: argparse.Namespace) -> int:
         info = probe(clips[0])  # a wrong file is told before all else, and before the model is loaded
     jobs = plan_jobs(clips, output_path(args.out), with_film=args.mux, with_picture=args.picture)
     if len(jobs) == 1:
-        jobs = [replace(jobs[0], info=info)]
+        jobs = [looked_at(replace(jobs[0], info=info), writing)]
         check_job(jobs[0], writing)
     source = args.model or (record.bundle.source if record else "mini")
     device = args.device or (record.machine.device if record else "auto")
     dtype = args.dtype or (record.machine.dtype if record else "auto")
+    remove_leftovers(jobs)
     show = Show(json=args.json, quiet=args.quiet, debug=args.debug)
     return run_jobs(load(source, device=device, dtype=dtype), jobs, request, writing, record, show)
 
@@ -72,6 +83,7 @@ def run_jobs(
         for job in jobs:
             began = time.monotonic()
             try:
+                job = looked_at(job, writing)
                 how = _run_one(model, job, request, writing, record, reporter)
             except Exception as error:
                 # a fault of ours in one clip must not cost the night's other thousand
@@ -98,7 +110,11 @@ def _run_one(
 ) -> How:
     progress = reporter.begin(str(job.clip))
     if record is None:
-        return "made" if run_job(model, job, request, writing, progress=progress) else "kept"
+        if not run_job(model, job, request, writing, progress=progress):
+            return "kept"
+        for note in read_provenance(job.record).notes:
+            reporter.remark(f"{job.clip}: {note}")
+        return "made"
     same = remake_job(model, job, record, writing, progress=progress)
     changed = changed_versions(record, Machine(device=model.device, dtype=model.dtype))
     if not same:
@@ -107,10 +123,15 @@ def _run_one(
 
 
 def _as_text(job: Job, how: How) -> str:
-    names = ", ".join(str(path) for path in job.outputs)
+    names = ", ".join(str(path) for path in _files(job, read_provenance(job.record)))
     if how == "kept":
         return f"{job.clip}: done before ({names})"
     return f"{job.clip} -> {names}{' (the same samples)' if how == 'remade' else ''}"
+
+
+def _files(job: Job, record: Provenance) -> list[Path]:
+    """Those that were written: a film can be left out."""
+    return [path for path in job.outputs if path == job.record or path.name in record.outputs]
 
 
 def _as_json(job: Job, how: How, seconds: float) -> str:
@@ -119,11 +140,12 @@ def _as_json(job: Job, how: How, seconds: float) -> str:
     values = {
         "clip": str(job.clip),
         "status": how,
-        "files": [str(path) for path in job.outputs],
+        "files": [str(path) for path in _files(job, found)],
         "seconds": seconds,
         "duration_s": found.result.n_samples / found.result.sample_rate,
         "model": f"{found.bundle.name} {found.bundle.version}",
         "seed": found.settings.seed,
         "nearest": found.result.nearest,
+        "notes": found.notes,
     }
     return json.dumps(values, ensure_ascii=False)

@@ -20,6 +20,8 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
     _add(parser, fields(WriteOptions)[0])
     words = "allow more than an hour, and replace files that are not EchoFrame's"
     parser.add_argument("--force", action="store_true", default=argparse.SUPPRESS, help=words)
+    words = "write the picture as H.264 in an MP4 where no container can hold it as it is, and for a GIF"
+    parser.add_argument("--reencode", action="store_true", default=argparse.SUPPRESS, help=words)
 
 
 def taken(kind: type[Options], args: argparse.Namespace) -> Options:
