@@ -33,7 +33,7 @@ _COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
 _JUMP_S = 1.0  # a clock that goes back by less is damaged, by more is another clock: two recordings joined
 _REORDERED = 16  # frames: more than any codec shows later than it sends them
 _LEAP_S = 10.0  # a clock that goes on by more, where clocks may start again: as ffmpeg's -dts_delta_threshold
-_CLOCKS_START_AGAIN = ("mpegts", "mpeg", "dv")
+_CLOCKS_START_AGAIN = ("mpegts", "mpeg", "dv", "flv")
 _MISSING_S = 0.5  # a film that ends so much before its header says was cut off
 
 
