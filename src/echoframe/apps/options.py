@@ -28,6 +28,7 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
     for name, words in (
         ("overwrite", "replace earlier results that were made in another way"),
         ("force", "replace files that are not EchoFrame's too, and allow more than an hour"),
+        ("reencode", "write the picture as H.264 in an MP4 where no container can hold it as it is, and for a GIF"),
     ):
         parser.add_argument(f"--{name}", action="store_true", default=argparse.SUPPRESS, help=words)
 
