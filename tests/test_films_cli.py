@@ -15,6 +15,9 @@ from echoframe import read_provenance
 from echoframe.apps import cli
 from echoframe.loading import remake
 from echoframe.media.video import probe
+from echoframe.options import Request
+from echoframe.sound import Sound
+from echoframe.together import render_together
 from fakes import FakeGenerator, calls_of, fake_model
 from planted_video import write_video
 from tiny_bundles import write_tiny_mini
@@ -83,16 +86,33 @@ def test_a_gif_becomes_a_film_that_players_show(generate, tmp_path):
     assert probe(tmp_path / "out" / "a.mp4").video_codec == "h264"
 
 
-def test_a_film_that_cannot_be_copied_in_the_end_costs_no_sound(generate, tiny, monkeypatch):
+def test_a_film_that_cannot_be_copied_in_the_end_costs_no_sound(generate, tiny, tmp_path, monkeypatch):
     import av.error
 
     def refuse(*_: object) -> None:
         raise av.error.ArgumentError(22, "Invalid argument")
 
-    monkeypatch.setattr("echoframe.media.mux._interleave", refuse)
+    monkeypatch.setattr("echoframe.media.mux._copies", refuse)
     code, said, kinds = generate(tiny)
     assert (code, kinds) == (0, [".json", ".wav"])
     assert "only the sound was written: its picture cannot be copied into mp4 (invalid argument); --reencode" in said
+    out = tmp_path / "out" / "tiny.wav"
+    before = out.stat().st_mtime_ns
+    assert generate(tiny, "--json") == (0, "", kinds)
+    assert out.stat().st_mtime_ns == before  # it is done: the film is not tried for again
+    code, said, kinds = generate(tiny, "--reencode")
+    assert (code, kinds) == (0, [".json", ".mp4", ".wav"])
+    assert "its picture was written again, as H.264" in said
+
+
+def test_half_written_files_stay_where_other_shares_may_be_writing(tiny, generate, tmp_path):
+    partial = tmp_path / "out" / ".other.0123abcd.tmp.wav"
+    partial.parent.mkdir()
+    partial.write_bytes(b"half")
+    assert generate(tiny, "--shard", "1/2")[0] == 0
+    assert partial.is_file()
+    assert generate(tiny)[0] == 0
+    assert not partial.exists()
 
 
 class Quiet(FakeGenerator):
@@ -120,6 +140,18 @@ def test_silence_is_drawn_again(tiny):
     # a record from before silence was drawn again
     old = replace(sound.provenance, result=replace(sound.provenance.result, redrawn=()))
     assert not remake(fake_model(generator=Quiet(3)), old).waveform.any()
+
+
+def test_silence_of_clips_made_together_is_drawn_again(tiny):
+    model = fake_model(generator=Quiet(2))
+    info = probe(tiny)
+    asked = [(info, model.resolve(info, Request(seed=seed))) for seed in (1, 2)]
+    sounds = render_together(model, asked)
+    assert [len(call["seeds"]) for call in calls_of(model)] == [2, 2]
+    for (_, settings), sound in zip(asked, sounds, strict=True):
+        assert isinstance(sound, Sound)
+        assert sound.provenance.result.redrawn == (1,)
+        assert torch.equal(sound.waveform, fake_model(generator=Quiet(2)).render(info, settings).waveform)
 
 
 def test_silence_that_stays_is_said(tiny, tmp_path):

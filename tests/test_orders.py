@@ -92,9 +92,13 @@ def test_a_list_that_is_none_or_says_things_twice(films, tmp_path, capsys):
     assert "twice.csv: a list names the clips; leave out " in capsys.readouterr().err
     assert generate(films, "--list", clips, "-o", tmp_path) == 2
     assert f"would both make {tmp_path}/one.wav" in capsys.readouterr().err
+    written(clips, "path,seed\none.mp4,1\none.mp4,2\ntwo.mp4,\n")
+    assert generate(films, "--list", clips, "-o", tmp_path / "third", "--duration", 0.1, "--batch-size", 3) == 1
+    assert capsys.readouterr().err.count("would both make") == 2
+    assert names(tmp_path / "third") == ["two.wav", "two.wav.json"]
     assert generate(films, "--list", clips, "-o", tmp_path, "--seeds", "1-2") == 2
     assert "twice.csv, line 2: has a seed of its own; leave out --seeds" in capsys.readouterr().err
-    assert names(tmp_path) == []
+    assert names(tmp_path) == ["third/two.wav", "third/two.wav.json"]
 
 
 def test_shares_are_all_of_the_work_and_each_clip_once():
