@@ -161,7 +161,7 @@ def test_a_clip_that_fails_among_others_is_told_in_its_place(films, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac"])
-def test_files_for_editors_are_resampled_and_say_so(kind, films, tmp_path):
+def test_files_for_editors_are_resampled_and_say_so(kind, films, tmp_path, capsys):
     command = [films / "one.mp4", "--duration", 0.3]
     assert generate(films, *command, "-o", tmp_path / "own.wav") == 0
     out = tmp_path / f"edit.{kind}"
@@ -176,6 +176,8 @@ def test_files_for_editors_are_resampled_and_say_so(kind, films, tmp_path):
     assert record.result == own.result
     assert generate(films, "--from", f"{out}.json", "-o", tmp_path / "again.wav") == 0
     assert soundfile.info(tmp_path / "again.wav").samplerate == 48_000
+    assert generate(films, "--from", f"{out}.json", "-o", tmp_path / "again.wav", "--channels", 1) == 2
+    assert "a record fixes --channels; leave out either" in capsys.readouterr().err
 
 
 def test_a_film_with_two_channels(films, tmp_path):

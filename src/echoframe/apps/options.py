@@ -40,11 +40,7 @@ def taken(kind: type[Options], args: argparse.Namespace) -> Options:
 
 def flags_given(args: argparse.Namespace) -> list[str]:
     """The flags, given or not by default, that decide what a sound is."""
-    return [
-        _flag(each)
-        for each in [*REQUEST_FIELDS, *fields(RunOptions), fields(WriteOptions)[0]]
-        if hasattr(args, each.name)
-    ]
+    return [_flag(each) for each in [*REQUEST_FIELDS, *fields(RunOptions), *WRITE_FIELDS] if hasattr(args, each.name)]
 
 
 def _flag(option: Any) -> str:
