@@ -137,16 +137,13 @@ def plan_jobs(
     if named and len(clips) > 1:
         raise InputError(f"{out}: is one output file, but there are {len(clips)} clips; give a folder with -o")
     check_place(out.parent if named else out)
-    jobs: list[Job] = []
-    for clip in clips:
-        for tag in [f".s{seed}" for seed in seeds] or [""]:
-            own = out.with_name(f"{out.stem}{tag}{out.suffix}")
-            jobs.append(
-                _named_job(clip, own, with_picture=with_picture)
-                if named
-                else _job_in_folder(clip, out, tag, with_film=with_film, with_picture=with_picture)
-            )
-    return jobs
+    tags = [f".s{seed}" for seed in seeds] or [""]
+    if named:
+        own = [out.with_name(f"{out.stem}{tag}{out.suffix}") for tag in tags]
+        return [_named_job(clip, path, with_picture=with_picture) for clip in clips for path in own]
+    return [
+        _job_in_folder(clip, out, tag, with_film=with_film, with_picture=with_picture) for clip in clips for tag in tags
+    ]
 
 
 def _named_job(clip: Path, out: Path, *, with_picture: bool) -> Job:
