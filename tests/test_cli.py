@@ -170,10 +170,10 @@ def test_from_a_record_that_cannot_be_met_to_the_bit_says_what_changed(bundle, f
 def test_a_fault_of_ours_costs_one_clip(bundle, films, out, capsys, monkeypatch):
     mux = jobs.mux
 
-    def faulty(video: Path, *args: Any, **options: Any) -> None:
+    def faulty(video: Path, *args: Any, **options: Any) -> tuple[str, ...]:
         if video.stem == "one":
             raise ZeroDivisionError("a fault")
-        mux(video, *args, **options)
+        return mux(video, *args, **options)
 
     monkeypatch.setattr(jobs, "mux", faulty)
     command = ["generate", "-o", out, "--model", bundle, "--duration", 0.3]

@@ -38,6 +38,7 @@ LEVELS = {
     "earlier": 5,
     "jobs": 5,
     "orders": 5,
+    "plans": 5,
     "rating": 5,
     "training": 5,
     "apps": 6,

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from echoframe.errors import VideoError
-from echoframe.media.containers import suffix_for
+from echoframe.media.containers import best_suffix
 from echoframe.media.mux import mux
 from echoframe.media.video import probe, read_frames
 from planted_video import RATES, head, numbers, write_video
@@ -204,7 +204,8 @@ def test_transparency_stays(tmp_path: Path) -> None:
 )
 def test_suffix_that_can_hold_the_video(tmp_path: Path, codec: str, pix_fmt: str, source: str, suffix: str) -> None:
     video = write_video(tmp_path / source, codec=codec, pix_fmt=pix_fmt)
-    assert suffix_for(probe(video).video_codec, video) == suffix
+    info = probe(video)
+    assert best_suffix(info.fits, info.video_codec) == suffix
     mux(video, tone(), RATE, tmp_path / f"out{suffix}")
     assert_muxed(video, tmp_path / f"out{suffix}", clock_s=0.001)
 

@@ -11,12 +11,12 @@ import torch
 
 from echoframe.apps import cli
 from echoframe.errors import InputError, VideoError
-from echoframe.jobs import Job
 from echoframe.loading import load
 from echoframe.lock import exclusive_lock
 from echoframe.media.video import probe
 from echoframe.options import Request
 from echoframe.orders import Order, Wish, read_wishes, share_of
+from echoframe.plans import Job
 from echoframe.provenance import Machine, changed_versions, read_provenance
 from echoframe.together import render_together
 from fakes import calls_of, fake_model
@@ -92,9 +92,13 @@ def test_a_list_that_is_none_or_says_things_twice(films, tmp_path, capsys):
     assert "twice.csv: a list names the clips; leave out " in capsys.readouterr().err
     assert generate(films, "--list", clips, "-o", tmp_path) == 2
     assert f"would both make {tmp_path}/one.wav" in capsys.readouterr().err
+    written(clips, "path,seed\none.mp4,1\none.mp4,2\ntwo.mp4,\n")
+    assert generate(films, "--list", clips, "-o", tmp_path / "third", "--duration", 0.1, "--batch-size", 3) == 1
+    assert capsys.readouterr().err.count("would both make") == 2
+    assert names(tmp_path / "third") == ["two.wav", "two.wav.json"]
     assert generate(films, "--list", clips, "-o", tmp_path, "--seeds", "1-2") == 2
     assert "twice.csv, line 2: has a seed of its own; leave out --seeds" in capsys.readouterr().err
-    assert names(tmp_path) == []
+    assert names(tmp_path) == ["third/two.wav", "third/two.wav.json"]
 
 
 def test_shares_are_all_of_the_work_and_each_clip_once():
@@ -157,7 +161,7 @@ def test_a_clip_that_fails_among_others_is_told_in_its_place(films, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac"])
-def test_files_for_editors_are_resampled_and_say_so(kind, films, tmp_path):
+def test_files_for_editors_are_resampled_and_say_so(kind, films, tmp_path, capsys):
     command = [films / "one.mp4", "--duration", 0.3]
     assert generate(films, *command, "-o", tmp_path / "own.wav") == 0
     out = tmp_path / f"edit.{kind}"
@@ -172,6 +176,8 @@ def test_files_for_editors_are_resampled_and_say_so(kind, films, tmp_path):
     assert record.result == own.result
     assert generate(films, "--from", f"{out}.json", "-o", tmp_path / "again.wav") == 0
     assert soundfile.info(tmp_path / "again.wav").samplerate == 48_000
+    assert generate(films, "--from", f"{out}.json", "-o", tmp_path / "again.wav", "--channels", 1) == 2
+    assert "a record fixes --channels; leave out either" in capsys.readouterr().err
 
 
 def test_a_film_with_two_channels(films, tmp_path):

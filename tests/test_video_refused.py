@@ -1,6 +1,7 @@
 """Files that are no video, or only half of one: one line that says so, never another exception."""
 
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -10,6 +11,7 @@ from av.stream import Disposition
 from PIL import Image
 
 from echoframe.errors import EchoFrameError, InputError, VideoError
+from echoframe.media.demux import Span
 from echoframe.media.video import PICTURE_SUFFIXES, is_picture, probe, read_frames
 from echoframe.spec import ClipSpec
 from planted_video import as_nobody, corners, head, numbers, write_video
@@ -156,7 +158,7 @@ def test_unknown_codec(tmp_path: Path) -> None:
         probe(path)
 
 
-def test_zero_duration(tmp_path: Path) -> None:
+def test_zero_duration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "clip.mp4", n_frames=1)
     content = bytearray(path.read_bytes())
     # the durations in the media header and in the table of frame durations
@@ -164,6 +166,8 @@ def test_zero_duration(tmp_path: Path) -> None:
         begin = content.index(box) + offset
         content[begin : begin + 4] = bytes(4)
     path.write_bytes(content)
+    assert probe(path).duration_s == pytest.approx(0.04, abs=0.001)  # its one frame is there to be seen
+    monkeypatch.setattr("echoframe.media.video.film_span", lambda path: Span(0, 0, Fraction(1, 25)))
     with pytest.raises(VideoError, match="its video stream lasts 0 s; give a longer video"):
         probe(path)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from echoframe.bundles.bundle import Bundle, load_bundle
 from echoframe.bundles.trained import load_trained
 from echoframe.media.video import VideoInfo, probe
-from echoframe.pipeline import EchoFrame
+from echoframe.pipeline import N_DRAWS, EchoFrame
 from echoframe.progress import ProgressCallback
 from echoframe.provenance import (
     OLD_FORMAT,
@@ -100,4 +100,5 @@ def remake(
     info = info or probe(Path(provenance.input.path))
     check_same_input(provenance, info.path)
     own_chance = provenance.format != OLD_FORMAT
-    return model.render(info, provenance.settings, own_chance=own_chance, progress=progress)
+    n_draws = N_DRAWS if provenance.result.redrawn else 1
+    return model.render(info, provenance.settings, own_chance=own_chance, n_draws=n_draws, progress=progress)

@@ -207,7 +207,8 @@ class Request:
 class WriteOptions:
     """How results are written.
 
-    overwrite: replace earlier results. force: replace any file, and allow more than an hour.
+    overwrite: replace earlier results. force: replace any file, and allow more than an hour. reencode: write a film's
+    picture as H.264 where no container can hold it as it is.
     """
 
     original_level_db: float | None = option(
@@ -241,6 +242,7 @@ class WriteOptions:
     )
     overwrite: bool = False
     force: bool = False
+    reencode: bool = False
 
     def __post_init__(self) -> None:
         for each in WRITE_FIELDS:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from echoframe.errors import InputError
-from echoframe.jobs import Job, check_distinct, looked_at, output_path, plan_jobs, settings_to_make, write_results
+from echoframe.jobs import settings_to_make, write_results
 from echoframe.options import Request, RunOptions, Settings, WriteOptions
 from echoframe.pipeline import EchoFrame
+from echoframe.plans import Job, looked_at, output_path, plan_jobs, without_clashes
 from echoframe.progress import ProgressCallback
 from echoframe.together import render_together
 
@@ -51,11 +52,25 @@ def plan_orders(
     with_film: bool = True,
     with_picture: bool = False,
 ) -> list[Order]:
-    """The orders of `clips`, clip after clip, seed after seed. out: as for `plan_jobs`, which says what is raised."""
+    """The orders of `clips`, clip after clip, seed after seed. out: as for `plan_jobs`.
+
+    Raises InputError or OutputError as `plan_jobs` and `without_clashes`.
+    """
+    return _without_clashes(_planned(clips, out, request, running, with_film=with_film, with_picture=with_picture))
+
+
+def _planned(
+    clips: Sequence[Path], out: Path, request: Request, running: RunOptions, *, with_film: bool, with_picture: bool
+) -> list[Order]:
     seeds = running.seeds_from(request.seed)
     jobs = plan_jobs(clips, out, with_film=with_film, with_picture=with_picture, seeds=seeds)
     asked = [replace(request, seed=seed) for seed in seeds] or [request]
     return [Order(job=job, request=asked[i % len(asked)]) for i, job in enumerate(jobs)]
+
+
+def _without_clashes(orders: Sequence[Order]) -> list[Order]:
+    jobs = without_clashes([order.job for order in orders])
+    return [replace(order, job=job) for order, job in zip(orders, jobs, strict=True)]
 
 
 def plan_list(
@@ -67,7 +82,7 @@ def plan_list(
     with_film: bool = True,
     with_picture: bool = False,
 ) -> list[Order]:
-    """The orders of a list's rows. Raises InputError or OutputError as `plan_jobs`, and for seeds that are given twice."""
+    """The orders of a list's rows. Raises as `plan_orders`, and InputError for seeds that are given twice."""
     orders: list[Order] = []
     for wish in wishes:
         if wish.seed is not None and running.seeds is not None:
@@ -78,9 +93,8 @@ def plan_list(
             duration_s=wish.duration_s or request.duration_s,
         )
         place = out / output_path(wish.out) if wish.out else out
-        orders += plan_orders([wish.clip], place, own, running, with_film=with_film, with_picture=with_picture)
-    check_distinct([order.job for order in orders])
-    return orders
+        orders += _planned([wish.clip], place, own, running, with_film=with_film, with_picture=with_picture)
+    return _without_clashes(orders)
 
 
 def read_wishes(path: Path) -> list[Wish]:
@@ -143,7 +157,7 @@ def run_batch(
     to_make: list[tuple[Job, Settings]] = []
     for order in orders:
         try:
-            job = looked_at(order.job)
+            job = looked_at(order.job, writing)
             settings = settings_to_make(model, job, order.request, writing)
         except Exception as error:  # one clip's, which must not cost the others
             yield order.job, error

@@ -22,7 +22,7 @@ from echoframe.errors import InputError, OutputError
 
 # suffix: (libsndfile's format, subtype)
 SOUND_FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".mp3": ("MP3", "MPEG_LAYER_III")}
-
+LONGEST_NAME = 255  # bytes of a file's name, on the file systems of Linux and macOS
 
 _PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.[^.]*)?")
 
@@ -38,7 +38,19 @@ def file_sha256(path: Path) -> str:
 
 def partial_path(final: Path) -> Path:
     """A temporary name for what becomes `final`: in the same folder, with the same suffix, another at each call."""
-    return final.with_name(f".{final.stem}.{secrets.token_hex(4)}.tmp{final.suffix}")
+    stem, rest = final.stem, f".{secrets.token_hex(4)}.tmp{final.suffix}"
+    while len(stem) > 1 and len(os.fsencode(f".{stem}{rest}")) > LONGEST_NAME:
+        stem = stem[:-1]  # the final name may just be allowed
+    return final.with_name(f".{stem}{rest}")
+
+
+def check_name(path: Path) -> None:
+    """Raises OutputError if the name of `path` is longer than file systems allow."""
+    length = len(os.fsencode(path.name))
+    if length > LONGEST_NAME:
+        raise OutputError(
+            f"{path}: its name would be {length} bytes long, expected at most {LONGEST_NAME}; give a shorter one with -o"
+        )
 
 
 def is_partial(path: Path) -> bool:

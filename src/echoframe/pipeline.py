@@ -45,6 +45,7 @@ from echoframe.windows import (
     Seen,
     Wanted,
     add_faded,
+    draw,
     picture_times,
     plan_windows,
     seen_mask,
@@ -55,6 +56,7 @@ OVERLAP_S = 1.0  # of neighbouring windows
 STILL_DURATION_S = 10.0  # what a still image lasts unless asked otherwise
 N_PICTURE_FRAMES = 8
 N_NEAREST = 5
+N_DRAWS = 4  # of a window in which nothing can be heard, the first one counted
 _log = logging.getLogger(__name__)
 
 
@@ -201,14 +203,16 @@ class EchoFrame:
         settings: Settings,
         *,
         own_chance: bool = True,
+        n_draws: int = N_DRAWS,
         progress: ProgressCallback | None = None,
     ) -> Sound:
         """The sound of a clip with settings from `resolve`.
 
         own_chance: noise comes from the seed and the clip's content, as records have it since "echoframe-provenance/2";
-        without it from the seed alone.
+        without it from the seed alone. n_draws: how often a window is drawn at most, with seeds derived from the first,
+        until something can be heard in it.
         """
-        way = self.rendering(clip, settings, own_chance=own_chance)
+        way = self.rendering(clip, settings, own_chance=own_chance, n_draws=n_draws)
         wanted = next(way)
         while True:
             waveforms = self.generate_candidates(
@@ -224,11 +228,18 @@ class EchoFrame:
                 return end.value
 
     def rendering(
-        self, clip: VideoInfo | FrameArray, settings: Settings, *, own_chance: bool = True, batch_size: int = 1
+        self,
+        clip: VideoInfo | FrameArray,
+        settings: Settings,
+        *,
+        own_chance: bool = True,
+        n_draws: int = N_DRAWS,
+        batch_size: int = 1,
     ) -> Rendering[Sound]:
         """The way to a clip's sound: asks for each window's waveforms, is sent them, and returns the sound.
 
-        `render` goes it alone, `echoframe.together` with several clips at once. batch_size: how many, for the record.
+        `render` goes it alone, `echoframe.together` with several clips at once. own_chance, n_draws: as for
+        `render`. batch_size: how many clips, for the record.
         """
         rate = self.generator.sample_rate
         total = n_samples(settings.duration_s, rate)
@@ -241,13 +252,15 @@ class EchoFrame:
             seen.keep(frames, stop / rate)
             chance = Chance(seed=settings.seed, clip=input_id.sha256 if own_chance else "", window=index)
             part = yield from self._best(
-                frames, (start / rate, (stop - start) / rate), len(windows), chance, settings, seen
+                frames, (start / rate, (stop - start) / rate), len(windows), chance, settings, seen, n_draws=n_draws
             )
             faded = 0 if index == 0 else windows[index - 1][1] - start
             add_faded(waveform, part, start, n_fade=faded)
         if settings.loudness_lufs is not None:
             waveform = to_loudness(waveform, rate, settings.loudness_lufs)
-        return self._as_sound(fade_ends(waveform, rate).clamp_(-1, 1), input_id, settings, seen, batch_size)
+        notes = _notes(clip, seen, settings.duration_s)
+        sound = fade_ends(waveform, rate).clamp_(-1, 1)
+        return self._as_sound(sound, input_id, settings, seen, batch_size, notes)
 
     def _look(self, clip: VideoInfo | FrameArray, starts_s: list[float]) -> tuple[InputId, Iterator[Frames]]:
         """What the record calls the clip, and the frames of each of its windows."""
@@ -259,7 +272,13 @@ class EchoFrame:
         return id, read_windows(clip, self.clip_spec, starts_s, short_side=short_side)
 
     def _as_sound(
-        self, waveform: Float[Tensor, "1 samples"], id: InputId, settings: Settings, seen: Seen, batch_size: int
+        self,
+        waveform: Float[Tensor, "1 samples"],
+        id: InputId,
+        settings: Settings,
+        seen: Seen,
+        batch_size: int,
+        notes: tuple[str, ...],
     ) -> Sound:
         target = unit_mean(seen.targets)
         embedding = unit_mean(seen.embeddings) if seen.embeddings else None
@@ -271,6 +290,7 @@ class EchoFrame:
             candidate_scores=tuple(seen.scores),
             nearest=dict(nearest),
             remembered=tuple(seen.remembered),
+            redrawn=tuple(seen.redrawn),
         )
         machine = Machine(device=self.device, dtype=self.dtype, batch_size=batch_size)
         return Sound(
@@ -283,6 +303,7 @@ class EchoFrame:
                 machine=machine,
                 result=result,
                 mapper=self.mapper_id,
+                notes=notes,
             ),
             frames=np.stack(seen.images),
             times_s=tuple(seen.times_s),
@@ -341,19 +362,25 @@ class EchoFrame:
         chance: Chance,
         settings: Settings,
         seen: Seen,
+        *,
+        n_draws: int,
     ) -> Rendering[Tensor]:
-        """(1, S): the one of a window's candidates whose embedding is nearest to the target. window: start and length."""
+        """(1, S): the one of a window's candidates whose embedding is nearest to the target, if it can be heard.
+
+        window: start and length.
+        """
         start_s, duration_s = window
-        seeds = [chance.of_candidate(k) for k in range(settings.candidates)]
         target = self.predict_target(frames, until_s=start_s + duration_s, seed=chance.of_clip)
-        waveforms = yield Wanted(
+        wanted = Wanted(
             target=target,
             duration_s=duration_s,
-            seeds=seeds,
+            seeds=[chance.of_candidate(k) for k in range(settings.candidates)],
             options=settings.sampling,
             window=chance.window,
             n_windows=n_windows,
         )
+        seeds, waveforms, heard = yield from draw(wanted, chance, seen, n_draws=n_draws)
+        seen.silent_s.extend([] if heard.any() else [(start_s, start_s + duration_s)])
         seen.targets.append(target.float().cpu())
         if self.audio_encoder is None:
             self._note(seen, target, seeds[0], settings)
@@ -361,7 +388,7 @@ class EchoFrame:
         # one by one: an audio encoder's memory would grow with the number of candidates
         embedded = torch.cat([self.audio_encoder(w[None], self.generator.sample_rate).cpu() for w in waveforms])
         scores = (embedded @ seen.targets[-1][0]).tolist()
-        best = int(np.argmax(scores))
+        best = int(np.argmax(np.where(heard | ~heard.any(), scores, -np.inf)))
         if len(seeds) > 1:
             seen.scores.append([round(score, 6) for score in scores])
             _log.info("window %d: candidate %d of %d, scores %s", chance.window, best + 1, len(seeds), scores)
@@ -377,6 +404,20 @@ class EchoFrame:
         if self.labels is None:
             return ()
         return tuple((name, round(cosine, 4)) for name, _, cosine in self.labels.nearest(embedding[0], N_NEAREST))
+
+
+def _notes(clip: VideoInfo | FrameArray, seen: Seen, duration_s: float) -> tuple[str, ...]:
+    """What a user should know of a sound."""
+    notes = []
+    if isinstance(clip, VideoInfo) and clip.promised_s:
+        notes.append(
+            f"breaks off at {clip.duration_s:.2f} s of {clip.promised_s:.2f} s; copy or download it again for the rest"
+        )
+    for begin_s, end_s in seen.silent_s:
+        whole = end_s - begin_s >= duration_s - 1e-6
+        where = "in the sound" if whole else f"from {begin_s:.1f} to {end_s:.1f} s"
+        notes.append(f"nothing can be heard {where}, though it was drawn {N_DRAWS} times; try another seed or length")
+    return tuple(notes)
 
 
 def _opened(source: str | Path | np.ndarray, frame_rate: float | None) -> VideoInfo | FrameArray:

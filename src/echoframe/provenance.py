@@ -78,7 +78,8 @@ class Result:
 
     candidate_scores: per window, the cosine of each candidate with the target; empty where there was one candidate.
     nearest: sound label -> its cosine with the sound, the nearest first. remembered: per window, the recording that the
-    sound began with, its source and licence; empty where it began with noise alone.
+    sound began with, its source and licence; empty where it began with noise alone. redrawn: per window, how often it was
+    drawn again as nothing could be heard; empty in records from before that was done.
     """
 
     sample_rate: int
@@ -87,6 +88,7 @@ class Result:
     candidate_scores: tuple[list[float], ...] = ()
     nearest: dict[str, float] = field(default_factory=dict)
     remembered: tuple[dict[str, str | float], ...] = ()
+    redrawn: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +106,7 @@ class Provenance:
         sample_rate: of the sound files, in Hz, to which the result was resampled; None if it was not.
         channels: of the sound files, to which the result's one channel was copied; None if it was not.
         outputs: the name of each file that was written, with its sha256.
+        notes: what a user should know of the result, one sentence each.
         format: the format of the record.
     """
 
@@ -117,6 +120,7 @@ class Provenance:
     sample_rate: int | None = None
     channels: int | None = None
     outputs: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     format: str = FORMAT
 
 
@@ -126,8 +130,9 @@ def samples_sha256(samples: np.ndarray) -> str:
 
 
 def to_json(provenance: Provenance) -> str:
-    """The text of a provenance file."""
-    return json.dumps(dataclasses.asdict(provenance), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """The text of a provenance file. A byte of a file's name that is no UTF-8 is escaped, as JSON allows."""
+    text = json.dumps(dataclasses.asdict(provenance), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_provenance(path: Path) -> Provenance:

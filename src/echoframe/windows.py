@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -13,6 +13,8 @@ from torch import Tensor
 
 from echoframe.media.video import Frames
 from echoframe.options import SampleOptions
+
+SILENT_PEAK = 10 ** (-60 / 20)  # below that nothing can be heard, and no gain makes a sound of it
 
 
 def plan_windows(total: int, *, longest: int, overlap: int) -> list[tuple[int, int]]:
@@ -126,6 +128,8 @@ class Seen:
     targets: list[Tensor] = field(default_factory=list)  # (1, Da) of each window
     embeddings: list[Tensor] = field(default_factory=list)  # (1, Da) of each window's sound, if it can be embedded
     remembered: list[dict[str, str | float]] = field(default_factory=list)
+    redrawn: list[int] = field(default_factory=list)
+    silent_s: list[tuple[float, float]] = field(default_factory=list)  # from when to when nothing can be heard
 
     def keep(self, frames: Frames, until_s: float) -> None:
         """Keeps of one window only the frames nearest to the times the picture wants: memory does not grow."""
@@ -134,6 +138,24 @@ class Seen:
             nearest = int(np.abs(times - self.picture_times_s.pop(0)).argmin())
             self.images.append(frames.images[nearest].copy())
             self.times_s.append(float(times[nearest]))
+
+
+def draw(
+    wanted: Wanted, chance: Chance, seen: Seen, *, n_draws: int
+) -> Rendering[tuple[list[int], Tensor, Bool[np.ndarray, " candidates"]]]:
+    """The seeds of a window's candidates, (K, S), and which can be heard.
+
+    While none can, they are drawn again with the next seeds that follow from the first one, `n_draws` times in all.
+    """
+    count, nth = len(wanted.seeds), 0
+    while True:
+        waveforms = yield wanted
+        heard = (waveforms.abs().amax(dim=1) >= SILENT_PEAK).numpy()
+        nth += 1
+        if heard.any() or nth >= n_draws:
+            seen.redrawn.append(nth - 1)
+            return wanted.seeds, waveforms, heard
+        wanted = replace(wanted, seeds=[chance.of_candidate(nth * count + k) for k in range(count)])
 
 
 def unit_mean(vectors: Sequence[Float[Tensor, "1 dim"]]) -> Float[Tensor, "1 dim"]:

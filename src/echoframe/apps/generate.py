@@ -4,20 +4,22 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from echoframe.apps.options import flags_given, taken
 from echoframe.apps.progress import Reporter
 from echoframe.errors import EchoFrameError, InputError
-from echoframe.jobs import Job, check_job, find_clips, output_path, remake_job, run_job
+from echoframe.jobs import check_job, remake_job, run_job, without_lost_film
 from echoframe.loading import load
 from echoframe.lock import exclusive_lock
 from echoframe.media.video import probe
 from echoframe.options import Request, RunOptions, WriteOptions, check_duration
 from echoframe.orders import How, Order, plan_list, plan_orders, read_wishes, run_batch, share_of
+from echoframe.output import remove_partials
 from echoframe.pipeline import EchoFrame
+from echoframe.plans import Job, find_clips, looked_at, output_path
 from echoframe.provenance import Machine, Provenance, changed_versions, check_from_file, read_provenance, record_of
 
 
@@ -48,6 +50,9 @@ def generate(args: argparse.Namespace) -> int:
         share = f"{number}-of-{total}" if total > 1 else ""
         for folder in sorted({path.parent.resolve() for order in mine for path in order.job.results}):
             stack.enter_context(exclusive_lock(folder, "echoframe generate", share=share))
+            if not share:  # nobody else is writing there
+                with suppress(OSError):
+                    remove_partials(folder)
         return run_orders(model, mine, writing, record, show, batch_size=running.batch_size)
 
 
@@ -101,6 +106,9 @@ def run_orders(
         for job, how in _made(model, orders, writing, record, reporter, batch_size):
             seconds, began = round(time.monotonic() - began, 3), time.monotonic()
             if isinstance(how, str):
+                job = without_lost_film(job)
+                for note in [] if how == "kept" else _record_of(job).notes:
+                    reporter.remark(f"{job.clip}: {note}")
                 reporter.done(_as_json(job, how, seconds) if show.json else "" if show.quiet else _as_text(job, how))
                 continue
             # a fault of ours in one clip must not cost the night's other thousand
@@ -130,23 +138,25 @@ def _made(
             yield from run_batch(model, batch, writing, progress=progress)
             continue
         for order in batch:
+            job = order.job
             try:
-                yield order.job, _run_one(model, order, writing, record, reporter)
+                job = looked_at(job, writing)
+                yield job, _run_one(model, job, order.request, writing, record, reporter)
             except Exception as error:
-                yield order.job, error
+                yield job, error
 
 
 def _run_one(
     model: EchoFrame,
-    order: Order,
+    job: Job,
+    request: Request,
     writing: WriteOptions,
     record: Provenance | None,
     reporter: Reporter,
 ) -> How:
-    job = order.job
     progress = reporter.begin(str(job.clip))
     if record is None:
-        return "made" if run_job(model, job, order.request, writing, progress=progress) else "kept"
+        return "made" if run_job(model, job, request, writing, progress=progress) else "kept"
     same = remake_job(model, job, record, writing, progress=progress)
     changed = changed_versions(record, Machine(device=model.device, dtype=model.dtype))
     if not same:
@@ -161,10 +171,15 @@ def _as_text(job: Job, how: How) -> str:
     return f"{job.clip} -> {names}{' (the same samples)' if how == 'remade' else ''}"
 
 
-def _as_json(job: Job, how: How, seconds: float) -> str:
-    """One line of JSON: the clip, its files, and what the record says of the sound. seconds: that the work took."""
+def _record_of(job: Job) -> Provenance:
     found = record_of(job.results[0])
     assert found is not None
+    return found
+
+
+def _as_json(job: Job, how: How, seconds: float) -> str:
+    """One line of JSON: the clip, its files, and what the record says of the sound. seconds: that the work took."""
+    found = _record_of(job)
     values = {
         "clip": str(job.clip),
         "status": how,
@@ -174,5 +189,6 @@ def _as_json(job: Job, how: How, seconds: float) -> str:
         "model": f"{found.bundle.name} {found.bundle.version}",
         "seed": found.settings.seed,
         "nearest": found.result.nearest,
+        "notes": found.notes,
     }
     return json.dumps(values, ensure_ascii=False)

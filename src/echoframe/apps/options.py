@@ -28,6 +28,7 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
     for name, words in (
         ("overwrite", "replace earlier results that were made in another way"),
         ("force", "replace files that are not EchoFrame's too, and allow more than an hour"),
+        ("reencode", "write the picture as H.264 in an MP4 where no container can hold it as it is, and for a GIF"),
     ):
         parser.add_argument(f"--{name}", action="store_true", default=argparse.SUPPRESS, help=words)
 
@@ -39,11 +40,7 @@ def taken(kind: type[Options], args: argparse.Namespace) -> Options:
 
 def flags_given(args: argparse.Namespace) -> list[str]:
     """The flags, given or not by default, that decide what a sound is."""
-    return [
-        _flag(each)
-        for each in [*REQUEST_FIELDS, *fields(RunOptions), fields(WriteOptions)[0]]
-        if hasattr(args, each.name)
-    ]
+    return [_flag(each) for each in [*REQUEST_FIELDS, *fields(RunOptions), *WRITE_FIELDS] if hasattr(args, each.name)]
 
 
 def _flag(option: Any) -> str:

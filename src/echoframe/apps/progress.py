@@ -83,3 +83,8 @@ class Reporter:
     def note(self, line: str) -> None:
         """Something worth knowing about the clip at work."""
         self._show(f"echoframe: {line}", sys.stderr)
+
+    def remark(self, line: str) -> None:
+        """As `note`, but of a result that is as it should be: not shown where only failures are."""
+        if not self._quiet:
+            self.note(line)

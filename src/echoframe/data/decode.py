@@ -23,6 +23,7 @@ from echoframe.data.verify import moving_pictures
 from echoframe.errors import AudioError
 from echoframe.media.audio import n_samples
 from echoframe.media.decoder import VideoReader
+from echoframe.media.demux import of_known_streams
 from echoframe.media.video import collect_frames
 from echoframe.spec import ClipSpec
 
@@ -157,7 +158,7 @@ def fill_track(track: SoundTrack, container: InputContainer, stream: AudioStream
     `heard_s` seconds: "is broken at 3.2 s (...)", "breaks off at 3.2 s of 10.0 s", "" if nothing is.
     """
     track.begin_s, reached_s = picture_begin_s(container), 0.0
-    for packet in container.demux():
+    for packet in of_known_streams(container.demux()):
         time = packet.dts if packet.pts is None else packet.pts
         if time is not None:
             reached_s = max(reached_s, float((time + (packet.duration or 0)) * packet.time_base))
@@ -243,7 +244,7 @@ class _ClipReader(VideoReader):
         if self._track is not None:
             self._track.begin_s = picture_begin_s(self.container)
         try:
-            for packet in self.container.demux([self.stream, *sounds]):
+            for packet in of_known_streams(self.container.demux([self.stream, *sounds])):
                 if packet.stream_index != self.stream.index:
                     self._hear(sounds[0], packet)
                 elif packet.size:

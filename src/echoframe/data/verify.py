@@ -21,7 +21,7 @@ from echoframe import output
 from echoframe.data.ledger import Ledger
 from echoframe.data.measure import Picture, Sound
 from echoframe.errors import AudioError, InputError, VideoError
-from echoframe.media.demux import CONTAINERS, frame_rate
+from echoframe.media.demux import CONTAINERS, frame_rate, of_known_streams
 from echoframe.media.stills import check_file
 from echoframe.progress import ProgressCallback
 
@@ -230,7 +230,7 @@ def _streams(container: InputContainer, path: Path) -> tuple[Picture | None, Sou
 def _decode(container: InputContainer, streams: list[Picture | Sound], path: Path) -> None:
     by_index = {found.stream.index: found for found in streams}
     try:
-        for packet in container.demux([found.stream for found in streams]):
+        for packet in of_known_streams(container.demux([found.stream for found in streams])):
             _decode_packet(by_index[packet.stream_index], packet, path)
     except av.error.FFmpegError as error:
         at_s = max(found.end_s for found in streams)

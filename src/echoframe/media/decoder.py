@@ -19,7 +19,7 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
 from echoframe.errors import VideoError
-from echoframe.media.demux import frame_rate, open_video
+from echoframe.media.demux import Clock, check_cut, demuxed, frame_rate, open_video
 
 logger = logging.getLogger(__name__)
 
@@ -113,13 +113,16 @@ class VideoReader:
 
     def _packets(self) -> Iterator[Packet | None]:
         """The stream's packets, then None: "no more". A file that is cut off ends where it is cut."""
+        clock = Clock(self.stream)
         try:
-            for packet in self.container.demux(self.stream):
+            for packet in demuxed(self.container, self.stream):
+                clock.set(packet)
                 # an empty packet repeats the last frame (AVI); given to the decoder it would mean "no more"
                 if packet.size:
                     yield packet
         except av.error.FFmpegError as error:
-            logger.warning("%s: cut off (%s)", self.path, error.strerror)
+            check_cut(error, self.path)
+            logger.info("%s: cut off (%s)", self.path, error.strerror)
         yield None
 
     def _marked_packets(self) -> Iterator[tuple[Packet | None, bool]]:
@@ -158,6 +161,13 @@ class VideoReader:
         while self._ahead is not None and self._ahead.time_s <= limit_s:
             self._shown, self._ahead = self._ahead, next(self._frames, None)
         return self._shown.frame, self._ahead is not None or time_s < self.end_s - 1e-9
+
+    def frames(self) -> Iterator[tuple[float, VideoFrame]]:
+        """Every frame from the first on, with its time in seconds. To be asked for before any `frame_at`."""
+        yield self._shown
+        if self._ahead is not None:
+            yield self._ahead
+        yield from self._frames
 
     @property
     def end_s(self) -> float:

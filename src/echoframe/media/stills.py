@@ -1,4 +1,7 @@
-"""Stills: PNG, JPEG (with its EXIF orientation), WebP, BMP and TIFF, by Pillow; and the size any image is scaled to."""
+"""Stills: PNG, JPEG (with its EXIF orientation), WebP, BMP and TIFF, by Pillow; and the size any image is scaled to.
+
+HEIC and AVIF photographs count as stills too; the decoder of films reads them.
+"""
 
 import stat
 import struct
@@ -12,14 +15,15 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from echoframe.errors import InputError, VideoError
+from echoframe.media.heif import is_heif
 
-PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+PICTURE_SUFFIXES = frozenset({".avif", ".bmp", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _SIGNATURES = (b"BM", b"GIF8", b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF")
-_ANIMATED = ("GIF", "PNG")  # libav plays these; of an animated WebP, which it cannot, the first image is taken
+_ANIMATED = ("GIF", "PNG", "WEBP")  # of a TIFF with more than one page, the first is taken
 _MAX_ASPECT = 32  # beyond this a frame of 224 pixels on its short side would fill the memory
 # all of these were seen to leave Pillow's readers on files that were cut off or altered
-_BROKEN = (
+BROKEN = (
     *(OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError),
     *(struct.error, zlib.error, Image.DecompressionBombError),
 )
@@ -45,14 +49,30 @@ def check_file(path: Path) -> None:
 
 def is_picture(path: Path) -> bool:
     """Whether the file at `path` is one still image, by what it holds, not by its name. False if it cannot be read."""
+    if is_heif(path):
+        return True
     try:
         with path.open("rb") as file:
             if not file.read(8).startswith(_SIGNATURES):
                 return False
-        with Image.open(path, formats=_FORMATS) as image:
-            return not (image.format in _ANIMATED and getattr(image, "n_frames", 1) > 1)
-    except _BROKEN:
+        with Image.open(path, formats=_FORMATS):
+            return not moves(path)
+    except BROKEN:
         return False
+
+
+def moves(path: Path) -> bool:
+    """Whether the picture at `path` is an animation of more than one image. False if it cannot be read."""
+    try:
+        with Image.open(path, formats=_ANIMATED) as image:
+            return getattr(image, "n_frames", 1) > 1
+    except BROKEN:
+        return False
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of what Pillow says."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def picture_info(path: Path) -> tuple[int, int, str]:
@@ -85,9 +105,10 @@ def _open_picture(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path, formats=_FORMATS) as image:
             yield image
-    except _BROKEN as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise VideoError(f"{path}: cannot be read as a still image ({reason}); save or download it again") from error
+    except BROKEN as error:
+        raise VideoError(
+            f"{path}: cannot be read as a still image ({reason_of(error)}); save or download it again"
+        ) from error
 
 
 def scaled_size(width: int, height: int, *, short_side: int, path: Path) -> tuple[int, int]:

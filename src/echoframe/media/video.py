@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 from jaxtyping import Bool, UInt8
 
 from echoframe.errors import InputError, VideoError
-from echoframe.media.containers import MUX_FORMATS, containers_of, hidden_order, suffix_for
+from echoframe.media.animated import is_animated_webp
+from echoframe.media.containers import check_held, containers_of
 from echoframe.media.decoder import VideoReader
-from echoframe.media.demux import frame_rate, packet_span
+from echoframe.media.demux import film_span, frame_rate, own_sound
+from echoframe.media.heif import is_heif
 from echoframe.media.stills import PICTURE_SUFFIXES, check_file, is_picture, picture_info, read_picture, scaled_size
 from echoframe.spec import ClipSpec
 
@@ -36,8 +36,8 @@ __all__ = [
 
 VIDEO_SUFFIXES = frozenset(
     {
-        *{".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"},
-        *{".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".webm", ".wmv"},
+        *{".3g2", ".3gp", ".apng", ".asf", ".avi", ".dv", ".f4v", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov"},
+        *{".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv"},
     }
 )
 
@@ -47,7 +47,8 @@ class VideoInfo:
     """What a video or still holds.
 
     width, height: pixels as shown, after rotation and pixel aspect. frame_rate: 1/s, the average. duration_s: of the
-    video stream. A still has frame_rate 0 and duration_s 0: it lasts as long as it is asked for.
+    video stream, by its packets. A still has frame_rate 0 and duration_s 0: it lasts as long as it is asked for.
+    promised_s: what the header says of the length where the film breaks off before, else 0.
     video_codec: libav's name of the codec ("h264"), or of the picture's format ("png"). container: libav's name of the
     format ("mov,mp4,m4a,3gp,3g2,mj2"). fits: suffixes of the containers that can hold its video stream beside a sound.
     """
@@ -62,6 +63,7 @@ class VideoInfo:
     video_codec: str
     container: str = ""
     fits: tuple[str, ...] = ()
+    promised_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,57 +86,60 @@ def probe(path: Path) -> VideoInfo:
     """
     check_file(path)
     if is_picture(path):
-        width, height, codec = picture_info(path)
-        rate, duration_s, has_audio, is_still = 0.0, 0.0, False, True
-        container, fits = "", ()
-    else:
-        with VideoReader(path) as reader:
-            width, height = reader.shown_size
-            codec = reader.stream.codec_context.codec.canonical_name
-            rate, duration_s = frame_rate(reader.stream), _duration_s(reader.container, reader.stream)
-            has_audio, is_still = bool(reader.container.streams.audio), False
-            container, fits = reader.container.format.name, containers_of(reader.container, reader.stream)
-        if duration_s <= 0:
-            raise VideoError(f"{path}: its video stream lasts 0 s; give a longer video, or its picture as a PNG")
+        return _still_info(path)
+    with VideoReader(path) as reader:
+        width, height = reader.shown_size
+        codec = reader.stream.codec_context.codec.canonical_name
+        rate, has_audio = frame_rate(reader.stream), own_sound(reader.container) is not None
+        container, fits = reader.container.format.name, containers_of(reader.container, reader.stream)
+    span = film_span(path)
+    if span.duration_s <= 0:
+        raise VideoError(f"{path}: its video stream lasts 0 s; give a longer video, or its picture as a PNG")
     return VideoInfo(
         path=path,
         width=width,
         height=height,
         frame_rate=rate,
-        duration_s=duration_s,
+        duration_s=span.duration_s,
         has_audio=has_audio,
-        is_still=is_still,
-        video_codec=codec,
+        is_still=False,
+        video_codec="webp" if is_animated_webp(path) else codec,
         container=container,
         fits=fits,
+        promised_s=span.promised_s,
     )
+
+
+def _still_info(path: Path) -> VideoInfo:
+    if is_heif(path):
+        with VideoReader(path) as reader:
+            width, height = reader.shown_size
+            codec = reader.stream.codec_context.codec.canonical_name
+    else:
+        width, height, codec = picture_info(path)
+    return VideoInfo(
+        path=path,
+        width=width,
+        height=height,
+        frame_rate=0.0,
+        duration_s=0.0,
+        has_audio=False,
+        is_still=True,
+        video_codec=codec,
+    )
+
+
+def _still_image(path: Path, *, short_side: int) -> UInt8[np.ndarray, "height width 3"]:
+    if not is_heif(path):
+        return read_picture(path, short_side=short_side)
+    with VideoReader(path) as reader:
+        width, height = scaled_size(*reader.shown_size, short_side=short_side, path=path)
+        return reader.render(reader.frame_at(0.0)[0], width, height)
 
 
 def check_fits(info: VideoInfo, out: Path) -> None:
     """Raises VideoError, as `mux` would in the end, if the container of `out` cannot hold the video's stream."""
-    if out.suffix.lower() in info.fits:
-        return
-    if not info.fits:
-        raise hidden_order(info.path, info.video_codec)
-    kind = MUX_FORMATS[out.suffix.lower()]
-    suffix = suffix_for(info.video_codec, info.path)
-    raise VideoError(f"{out}: {kind} cannot hold {info.video_codec} video; name it {out.stem}{suffix} instead")
-
-
-def _duration_s(container: InputContainer, stream: VideoStream) -> float:
-    tick_s = float(stream.time_base or 0)
-    if stream.duration is not None:
-        return stream.duration * tick_s
-    tag = {key.upper(): value for key, value in stream.metadata.items()}.get("DURATION", "").split(":")
-    try:  # Matroska keeps where each stream ends as a tag, "00:00:10.010000000"
-        hours, minutes, seconds = tag
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - (stream.start_time or 0) * tick_s
-    except ValueError:
-        pass
-    if container.duration is not None:
-        return container.duration / 1e6
-    container.seek(0)
-    return packet_span(container, stream)[1] * tick_s
+    check_held(info.fits, info.video_codec, info.container, info.path, out)
 
 
 def read_frames(path: Path, spec: ClipSpec, *, start_s: float = 0.0, short_side: int = 224) -> Frames:
@@ -151,7 +156,7 @@ def read_frames(path: Path, spec: ClipSpec, *, start_s: float = 0.0, short_side:
     check_file(path)
     times_s = tuple(start_s + time_s for time_s in spec.times_s())
     if is_picture(path):
-        images = np.repeat(read_picture(path, short_side=short_side)[None], len(times_s), axis=0)  # (T, H, W, 3)
+        images = np.repeat(_still_image(path, short_side=short_side)[None], len(times_s), axis=0)  # (T, H, W, 3)
         return Frames(images=images, mask=np.ones(len(times_s), dtype=bool), times_s=times_s)
     with VideoReader(path, times_s) as reader:
         return collect_frames(reader, times_s, start_s=start_s, short_side=short_side)
@@ -164,7 +169,7 @@ def read_windows(info: VideoInfo, spec: ClipSpec, starts_s: Sequence[float], *, 
     """
     offsets = spec.times_s()
     if info.is_still:
-        images = np.repeat(read_picture(info.path, short_side=short_side)[None], len(offsets), axis=0)
+        images = np.repeat(_still_image(info.path, short_side=short_side)[None], len(offsets), axis=0)
         for start_s in starts_s:
             yield Frames(
                 images=images, mask=np.ones(len(offsets), dtype=bool), times_s=tuple(start_s + t for t in offsets)

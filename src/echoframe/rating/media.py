@@ -14,7 +14,7 @@ from echoframe.errors import InputError
 from echoframe.evaluation.sounds import Excerpt
 from echoframe.evaluation.table import listed
 from echoframe.media.audio import n_samples, pad_or_trim, resample
-from echoframe.media.containers import suffix_for
+from echoframe.media.containers import best_suffix
 from echoframe.media.loudness import integrated_loudness, to_loudness
 from echoframe.media.mux import mux
 from echoframe.media.video import probe
@@ -43,7 +43,10 @@ def read_film(path: Path) -> Film:
         raise InputError(
             f"{path}: its video is {found.video_codec}, which browsers do not play; convert it to H.264 in MP4"
         )
-    return Film(path=path, duration_s=found.duration_s, suffix=suffix_for(found.video_codec, path))
+    suffix = best_suffix(found.fits, found.video_codec)
+    if suffix is None:
+        raise InputError(f"{path}: its frames cannot be copied beside another sound; convert it to H.264 in MP4")
+    return Film(path=path, duration_s=found.duration_s, suffix=suffix)
 
 
 class MediaMaker:
