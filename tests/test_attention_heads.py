@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from echoframe.apps.cli import main
 from echoframe.bundles.bundle import save_bundle
@@ -117,7 +118,8 @@ def test_heads_are_divided_as_in_the_originals_attention() -> None:
     assert attention.to_out is not None
     set_heads(attention, {24: 2})
     q, k, v = (
-        layer(x).unflatten(2, (2, 12)).transpose(1, 2) for layer in (attention.to_q, attention.to_k, attention.to_v)
+        cast(nn.Module, layer)(x).unflatten(2, (2, 12)).transpose(1, 2)
+        for layer in (attention.to_q, attention.to_k, attention.to_v)
     )
     weights = torch.softmax(q @ k.transpose(2, 3) * 12**-0.5, dim=-1)
     expected = attention.to_out[0]((weights @ v).transpose(1, 2).flatten(2))

@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from PIL import Image
 
 from echoframe.errors import VideoError
@@ -43,7 +44,7 @@ def rows(frame: av.VideoFrame) -> Iterator[bytes]:
     """What each plane holds, without what pads its lines."""
     bits = frame.format.padded_bits_per_pixel if len(frame.planes) == 1 else frame.format.components[0].bits
     for plane in frame.planes:
-        lines = np.frombuffer(plane, dtype=np.uint8)[: plane.height * plane.line_size].reshape(plane.height, -1)
+        lines = np.frombuffer(bytes(plane), dtype=np.uint8)[: plane.height * plane.line_size].reshape(plane.height, -1)
         yield lines[:, : plane.width * ((bits + 7) // 8)].tobytes()
 
 
@@ -186,7 +187,7 @@ def test_the_default_picture_is_shown_and_copied(tmp_path: Path) -> None:
         both = [container.add_stream("libx264", rate=25) for _ in range(2)]
         for stream, side in zip(both, (32, 64), strict=True):
             stream.width, stream.height, stream.pix_fmt = side, side, "yuv420p"
-            stream.disposition = av.stream.Disposition.default if side == 64 else av.stream.Disposition(0)
+            stream.disposition = Disposition.default if side == 64 else Disposition(0)
         for stream in both:
             picture = np.zeros((stream.height, stream.width, 3), dtype=np.uint8)
             for i in range(5):

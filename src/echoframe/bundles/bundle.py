@@ -229,7 +229,7 @@ def _bridge(located: Located, generator: LatentGenerator, device: torch.device, 
             "tower of the audio space; add a mapper part"
         )
     takes, gives = parts["generator"].takes, parts["visual_encoder"].gives
-    spaces = {"visual_space": gives.name if gives else "", "audio_space": takes.name if takes else ""}
+    seen, heard = gives.name if gives else "", takes.name if takes else ""
     labels = [label for label, _ in vggsound_labels()]
 
     def build() -> ZeroShotBridge:
@@ -237,9 +237,9 @@ def _bridge(located: Located, generator: LatentGenerator, device: torch.device, 
         # the generator's own tower first: then the target is in its space for certain
         own = generator.text_folder is not None
         hear = generator.embed_text if own else load_text_encoder(folders["audio_encoder"], device=device)
-        return build_bridge(see, hear, labels=labels, **spaces)
+        return build_bridge(see, hear, labels=labels, visual_space=seen, audio_space=heard)
 
-    made_of = (located.revision, str(dtype), *spaces.values(), *labels)
+    made_of = (located.revision, str(dtype), seen, heard, *labels)
     return kept_bridge(located.cache, made_of, build).to(device)
 
 
