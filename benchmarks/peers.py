@@ -51,14 +51,16 @@ def judged(folders: Mapping[str, Path], films: Path, yamnet: Path, *, seed: int 
 
 def values(evaluation: Evaluation, systems: list[str], key: str) -> np.ndarray:
     """(n,): each clip's figure, the mean over `systems`; NaN where it says nothing of one of them."""
-    found = [[evaluation.clips[name][key].get(stem, np.nan) for stem in evaluation.stems] for name in systems]
+    found = [[evaluation.clips[name].get(key, {}).get(stem, np.nan) for stem in evaluation.stems] for name in systems]
     return np.mean(found, axis=0)
 
 
-def chance(evaluations: Sequence[Evaluation], key: str) -> Cell:
+def chance(evaluations: Sequence[Evaluation], key: str) -> Cell | None:
     """What sounds reach that are given to other films; the mean of all shuffles."""
     lines = [line for evaluation in evaluations for line in evaluation.table.lines]
-    found = [line.cells[key] for line in lines if line.name.startswith("chance: ")]
+    found = [line.cells[key] for line in lines if line.name.startswith("chance: ") and key in line.cells]
+    if not found:
+        return None
     return Cell(value=float(np.mean([cell.value for cell in found])), n=found[0].n)
 
 
@@ -76,12 +78,16 @@ def table_of(
     for name, systems in rows.items():
         cells = {}
         for key, evaluation in of_figure.items():
-            measured = of_values(values(evaluation, systems, key))
+            of_clips = values(evaluation, systems, key)
+            if np.isnan(of_clips).all():
+                continue  # no clip has an onset in either sound
+            measured = of_values(of_clips)
             interval = bootstrap_interval(measured.statistic, measured.n, draws=DRAWS, seed=0)
             cells[key] = Cell(value=interval.value, low=interval.low, high=interval.high, n=measured.n)
         lines.append(Line(name=name, cells=cells))
     floor = {key: chance([one[protocol_of[key]] for one in shuffled], key) for key in of_figure}
-    lines.append(Line(name=f"chance: {model}, pairs shuffled", kind="bound", cells=floor))
+    cells = {key: cell for key, cell in floor.items() if cell is not None}
+    lines.append(Line(name=f"chance: {model}, pairs shuffled", kind="bound", cells=cells))
     columns = [
         Column(key=figure.key, title=figure.title, better=figure.better, digits=2, definition=figure.about)
         for figure in figures
