@@ -271,7 +271,7 @@ def test_a_sound_that_changes_its_rate():
 def test_clips_that_cannot_be_decoded(tmp_path, films):
     look = ClipSpec(n_frames=4)
     mute = films / f"{KEYS[4]}.mp4"
-    with pytest.raises(AudioError, match="has has has no sound that can be decoded"):
+    with pytest.raises(AudioError, match="has no sound that can be decoded"):
         read_clip(mute, look, short_side=32)
     assert read_clip(mute, look, short_side=32, with_sound=False).sound.size == 0
     with pytest.raises(VideoError, match="not a video that can be read"):

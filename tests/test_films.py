@@ -93,11 +93,15 @@ def test_a_copied_picture_stays_what_it_was(
 def test_the_name_of_a_codec_survives_between_mov_and_mp4(tmp_path: Path, codec: str, name: str) -> None:
     with av.open(str(tmp_path / "a.mov"), "w") as container:
         stream = container.add_stream(
-            "libx265", rate=25, options={"preset": "ultrafast", "x265-params": "log-level=none"}
+            "libx265", rate=25, options={"preset": "ultrafast", "x265-params": "log-level=none:keyint=20:min-keyint=20"}
         )
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.codec_context.codec_tag = codec
-        container.mux([*stream.encode(av.VideoFrame.from_ndarray(numbered(1), format="rgb24")), *stream.encode(None)])
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 64, 48, "yuv420p", 0
+        stream.codec_context.codec_tag, stream.codec_context.time_base = codec, Fraction(1, 25)
+        for n in range(5):
+            picture = av.VideoFrame.from_ndarray(numbered(n), format="rgb24")
+            picture.pts, picture.time_base = n, Fraction(1, 25)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
     mux(tmp_path / "a.mov", SILENCE, RATE, tmp_path / "b.mp4")
     mux(tmp_path / "b.mp4", SILENCE, RATE, tmp_path / "c.mov")
     assert (tag(tmp_path / "b.mp4"), tag(tmp_path / "c.mov")) == (name, name)

@@ -67,7 +67,7 @@ def read_clip(path: Path, spec: ClipSpec, *, short_side: int, with_sound: bool =
         duration_s = (reader.container.duration or 0) / 1e6
     sound = track.samples() if track else np.zeros(0, dtype=np.float32)
     if track is not None and not sound.size:
-        raise AudioError(f"{path}: has has has no sound that can be decoded (streams: {streams}); leave this clip out")
+        raise AudioError(f"{path}: has no sound that can be decoded (streams: {streams}); leave this clip out")
     if track is not None and track.broken:
         at_s, why = track.broken[0]
         logger.warning("%s: %d broken packets of sound, the first at %.1f s (%s)", path, len(track.broken), at_s, why)

@@ -122,6 +122,8 @@ def manifest_text(manifest: SetManifest, counts: SetCounts) -> str:
     """The text of manifest.json, written by this version, with these counts."""
     now = replace(manifest, echoframe=version("echoframe"), counts=counts)
     values = now.identity() | {"echoframe": now.echoframe, "counts": asdict(counts)}
+    if not now.sound_rate:
+        del values["sound_rate"]  # as sets had it before they could have one
     return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -201,7 +201,7 @@ class _Taker:
         key, suffix = _key_of(PurePosixPath(member.name).name)
         stream = tar.extractfile(member)
         assert isinstance(stream, io.BufferedReader)  # a plain file's
-        if self._held is not None and self._held.key != key:
+        if self._held is not None and key is not None and self._held.key != key:
             self._settle()
         if key is not None and suffix == ".json":
             self._with_json = True

@@ -143,12 +143,18 @@ class Clock:
         packet.pts, packet.dts = (None if time is None else time + self._moved for time in (packet.pts, packet.dts))
         if packet.dts is not None:
             if self._last_dts is not None and packet.dts <= self._last_dts:
-                # a clock that stands still: no decoder minds, but every muxer
-                packet.dts = self._last_dts + 1
-                packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
-            self._last_dts = packet.dts
+                self._go_on(packet, self._last_dts + 1)
+            self._last_dts = max(packet.dts, self._last_dts or packet.dts)
         self._last_pts = packet.pts
         return packet
+
+    @staticmethod
+    def _go_on(packet: Packet, dts: int) -> None:
+        """A clock that stands still: no decoder minds, but every muxer. Shown times out of order stay what they are."""
+        if packet.pts == packet.dts:
+            packet.pts = packet.dts = dts
+        elif packet.pts is None or packet.pts >= dts:
+            packet.dts = dts
 
     def _follow(self, packet: Packet, stamp: int, last: int | None, jump_s: float) -> None:
         if last is None:
