@@ -326,7 +326,8 @@ def test_audioldms_clap_hears_what_its_conditions_were_made_of(tmp_path, films):
     assert choice.sound_rate() == 16_000
     encode, time = ClipEncoder(choice), np.arange(48_000) / 48_000
     low = (0.3 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
-    high = (0.3 * np.sin(2 * np.pi * 14_000 * time)).astype(np.float32)
+    # it begins and ends gently: a tone that is switched on is heard below 8 kHz too
+    high = (0.3 * np.hanning(len(time)) * np.sin(2 * np.pi * 14_000 * time)).astype(np.float32)
     clip = read_clip(films / f"{KEYS[0]}.mp4", ClipSpec(n_frames=4), short_side=32)
     rows = [encode(replace(clip, sound=sound, sample_rate=48_000)).audio for sound in (low, low + high)]
     np.testing.assert_allclose(rows[0], rows[1], atol=1e-3)
@@ -486,7 +487,7 @@ def test_extract(model, films, tmp_path):
     }
     assert sum(about["counts"]["failed_by_reason"].values()) == 2
     assert about["clip"]["n_frames"] == 4
-    assert about["sound_rate"] == 0  # mini hears sounds as they are
+    assert "sound_rate" not in about  # mini hears sounds as they are
     assert about["encoders"]["visual_encoder"]["dim"] == 1000
     failures = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
     assert [failure["key"] for failure in failures] == [KEYS[2], KEYS[4]]
