@@ -22,3 +22,13 @@ def recipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in set(sys.modules) - before:
         if str(RECIPE) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def heads_of_eight_channels() -> Iterator[None]:
+    """The tiny UNet's config, 32 channels that diffusers divides into 8 heads, is one of the published: 4 heads."""
+    from echoframe.generators.attention_heads import HEAD_WIDTHS
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(HEAD_WIDTHS, (16, 32), 8)
+        yield

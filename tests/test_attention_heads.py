@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,13 +35,7 @@ RATE = 16_000  # Hz
 # haoheliu/AudioLDM `audioldm/utils.py`: model_channels, channel_mult, num_head_channels
 ORIGINAL = {"s": (128, 32, (4, 8, 12, 20)), "m": (192, 32, (6, 12, 18, 30)), "l": (256, 64, (4, 8, 12, 20))}
 
-
-@pytest.fixture(scope="module", autouse=True)
-def heads_of_eight_channels() -> Iterator[None]:
-    """The tiny UNet's config, 32 channels that diffusers divides into 8 heads, is one of the published: 4 heads."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(HEAD_WIDTHS, (16, 32), 8)
-        yield
+pytestmark = pytest.mark.usefixtures("heads_of_eight_channels")
 
 
 @pytest.fixture(scope="module")

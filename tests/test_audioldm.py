@@ -3,7 +3,7 @@
 import json
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from torch.nn.functional import normalize
 from transformers.utils import logging as transformers_logging
 
 from echoframe.errors import BundleError, ConfigError, DeviceError, InputError
-from echoframe.generators.attention_heads import HEAD_WIDTHS
 from echoframe.generators.audioldm import AudioLdmGenerator, GeneratorConfig
 from echoframe.generators.schedulers import SCHEDULERS, build_scheduler
 from echoframe.options import SCHEDULER_NAMES, SampleOptions
@@ -30,13 +29,7 @@ FAST = SampleOptions(steps=3, guidance=2.5, scheduler="ddim")
 
 HEADS = (2, 4)  # of the tiny UNet's blocks, 16 and 32 channels wide, as the original code would divide them
 
-
-@pytest.fixture(scope="module", autouse=True)
-def heads_of_eight_channels() -> Iterator[None]:
-    """The tiny UNet's config is one of the published for these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(HEAD_WIDTHS, (16, 32), 8)
-        yield
+pytestmark = pytest.mark.usefixtures("heads_of_eight_channels")
 
 
 @pytest.fixture(scope="module")

@@ -17,17 +17,7 @@ from echoframe.generators.mel_codec import load_codec
 from echoframe.generators.memory import load_memory, save_memory
 from echoframe.generators.texture import Texture, TextureConfig, save_texture
 from echoframe.mappers.label_prior import LabelPrior, LabelPriorConfig, load_label_prior, save_label_prior
-from tiny_packed import DIM, make_packed
-
-SMALL = {
-    "width": 32,
-    "depth": 2,
-    "n_heads": 2,
-    "batch_tokens": 256,
-    "crop_tokens": 16,
-    "whole_tokens": 32,
-    "threads": 1,
-}
+from tiny_packed import DIM, SMALL, make_packed
 
 
 @pytest.fixture

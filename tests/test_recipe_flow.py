@@ -12,17 +12,7 @@ import pytest
 import torch
 
 from echoframe.generators.denoiser import load_denoiser
-from tiny_packed import make_packed
-
-SMALL = {
-    "width": 32,
-    "depth": 2,
-    "n_heads": 2,
-    "batch_tokens": 256,
-    "crop_tokens": 16,
-    "whole_tokens": 32,
-    "threads": 1,
-}
+from tiny_packed import SMALL, make_packed
 
 
 @pytest.fixture

@@ -276,7 +276,7 @@ def test_a_manifest_of_a_package_is_made_once_and_whole(sounds, tmp_path, monkey
 
 def test_the_recipes_own_tables_name_every_package_and_no_rule_twice(sounds, recipe):
     rules = sounds.read_rules(recipe / "sounds.csv")
-    licences = {row["package"]: row["licence"] for row in sounds.read_table(recipe / "sound_packages.csv")}
+    licences = {row["package"]: row["licence"] for row in sounds.read_rows(recipe / "sound_packages.csv")}
     sounds.check_packages(rules, licences)
     assert {rule.package for rule in rules} == set(licences)
     assert len({(rule.package, rule.pattern) for rule in rules}) == len(rules)

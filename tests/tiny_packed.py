@@ -14,6 +14,16 @@ from echoframe.media.audio import log_mel
 
 RATE = 16_000
 DIM = 16
+# a flow that is trained in a second
+SMALL = {
+    "width": 32,
+    "depth": 2,
+    "n_heads": 2,
+    "batch_tokens": 256,
+    "crop_tokens": 16,
+    "whole_tokens": 32,
+    "threads": 1,
+}
 
 
 def sounds(folder: Path) -> Path:

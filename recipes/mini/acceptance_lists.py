@@ -3,7 +3,6 @@
 *Conventions*: labels are canonical (label_names.csv), and only those count that the table of AudioSet's classes has.
 """
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from echoframe.evaluation.judges.yamnet import label_classes
+from tables import label_names, read_rows
 
 HERE = Path(__file__).parent
 MANIFESTS = ("corpus/manifest.csv", "corpus/more.csv")
@@ -27,17 +27,6 @@ class Listed:
     label: str
     split: str
     recording: str
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file that may begin with comments."""
-    with path.open(newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(line for line in lines if not line.startswith("#")))
-
-
-def label_names() -> dict[str, str]:
-    """The canonical name, by every name that is another."""
-    return {row["name"]: row["canonical"] for row in read_rows(HERE / "label_names.csv")}
 
 
 def canonical(label: str) -> str:

@@ -11,7 +11,6 @@ Writes WORK/eyes/final.
 """
 
 import argparse
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from torch.nn import functional
 from echoframe.mappers.label_prior import LabelPrior, LabelPriorConfig, save_label_prior
 from echoframe.mappers.networks import PROBABILITY_FLOOR
 from stage import EyesConfig, Run, cosine_rate, read_config
+from tables import label_names, read_rows
 
 HERE = Path(__file__).parent
 VISUAL_SPACE, AUDIO_SPACE = "efficientnet_lite0/features+probabilities", "aisfx/centred"
@@ -37,18 +37,9 @@ HEARD_AS = {
 }
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as lines:
-        return list(csv.DictReader(line for line in lines if not line.startswith("#")))
-
-
-def canonical_names() -> dict[str, str]:
-    return {row["name"]: row["canonical"] for row in read_rows(HERE / "label_names.csv")}
-
-
 def read_table(labels: list[str]) -> Tensor:
     """(labels, 1000): how much of an ImageNet class belongs to a label; zero rows for what no class shows."""
-    table, names = torch.zeros(len(labels), 1000), canonical_names()
+    table, names = torch.zeros(len(labels), 1000), label_names()
     for row in read_rows(HERE / "imagenet_sounds.csv"):
         label = names.get(row["label"], row["label"])
         if label in labels:
@@ -64,7 +55,7 @@ class Recordings:
 
     @classmethod
     def read(cls, manifests: Iterable[Path], blocks: Iterable[Path]) -> "Recordings":
-        names, found = canonical_names(), {}
+        names, found = label_names(), {}
         for manifest, path in zip(manifests, blocks, strict=True):
             values, rows = np.load(path), read_rows(manifest)
             starts, mean = values["starts"], torch.from_numpy(values["mean"]).float()
@@ -90,7 +81,7 @@ class Pictures:
     """Frames (N, 2280), labels (N,) and rounds (N,) of a split, of pictures whose label is among `labels`."""
 
     def __init__(self, manifest: Path, work: Path, labels: list[str], split: str) -> None:
-        names, rows = canonical_names(), read_rows(manifest)
+        names, rows = label_names(), read_rows(manifest)
         known = [names.get(row["label"], row["label"]) for row in rows]
         known = [HEARD_AS.get(label, label) if label not in labels else label for label in known]
         index = {label: n for n, label in enumerate(labels)}

@@ -28,6 +28,7 @@ import soundfile
 from archives import UNPACK
 from echoframe.errors import AudioError
 from echoframe.media.audio import read_audio
+from tables import read_rows
 
 HERE = Path(__file__).parent
 RATE = 44_100
@@ -64,15 +65,9 @@ class Rule:
         return f"{self.package}: rule {self.pattern!r} ({self.label})"
 
 
-def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a table; lines that begin with # are comments."""
-    lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
-    return list(csv.DictReader(lines))
-
-
 def read_rules(path: Path) -> list[Rule]:
     rules = []
-    for row in read_table(path):
+    for row in read_rows(path):
         limit, join = int(row.get("limit") or 0), int(row.get("join") or 1)
         rules.append(Rule(row["package"], row["pattern"], row["label"], limit, join, row.get("recording") or ""))
     return rules
@@ -339,8 +334,8 @@ def main() -> int:
     parser.add_argument("--manifest", type=Path, action="append", default=[], help="what the corpus has already")
     parser.add_argument("--rules", type=Path, default=HERE / "sounds.csv")
     args = parser.parse_args()
-    licences = {row["package"]: row["licence"] for row in read_table(HERE / "sound_packages.csv")}
-    base = [row for manifest in args.manifest for row in read_table(manifest)]
+    licences = {row["package"]: row["licence"] for row in read_rows(HERE / "sound_packages.csv")}
+    base = [row for manifest in args.manifest for row in read_rows(manifest)]
     try:
         rows = make(read_rules(args.rules), licences, args.work / "sounds", base)
     except SoundsError as error:

@@ -7,7 +7,6 @@ answers with what is remembered, where anything is (`remember.meet`). PICTURES i
 """
 
 import argparse
-import csv
 import json
 import shutil
 from collections import Counter, defaultdict
@@ -32,6 +31,7 @@ from echoframe.spec import MINI_MEL
 from echoframe.weights import write_json
 from own_sounds import SOURCE as OWN_SOURCE
 from remember import attributions, meet, read_pack
+from tables import read_rows
 
 HERE = Path(__file__).parent
 VERSION = "1.0.0"
@@ -51,8 +51,7 @@ def label_bank(labeller: Labeller | None) -> LabelBank:
     It finds the label of 0.75 of the validation recordings; the means of the labels' embeddings find 0.56.
     """
     assert labeller is not None
-    with (HERE / "labels.csv").open(newline="") as lines:
-        kinds = {row["label"]: row["kind"] for row in csv.DictReader(r for r in lines if not r.startswith("#"))}
+    kinds = {row["label"]: row["kind"] for row in read_rows(HERE / "labels.csv")}
     names = labeller.names
     return LabelBank(names=names, kinds=tuple(kinds[name] for name in names), vectors=labeller.weight)
 
@@ -135,8 +134,7 @@ def pictures_seen(manifest: Path | None) -> list[tuple[str, str, int]]:
     """(source, licence, pictures) of the train split, the largest first."""
     if manifest is None:
         return []
-    with manifest.open(newline="", encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["split"] == "train"]
+    rows = [row for row in read_rows(manifest) if row["split"] == "train"]
     return [(*key, n) for key, n in Counter((row["source"], row["licence"]) for row in rows).most_common()]
 
 

@@ -34,7 +34,7 @@ from echoframe.generators import layout
 from echoframe.generators.mel_codec import MelCodec, load_codec
 from echoframe.media.audio import log_mel, read_audio
 from echoframe.spec import MINI_MEL, MelSpec
-from fetch_sounds import read_table
+from tables import label_names, read_rows
 from token_maps import linear_maps
 
 HERE = Path(__file__).parent
@@ -59,12 +59,6 @@ class PackError(Exception):
 
 
 # --- the list ---------------------------------------------------------------------------------------------------------
-
-
-def read_names(path: Path) -> dict[str, str]:
-    """Each label's one name, where it has another."""
-    lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
-    return {row["name"]: row["canonical"] for row in csv.DictReader(lines)}
 
 
 def read_manifests(paths: list[Path], names: dict[str, str], packages: set[str]) -> list[dict[str, str]]:
@@ -236,9 +230,9 @@ def main() -> int:
     parser.add_argument("--label-s", type=float, default=600.0, help="seconds of a label and split at most [600]")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    packages = {row["package"] for row in read_table(HERE / "sound_packages.csv")}
+    packages = {row["package"] for row in read_rows(HERE / "sound_packages.csv")}
     try:
-        rows = read_manifests(args.manifest, read_names(args.names), packages)
+        rows = read_manifests(args.manifest, label_names(args.names), packages)
         tokens = all_tokens(rows, load_codec(args.codec), args.cache)
         blocks, mean = read_blocks(args.blocks)
         lacking = [row["file"] for row in rows if row["file"] not in blocks]

@@ -25,6 +25,7 @@ from echoframe.generators.mel_codec import load_codec
 from echoframe.generators.memory import Labeller, Memory, MemoryConfig, Remembered, save_memory
 from echoframe.mappers.label_prior import LabelPrior
 from pack import REMEMBERED
+from tables import read_rows
 
 HERE = Path(__file__).parent
 LONGEST = 128  # tokens of one recording: 10.24 s
@@ -138,9 +139,7 @@ def meet(prior: LabelPrior, memory: Memory) -> None:
 
 def attributions() -> dict[str, str]:
     """Whom to name for each source that may be remembered."""
-    with (HERE / "sound_packages.csv").open(newline="") as lines:
-        packages = csv.DictReader(line for line in lines if not line.startswith("#"))
-        return REMEMBERED | {row["package"]: row["attribution"] for row in packages}
+    return REMEMBERED | {row["package"]: row["attribution"] for row in read_rows(HERE / "sound_packages.csv")}
 
 
 def remember(pack: Path, per_label: int) -> Memory:

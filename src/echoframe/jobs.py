@@ -74,8 +74,7 @@ def remake_job(
 
 
 def check_job(job: Job, writing: WriteOptions) -> None:
-    """Raises unless the clip can be read and none of the files to be made is someone else's, unless forced."""
-    job = looked_at(job, writing)
+    """Raises if a file to be made cannot be, or is someone else's and not forced. job: from `looked_at`."""
     if job.film is not None:
         if job.known.is_still:
             raise InputError(

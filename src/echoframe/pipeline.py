@@ -258,7 +258,7 @@ class EchoFrame:
             add_faded(waveform, part, start, n_fade=faded)
         if settings.loudness_lufs is not None:
             waveform = to_loudness(waveform, rate, settings.loudness_lufs)
-        notes = _notes(clip, seen, settings.duration_s)
+        notes = _notes(clip, seen, settings.duration_s, n_draws)
         sound = fade_ends(waveform, rate).clamp_(-1, 1)
         return self._as_sound(sound, input_id, settings, seen, batch_size, notes)
 
@@ -406,7 +406,7 @@ class EchoFrame:
         return tuple((name, round(cosine, 4)) for name, _, cosine in self.labels.nearest(embedding[0], N_NEAREST))
 
 
-def _notes(clip: VideoInfo | FrameArray, seen: Seen, duration_s: float) -> tuple[str, ...]:
+def _notes(clip: VideoInfo | FrameArray, seen: Seen, duration_s: float, n_draws: int) -> tuple[str, ...]:
     """What a user should know of a sound."""
     notes = []
     if isinstance(clip, VideoInfo) and clip.promised_s:
@@ -416,7 +416,7 @@ def _notes(clip: VideoInfo | FrameArray, seen: Seen, duration_s: float) -> tuple
     for begin_s, end_s in seen.silent_s:
         whole = end_s - begin_s >= duration_s - 1e-6
         where = "in the sound" if whole else f"from {begin_s:.1f} to {end_s:.1f} s"
-        notes.append(f"nothing can be heard {where}, though it was drawn {N_DRAWS} times; try another seed or length")
+        notes.append(f"nothing can be heard {where}, though it was drawn {n_draws} times; try another seed or length")
     return tuple(notes)
 
 

@@ -77,7 +77,7 @@ def _orders(
     if info:
         orders = [replace(order, job=replace(order.job, info=info)) for order in orders]
     if len(orders) == 1:
-        check_job(orders[0].job, writing)
+        check_job(looked_at(orders[0].job, writing), writing)
     return orders
 
 

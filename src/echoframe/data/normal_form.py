@@ -29,6 +29,7 @@ from echoframe.data.clip_list import CLIP_S
 from echoframe.data.verify import ClipFacts, inspect_clip, moving_pictures, opened
 from echoframe.errors import InputError, OutputError
 from echoframe.media.decoder import VideoReader
+from echoframe.media.mux import interleave
 from echoframe.output import atomic_files
 
 # without the macroblock tree: with AVX-512 its sums are not the same twice for some sizes of picture
@@ -128,7 +129,7 @@ def _write_clip(source: Path, facts: ClipFacts, partial: Path, target: Path, for
             audio.layout, audio.format = "stereo" if sound.shape[1] == 2 else "mono", "s16"
             audio.codec_context.flags |= Flags.bitexact
             pictures = _encoded_pictures(video, _pictures(reader, times_s, width, height))
-            _mux(container, pictures, _encoded_sound(audio, sound))
+            interleave(container, pictures, _encoded_sound(audio, sound))
 
 
 @contextmanager
@@ -217,14 +218,3 @@ def _encoded_sound(stream: AudioStream, sound: np.ndarray) -> Iterator[Packet]:
         frame.sample_rate, frame.pts, frame.time_base = rate, begin, Fraction(1, rate)
         yield from stream.encode(frame)
     yield from stream.encode(None)
-
-
-def _mux(container: OutputContainer, pictures: Iterator[Packet], sound: Iterator[Packet]) -> None:
-    ahead_s = -1.0
-    for packet in pictures:
-        # a second of sound ahead of the pictures: the muxer never has to hold more than that
-        while ahead_s < float((packet.dts or 0) * packet.time_base) + 1 and (heard := next(sound, None)):
-            ahead_s = float((heard.pts or 0) * heard.time_base)
-            container.mux(heard)
-        container.mux(packet)
-    container.mux(list(sound))

@@ -144,7 +144,7 @@ class Clock:
         if packet.dts is not None:
             if self._last_dts is not None and packet.dts <= self._last_dts:
                 self._go_on(packet, self._last_dts + 1)
-            self._last_dts = max(packet.dts, self._last_dts or packet.dts)
+            self._last_dts = packet.dts if self._last_dts is None else max(packet.dts, self._last_dts)
         self._last_pts = packet.pts
         return packet
 

@@ -149,7 +149,7 @@ def _write(video: Path, span: Span, sound: np.ndarray, partial: Path, out: Path,
             pictures = extras.beside(h264_packets(reader, picture, span.n_ticks), source, video)
         else:
             pictures = _copies(source, stream, picture, span, extras, video)
-        _interleave(target, pictures, _encoded(audio, sound))
+        interleave(target, pictures, _encoded(audio, sound))
     return tuple(extra.words for extra in left_out)
 
 
@@ -160,8 +160,11 @@ def _mux_options(kind: str, metadata: dict[str, str]) -> dict[str, str]:
     return {"movflags": "+faststart+use_metadata_tags" if unusual else "+faststart"}
 
 
-def _interleave(target: OutputContainer, pictures: Iterator[Packet], heard: Iterator[Packet]) -> None:
-    """Writes both; a second of sound ahead of the pictures: the muxer never has to hold more than that."""
+def interleave(target: OutputContainer, pictures: Iterator[Packet], heard: Iterator[Packet]) -> None:
+    """Writes both; a second of sound ahead of the pictures: the muxer never has to hold more than that.
+
+    heard: the packets of the sound. Both streams are on one clock that begins at 0.
+    """
     ahead_s = -1.0
     for packet in pictures:
         while ahead_s < float((packet.dts or 0) * packet.time_base) + 1 and (sound := next(heard, None)):
