@@ -120,6 +120,16 @@ class SampleOptions:
         kind=float,
     )
 
+    sync: float = option(
+        default=0.0,
+        default_text="the model's own",
+        help="how sure an onset in the picture must be for the sound to heed it: 0 heeds none, 1 all",
+        valid=lambda s: 0 <= s <= 1,
+        expected="a number from 0 to 1; 0.5 heeds what is more likely than not",
+        metavar="S",
+        kind=float,
+    )
+
     def __post_init__(self) -> None:
         for each in fields(self):
             check(each, getattr(self, each.name))
@@ -188,6 +198,7 @@ class Request:
     guidance: float | None = None
     scheduler: str | None = None
     variation: float | None = None
+    sync: float | None = None
     loudness_lufs: float | None = TARGET_LUFS
 
     def __post_init__(self) -> None:

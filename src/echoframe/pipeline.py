@@ -39,6 +39,8 @@ from echoframe.provenance import (
 )
 from echoframe.sound import Sound, one_or_list
 from echoframe.spec import ClipSpec
+from echoframe.timing.cues import Cues
+from echoframe.timing.watch import watch
 from echoframe.windows import (
     Chance,
     Rendering,
@@ -137,6 +139,7 @@ class EchoFrame:
         guidance: float | None = None,
         scheduler: str | None = None,
         variation: float | None = None,
+        sync: float | None = None,
         loudness_lufs: float | None = TARGET_LUFS,
         force: bool = False,
         progress: ProgressCallback | None = None,
@@ -157,6 +160,8 @@ class EchoFrame:
             scheduler: a name in `echoframe.options.SCHEDULER_NAMES`. The default is the model's own.
             variation: 0 keeps to one of the recordings that the model remembers, 1 starts from noise alone. The default
                 is the model's own.
+            sync: how sure an onset in the picture must be for the sound to heed it: 0 heeds none, 1 all. The default is
+                the model's own.
             loudness_lufs: the loudness of the result in LUFS, unless its peak would pass -1 dBFS; None leaves it as made.
             force: allows more than an hour of sound.
             progress: a callback that takes (steps done, steps in all, name of the last one).
@@ -177,6 +182,7 @@ class EchoFrame:
             guidance=guidance,
             scheduler=scheduler,
             variation=variation,
+            sync=sync,
             loudness_lufs=loudness_lufs,
         )
         clip = _opened(source, frame_rate)
@@ -220,6 +226,7 @@ class EchoFrame:
                 duration_s=wanted.duration_s,
                 seeds=wanted.seeds,
                 options=wanted.options,
+                cues=[wanted.cues] * len(wanted.seeds),
                 progress=nth_of(progress, wanted.window, wanted.n_windows),
             )
             try:
@@ -247,12 +254,20 @@ class EchoFrame:
         windows = plan_windows(total, longest=longest, overlap=min(overlap, longest // 2))
         seen = Seen(picture_times(settings.duration_s, 1 if clip.is_still else N_PICTURE_FRAMES))
         waveform = torch.zeros(1, total)
+        cues = watch(clip, until_s=settings.duration_s).cues if settings.sync > 0 else None
         input_id, every_frames = self._look(clip, [start / rate for start, _ in windows])
         for index, ((start, stop), frames) in enumerate(zip(windows, every_frames, strict=True)):
             seen.keep(frames, stop / rate)
             chance = Chance(seed=settings.seed, clip=input_id.sha256 if own_chance else "", window=index)
             part = yield from self._best(
-                frames, (start / rate, (stop - start) / rate), len(windows), chance, settings, seen, n_draws=n_draws
+                frames,
+                (start / rate, (stop - start) / rate),
+                cues.between(start / rate, stop / rate) if cues else None,
+                len(windows),
+                chance,
+                settings,
+                seen,
+                n_draws=n_draws,
             )
             faded = 0 if index == 0 else windows[index - 1][1] - start
             add_faded(waveform, part, start, n_fade=faded)
@@ -336,6 +351,7 @@ class EchoFrame:
         duration_s: float,
         seeds: Sequence[int],
         options: SampleOptions,
+        cues: Sequence[Cues | None] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "candidates samples"]:
         """Generates a sound of the target, or of its own target, for each seed.
@@ -345,19 +361,26 @@ class EchoFrame:
             duration_s: seconds of sound, at most `generator.max_duration_s`.
             seeds: one for each sound.
             options: how the generator samples.
+            cues: when things happen, one for each sound; heeded as far as `options.sync` asks.
             progress: a callback that takes (steps done, steps in all, name of the last one).
 
         Returns:
             (N, S) float32 samples, one row for each seed, at `generator.sample_rate`.
         """
         return self.generator.generate(
-            target.expand(len(seeds), -1), duration_s=duration_s, seeds=seeds, options=options, progress=progress
+            target.expand(len(seeds), -1),
+            duration_s=duration_s,
+            seeds=seeds,
+            options=options,
+            cues=cues,
+            progress=progress,
         )
 
     def _best(
         self,
         frames: Frames,
         window: tuple[float, float],
+        cues: Cues | None,
         n_windows: int,
         chance: Chance,
         settings: Settings,
@@ -373,6 +396,7 @@ class EchoFrame:
         target = self.predict_target(frames, until_s=start_s + duration_s, seed=chance.of_clip)
         wanted = Wanted(
             target=target,
+            cues=cues,
             duration_s=duration_s,
             seeds=[chance.of_candidate(k) for k in range(settings.candidates)],
             options=settings.sampling,

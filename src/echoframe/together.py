@@ -50,6 +50,7 @@ def _generated(model: EchoFrame, wanted: Sequence[Wanted], progress: ProgressCal
         duration_s=wanted[0].duration_s,
         seeds=[seed for each in wanted for seed in each.seeds],
         options=wanted[0].options,
+        cues=[each.cues for each in wanted for _ in each.seeds],
         progress=progress,
     )
     return waveforms.split([len(each.seeds) for each in wanted])

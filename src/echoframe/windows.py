@@ -13,6 +13,7 @@ from torch import Tensor
 
 from echoframe.media.video import Frames
 from echoframe.options import SampleOptions
+from echoframe.timing.cues import Cues
 
 SILENT_PEAK = 10 ** (-60 / 20)  # below that nothing can be heard, and no gain makes a sound of it
 
@@ -84,9 +85,13 @@ class Chance:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """The sounds that a window waits for: one of `target`, (1, Da), for each of `seeds`. window: its number, of n_windows."""
+    """The sounds that a window waits for: one of `target`, (1, Da), for each of `seeds`. window: its number, of n_windows.
+
+    cues: when things happen in it.
+    """
 
     target: Float[Tensor, "1 dim"]
+    cues: Cues | None = None
     duration_s: float
     seeds: list[int]
     options: SampleOptions

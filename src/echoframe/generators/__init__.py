@@ -20,6 +20,7 @@ from echoframe.generators.memory import Memory, Remembered
 from echoframe.media.audio import n_samples, pad_or_trim
 from echoframe.options import SampleOptions
 from echoframe.progress import ProgressCallback, nth_of
+from echoframe.timing.cues import Cues, Onset
 
 _DECODER = 0x6465636F646572  # "decoder": turns an item's seed into the one its decoder draws from
 _BATCH = 8  # items denoised together (twice as many rows with guidance): more would cost memory and gain no speed
@@ -41,6 +42,7 @@ class Generator(Protocol):
         seeds: Sequence[int],
         options: SampleOptions | None = None,
         negative: Float[Tensor, "batch dim"] | None = None,
+        cues: Sequence[Cues | None] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "batch samples"]:
         """One sound per target, exactly round(duration_s * sample_rate) samples: (B, D) -> (B, S) in [-1, 1]."""
@@ -80,16 +82,23 @@ class LatentGenerator(ABC):
         seeds: Sequence[int],
         options: SampleOptions | None = None,
         negative: Float[Tensor, "batch dim"] | None = None,
+        cues: Sequence[Cues | None] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "batch samples"]:
         """One sound per target: (B, D) -> (B, round(duration_s * sample_rate)) float32 in [-1, 1], on the CPU.
 
         seeds: one per item; an item depends on its own seed, not on the batch it ran in, up to float rounding (within
         1e-4 in float32: other batch sizes may take other kernels). negative: what to steer away from instead of the
-        unconditional embedding. progress: called with (steps done, steps in all).
+        unconditional embedding. cues: when things happen, one per item, heeded as far as `options.sync` asks. progress: called with (steps done, steps in all).
         """
         latents = self.sample_latents(
-            target, duration_s=duration_s, seeds=seeds, options=options, negative=negative, progress=progress
+            target,
+            duration_s=duration_s,
+            seeds=seeds,
+            options=options,
+            negative=negative,
+            cues=cues,
+            progress=progress,
         )
         return pad_or_trim(self.decode(latents, seeds=seeds), n_samples(duration_s, self.sample_rate))
 
@@ -102,6 +111,7 @@ class LatentGenerator(ABC):
         seeds: Sequence[int],
         options: SampleOptions | None = None,
         negative: Float[Tensor, "batch dim"] | None = None,
+        cues: Sequence[Cues | None] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "batch ..."]:
         """The denoised latents of `generate`, before they are decoded: float32, on the generator's device."""
@@ -123,8 +133,9 @@ class LatentGenerator(ABC):
         for i, part in enumerate(parts):
             randoms = [torch.Generator("cpu").manual_seed(seed) for seed in seeds[part]]
             negative_part = None if negative is None else negative[part]
+            onsets = [each.heeded(options.sync) if each else () for each in (cues or [None] * len(seeds))[part]]
             report = nth_of(progress, i, len(parts))
-            latents.append(self._denoise(target[part], negative_part, duration_s, randoms, options, report))
+            latents.append(self._denoise(target[part], negative_part, duration_s, randoms, options, onsets, report))
         return torch.cat(latents)
 
     def embed_text(self, texts: list[str]) -> Float[Tensor, "texts dim"]:
@@ -165,9 +176,13 @@ class LatentGenerator(ABC):
         duration_s: float,
         randoms: list[torch.Generator],
         options: SampleOptions,
+        onsets: Sequence[Sequence[Onset]],
         progress: ProgressCallback | None,
     ) -> Tensor:
-        """Latents of at most `_BATCH` items, each from its own random generator. negative: none without guidance."""
+        """Latents of at most `_BATCH` items, each from its own random generator. negative: none without guidance.
+
+        onsets: what each item has to heed.
+        """
 
     def _check_request(self, target: Tensor, negative: Tensor | None, duration_s: float, seeds: Sequence[int]) -> None:
         for name, embedding in (("target", target), ("negative", negative)):

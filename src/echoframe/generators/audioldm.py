@@ -7,6 +7,7 @@ VAE decodes to what its vocoder was trained on, whatever `mel.offset` and `mel.s
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ from echoframe.options import SampleOptions
 from echoframe.pretrained import LOAD_ERRORS, freeze, load_part, quiet
 from echoframe.progress import ProgressCallback
 from echoframe.spec import AUDIOLDM_MEL, MelSpec
+from echoframe.timing.cues import Onset
 from echoframe.weights import read_config, read_json
 
 
@@ -107,6 +109,7 @@ class AudioLdmGenerator(LatentGenerator):
         duration_s: float,
         randoms: list[torch.Generator],
         options: SampleOptions,
+        onsets: Sequence[Sequence[Onset]],
         progress: ProgressCallback | None,
     ) -> Tensor:
         scheduler = build_scheduler(options, self.scheduler_config, device=self.device)

@@ -6,6 +6,7 @@ a token is (1 - level) sound + level noise (rectified flow: Liu et al., ICLR 202
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from echoframe.errors import BundleError, ConfigError, InputError
 from echoframe.flow import flow_levels, solve
 from echoframe.generators import LatentGenerator, guided
 from echoframe.generators.denoiser import Denoiser, load_denoiser
+from echoframe.generators.events import Struck, gain_db
 from echoframe.generators.mel_codec import MelCodec, load_codec
 from echoframe.generators.memory import Memory, load_memory
 from echoframe.generators.texture import Texture, load_texture
@@ -25,6 +27,7 @@ from echoframe.media.phase import Start, griffin_lim
 from echoframe.options import SampleOptions
 from echoframe.progress import ProgressCallback
 from echoframe.spec import MINI_MEL, MelSpec
+from echoframe.timing.cues import Onset
 from echoframe.weights import read_config
 
 SOLVERS = ("euler", "dpm++2m")
@@ -116,6 +119,7 @@ class MelFlowGenerator(LatentGenerator):
         duration_s: float,
         randoms: list[torch.Generator],
         options: SampleOptions,
+        onsets: Sequence[Sequence[Onset]],
         progress: ProgressCallback | None,
     ) -> Tensor:
         if options.scheduler not in SOLVERS:
@@ -128,9 +132,10 @@ class MelFlowGenerator(LatentGenerator):
         noise = torch.stack([torch.randn((n_tokens, self.codec.channels), generator=random) for random in randoms])
         level = options.variation
         steps = max(1, round(options.steps * level))
-        start = self._start(noise, target, randoms, level)
+        start = self._start(noise, target, randoms, level, onsets)
+        timed = [len(each) > 0 for each in onsets]
         if level == 0:
-            return self._cut(start.to(self.device), duration_s)
+            return self._cut(start.to(self.device), duration_s, timed)
         condition = (target if negative is None else torch.cat([negative, target])).to(self.device, self.dtype)
         n_done = 0
 
@@ -147,24 +152,38 @@ class MelFlowGenerator(LatentGenerator):
 
         levels = [level * each for each in flow_levels(steps, self.config.level_shift)]
         found = solve(direction, start.to(self.device), levels, second_order=options.scheduler == "dpm++2m")
-        return self._cut(found, duration_s)
+        return self._cut(found, duration_s, timed)
 
-    def _start(self, noise: Tensor, target: Tensor, randoms: list[torch.Generator], level: float) -> Tensor:
-        """The noise, or what is remembered of each target noised to that level."""
+    def _start(
+        self,
+        noise: Tensor,
+        target: Tensor,
+        randoms: list[torch.Generator],
+        level: float,
+        onsets: Sequence[Sequence[Onset]],
+    ) -> Tensor:
+        """The noise, or what is remembered of each target noised to that level, its events at the onsets."""
         if level == 1 or self.memory is None:
             return noise
-        pairs = zip(target, randoms, strict=True)
-        scenes = [self.memory.scene(row, random.initial_seed(), noise.shape[1]) for row, random in pairs]
+        frame_s = self.config.mel.hop_length / self.sample_rate
+        scenes = []
+        for row, random, heeded in zip(target, randoms, onsets, strict=True):
+            struck = [Struck(round(each.time_s / frame_s), gain_db(each.strength)) for each in heeded]
+            scenes.append(self.memory.scene(row, random.initial_seed(), noise.shape[1], struck))
         return torch.lerp(torch.stack(scenes), noise, level)
 
-    def _cut(self, latents: Tensor, duration_s: float) -> Tensor:
-        """Of a scene longer than what was asked for, the loudest stretch: a short sound is no silence between two."""
+    def _cut(self, latents: Tensor, duration_s: float, timed: list[bool]) -> Tensor:
+        """Of a scene longer than what was asked for, the loudest stretch: a short sound is no silence between two.
+
+        timed: which begin where they begin, as their events have their times.
+        """
         token = self.config.mel.hop_length * self.codec.config.frames
         needed = math.ceil(n_samples(duration_s, self.sample_rate) / token)
         if not self.config.cut_loudest or needed >= latents.shape[1]:
             return latents
         first = self.codec.levels(latents).exp().unfold(1, needed, 1).mean(dim=2).argmax(dim=1)
-        return torch.stack([row[at : at + needed] for row, at in zip(latents, first.tolist(), strict=True)])
+        begins = [0 if fixed else at for at, fixed in zip(first.tolist(), timed, strict=True)]
+        return torch.stack([row[at : at + needed] for row, at in zip(latents, begins, strict=True)])
 
     def _decode(
         self, latents: Float[Tensor, "1 tokens channels"], random: torch.Generator

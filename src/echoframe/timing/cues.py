@@ -1,0 +1,46 @@
+"""When things happen in a film, as a generator needs to know it: onsets and how much moves.
+
+*Conventions*: times are seconds from the beginning of what the cues describe; strengths and confidences lie in 0 to 1.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Onset:
+    """Something is struck. strength: how much changes then, beside the film's strongest; confidence: how sure it is."""
+
+    time_s: float
+    strength: float
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Cues:
+    """onsets: rising in time. times_s, activity: (T,), how much moves beside the camera at each frame, 0 and more, in
+    units of the film's contrast.
+    """
+
+    onsets: tuple[Onset, ...] = ()
+    times_s: Float[np.ndarray, " frames"]
+    activity: Float[np.ndarray, " frames"]
+
+    def between(self, start_s: float, stop_s: float) -> "Cues":
+        """What happens from start to stop, with times from the start."""
+        first, last = np.searchsorted(self.times_s, (start_s, stop_s))
+        return Cues(
+            onsets=tuple(
+                replace(onset, time_s=onset.time_s - start_s)
+                for onset in self.onsets
+                if start_s <= onset.time_s < stop_s
+            ),
+            times_s=self.times_s[first:last] - start_s,
+            activity=self.activity[first:last],
+        )
+
+    def heeded(self, sync: float) -> tuple[Onset, ...]:
+        """The onsets that a sound has to heed: none at 0, all at 1, between those that are sure enough."""
+        return tuple(onset for onset in self.onsets if sync > 0 and onset.confidence >= 1 - sync)

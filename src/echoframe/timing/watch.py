@@ -1,0 +1,116 @@
+"""A film watched from its first frame to its last, small: its cues and the borders of its shots, in one go.
+
+Only a few hundred numbers of each frame are kept, so that a film of ten minutes takes 20 MB.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from echoframe.media.frame_array import FrameArray
+from echoframe.media.video import VideoInfo
+from echoframe.timing.cues import Cues, Onset
+from echoframe.timing.onset_net import OnsetNet, beside, load_onset_net, residuals
+from echoframe.timing.onsets import contrast, peaks
+from echoframe.timing.shots import Border, find_borders, thumbs
+from echoframe.timing.small_frames import small_frames
+
+CHUNK = 64  # frames looked at together
+LEAST = 0.1  # confidence of an onset that is kept at all
+CUT_S = 0.12  # near a border what changes is the picture, not what it shows
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Watched:
+    """What was seen in a film. borders: between its shots, rising."""
+
+    cues: Cues
+    borders: tuple[Border, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Of consecutive frames: times, what the network and the shots need, and how much moves; (T, ...) each."""
+
+    times_s: Tensor
+    seen: Tensor
+    beside: Tensor
+    small: Tensor
+    moving: Tensor  # in units of the contrast
+    changed: Tensor  # mean difference of luma
+
+
+@cache
+def onset_net() -> OnsetNet:
+    """The network that comes with the package."""
+    return load_onset_net(Path(__file__).parent / "net")
+
+
+def watch(clip: VideoInfo | FrameArray, *, until_s: float = math.inf) -> Watched:
+    """The cues and shots of a film, of its frames before `until_s`. A still image has none.
+
+    Raises VideoError for a file that cannot be decoded.
+    """
+    nothing = np.zeros(0)
+    if clip.is_still:
+        return Watched(cues=Cues(times_s=nothing, activity=nothing))
+    parts = list(_look(small_frames(clip, until_s=until_s), onset_net()))
+    if not parts:
+        return Watched(cues=Cues(times_s=nothing, activity=nothing))
+    whole = [torch.cat([getattr(part, name) for part in parts]) for name in _Seen.__slots__]
+    times, seen, numbers, small, moving, changed = whole
+    with torch.no_grad():
+        sure = onset_net().tell(seen[None].float(), numbers[None])[0].sigmoid().double().numpy()
+    times_s, activity = times.numpy(), moving.numpy()
+    borders = find_borders(small.float().numpy(), changed.numpy(), times_s)
+    for border in borders:
+        sure[np.abs(times_s - border.time_s) <= border.lasts_s / 2 + CUT_S] = 0.0
+    return Watched(
+        cues=Cues(onsets=_onsets(sure, activity, times_s), times_s=times_s, activity=activity), borders=tuple(borders)
+    )
+
+
+@torch.no_grad()
+def _look(frames: Iterator[tuple[float, np.ndarray]], net: OnsetNet) -> Iterator[_Seen]:
+    """Chunk by chunk. Each looks one frame back, and one ahead."""
+    held = list(islice(frames, CHUNK + 2))
+    first = True
+    while held:
+        times = torch.tensor([time_s for time_s, _ in held], dtype=torch.float64)
+        images = torch.from_numpy(np.stack([image for _, image in held])).float() / 255
+        residual, motion = residuals(images)
+        scale = contrast(images)
+        scaled, changes = images / scale, residual / scale
+        following = pad(changes[1:], (0, 0, 0, 0, 0, 1))
+        coming = list(islice(frames, CHUNK))
+        part = slice(0 if first else 1, len(held) if not coming else len(held) - 1)
+        yield _Seen(
+            times_s=times[part],
+            seen=net.look(scaled, changes, following)[part].half(),
+            beside=beside(scaled, changes, motion, times.float())[part],
+            small=thumbs(images)[part].half(),
+            moving=changes.abs().mean(dim=(1, 2))[part].double(),
+            changed=residual.abs().mean(dim=(1, 2))[part].double(),
+        )
+        first = False
+        held = [*held[-2:], *coming] if coming else []
+
+
+def _onsets(sure: np.ndarray, activity: np.ndarray, times_s: np.ndarray) -> tuple[Onset, ...]:
+    found = peaks(sure, times_s, threshold=LEAST)
+    near = [max(int(np.searchsorted(times_s, time)) - 1, 0) for time in found]
+    strengths = np.array([activity[place : place + 3].max() for place in near])
+    strengths = strengths / max(strengths.max(initial=0.0), 1e-9)
+    confidences = [float(sure[place : place + 3].max()) for place in near]
+    return tuple(
+        Onset(time_s=float(time), strength=float(strength), confidence=confidence)
+        for time, strength, confidence in zip(found, strengths, confidences, strict=True)
+    )
