@@ -86,6 +86,33 @@ def test_a_gif_becomes_a_film_that_players_show(generate, tmp_path):
     assert probe(tmp_path / "out" / "a.mp4").video_codec == "h264"
 
 
+def test_a_picture_written_again_is_not_one_that_was_copied(bundle, tmp_path, capsys):
+    film = write_video(tmp_path / "a.gif", n_frames=5, rate=Fraction(10), codec="gif", pix_fmt="gray")
+    out = tmp_path / "b.mov"
+
+    def generate(*args: object) -> tuple[int, str]:
+        command = ["generate", *args, "-o", out, "--model", bundle, "--json"]
+        code = cli.main([str(arg) for arg in command])
+        said = capsys.readouterr()
+        return code, said.err if code else json.loads(said.out)["status"]
+
+    again, short = "--reencode", ("--duration", "0.3")
+    assert generate(film, *short, again) == (0, "made")
+    assert (probe(out).video_codec, read_provenance(tmp_path / "b.mov.json").reencoded) == ("h264", True)
+    assert generate(film, *short, again) == (0, "kept")
+    code, said = generate(film, *short)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "b.mov: is an earlier result, made with its picture written again as H.264; replace it with --over" in said
+    assert generate(film, *short, "--overwrite") == (0, "made")
+    assert (probe(out).video_codec, generate(film, *short)) == ("gif", (0, "kept"))
+    code, said = generate(film, *short, again)
+    assert (code, "made with its picture copied; replace it" in said) == (2, True)
+    assert generate(film, *short, again, "--overwrite") == (0, "made")
+    out = tmp_path / "c.mov"
+    assert generate("--from", tmp_path / "b.mov.json") == (0, "remade")
+    assert probe(out).video_codec == "h264"
+
+
 def test_a_film_that_cannot_be_copied_in_the_end_costs_no_sound(generate, tiny, tmp_path, monkeypatch):
     import av.error
 

@@ -209,7 +209,7 @@ def looked_at(job: Job, writing: WriteOptions) -> Job:
     info = job.info or probe(job.clip)
     if job.film is None or job.sound is None:  # no film is wanted, or the user named it
         reencode = writing.reencode and job.film is not None and _can_reencode(info, job.film)
-        return replace(job, info=info, reencode=reencode)
+        return replace(job, info=info, reencode=reencode, notes=(REENCODED,) if reencode else job.notes)
     if info.is_still:
         return replace(job, info=info, film=None)
     own = job.clip.suffix.lower()

@@ -105,6 +105,7 @@ class Provenance:
         original_level_db: the level of the clip's own sound in the mix, in dB; None if it was left out.
         sample_rate: of the sound files, in Hz, to which the result was resampled; None if it was not.
         channels: of the sound files, to which the result's one channel was copied; None if it was not.
+        reencoded: whether the film's picture was written again as H.264, and not copied.
         outputs: the name of each file that was written, with its sha256.
         notes: what a user should know of the result, one sentence each.
         format: the format of the record.
@@ -119,6 +120,7 @@ class Provenance:
     original_level_db: float | None = None
     sample_rate: int | None = None
     channels: int | None = None
+    reencoded: bool = False
     outputs: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     format: str = FORMAT

@@ -37,6 +37,8 @@ def generate(args: argparse.Namespace) -> int:
     request, running, writing = taken(Request, args), taken(RunOptions, args), taken(WriteOptions, args)
     check_duration(request.duration_s or 0, force=writing.force)
     record = _record(args)
+    if record and record.reencoded:
+        writing = replace(writing, reencode=True)
     orders = _orders(args, request, running, writing, record)
     number, total = running.share
     mine = share_of(orders, running.share)
