@@ -245,6 +245,29 @@ def test_two_that_clash_are_refused_as_a_pair(tiny, generate, tmp_path):
     assert names(tmp_path / "out") == ["tiny.mp4", "tiny.mp4.json", "tiny.wav", "tiny.wav.json"]
 
 
+def test_two_that_clash_in_the_container_that_holds_the_film_are_refused_first(tiny, generate, tmp_path, monkeypatch):
+    """What Chrome writes is H.264 named .webm: its film is an MP4, as the second row's is."""
+    shutil.copy(tiny, tmp_path / "a.webm")
+    listed = tmp_path / "clips.csv"
+    listed.write_text(f"path,out\na.webm,\n{tiny},a.mp4\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("echoframe.apps.generate.load", None)
+        code, said, kinds = generate("--list", listed)
+        assert (code, kinds, said.count("\n")) == (2, [], 1)
+        assert f"a.webm and {tiny} would both make {tmp_path}/out/a.mp4; run them separately" in said
+    listed.write_text(f"path,out\na.webm,\n{tiny},a.mp4\n{tiny},\nno.webm,\n{tiny},no.mp4\n")
+    code, said, _ = generate("--list", listed)
+    assert (code, said.count("would both make")) == (1, 2)
+    assert "no.webm: no such file" in said
+    made = ["no.mp4", "tiny.mp4", "tiny.wav"]
+    assert names(tmp_path / "out") == sorted([*made, *(f"{name}.json" for name in made)])
+    (tmp_path / "in").mkdir()
+    kept = shutil.copy(tiny, tmp_path / "in" / "a.mp4").read_bytes()
+    listed.write_text("path,out\na.webm,../in\nin/a.mp4,a.flac\n")
+    assert "out/../in/a.mp4: would overwrite an input; choose another" in generate("--list", listed, "--force")[1]
+    assert (names(tmp_path / "in"), (tmp_path / "in" / "a.mp4").read_bytes()) == (["a.mp4"], kept)
+
+
 def test_a_film_that_breaks_off_is_said(generate, tmp_path):
     film = write_video(tmp_path / "film.mkv", n_frames=100, options={"g": "10"})
     content = film.read_bytes()

@@ -67,7 +67,7 @@ def _orders(
         if args.inputs or record:
             raise InputError(f"{args.list}: a list names the clips; leave out {'--from' if record else args.inputs[0]}")
         wishes = read_wishes(Path(args.list))
-        return plan_list(wishes, out, request, running, with_film=args.mux, with_picture=args.picture)
+        return plan_list(wishes, out, request, running, writing, with_film=args.mux, with_picture=args.picture)
     inputs = args.inputs or ([record.input.path] if record else [])
     if not inputs:
         raise InputError("no clip; give a video, a still image or a folder of them: echoframe generate clip.mp4")
@@ -75,7 +75,7 @@ def _orders(
     if record and len(clips) > 1:
         raise InputError(f"{args.record}: was made from one clip, {len(clips)} are given; give that one or none")
     info = probe(clips[0]) if len(clips) == 1 else None  # a wrong file is told before all else
-    orders = plan_orders(clips, out, request, running, with_film=args.mux, with_picture=args.picture)
+    orders = plan_orders(clips, out, request, running, writing, with_film=args.mux, with_picture=args.picture)
     if info:
         orders = [replace(order, job=replace(order.job, info=info)) for order in orders]
     if len(orders) == 1:
