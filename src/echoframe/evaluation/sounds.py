@@ -28,10 +28,12 @@ from torch import Tensor
 from echoframe.data.decode import MISSING_S, Channels, SoundTrack, fill_track
 from echoframe.errors import AudioError, InputError
 from echoframe.media.audio import n_samples
-from echoframe.media.demux import CONTAINERS
+from echoframe.media.demux import CONTAINERS, own_sound
+from echoframe.media.video import VIDEO_SUFFIXES
 
 SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a")
-FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+_COMMON_FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+FILMS = (*_COMMON_FILMS, *sorted(VIDEO_SUFFIXES - {*_COMMON_FILMS, ".apng", ".gif"}))  # which have no sound
 BY_LIBAV = (*FILMS, ".m4a", ".mp3")  # libsndfile knows no AAC, and of a damaged MP3 it tells the screen, not us
 WRITTEN = (".json", ".md", ".txt", ".csv", ".png", ".html")  # by `echoframe`, beside sounds
 HEADS = ("id", "name", "file", "stem", "clip", "video")
@@ -248,7 +250,7 @@ def _by_libav(path: Path, listening: Listening) -> tuple[np.ndarray, int, bool, 
     options = {"format_whitelist": CONTAINERS}
     try:
         with av.open(f"file:{path}", mode="r", container_options=options, metadata_errors="replace") as container:
-            fault = fill_track(track, container, _sound_stream(container, path), heard_s=listening.clip_s)
+            fault = fill_track(track, container, _sound_stream(container, path), path, heard_s=listening.clip_s)
     except (av.error.FFmpegError, OSError) as error:
         kind, better = ("video", "MP4 or WAV") if path.suffix.lower() in FILMS else ("sound", "WAV or FLAC")
         reason = (getattr(error, "strerror", None) or str(error)).lower()
@@ -262,8 +264,8 @@ def _sound_stream(container: InputContainer, path: Path) -> AudioStream:
     if not container.streams.audio:
         kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
         raise AudioError(f"{path}: has no sound (only {kinds}); leave it out")
-    stream = container.streams.audio[0]
-    if stream.codec_context is None:  # pyright: ignore[reportUnnecessaryComparison]
+    stream = own_sound(container)
+    if stream is None:
         raise AudioError(f"{path}: the codec of its sound is not known here; convert it to AAC or WAV")
     return stream
 

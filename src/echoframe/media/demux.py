@@ -34,6 +34,7 @@ _JUMP_S = 1.0  # a clock that goes back by less is damaged, by more is another c
 _REORDERED = 16  # frames: more than any codec shows later than it sends them
 _LEAP_S = 10.0  # a clock that goes on by more, where clocks may start again: as ffmpeg's -dts_delta_threshold
 _CLOCKS_START_AGAIN = ("mpegts", "mpeg", "dv", "flv")
+MARKED_S = 0.5  # packets that end a recording may be marked as cut, if so near to where another was joined to it
 _MISSING_S = 0.5  # a film that ends so much before its header says was cut off
 
 
@@ -59,16 +60,21 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    # the cover picture of a song is a video stream too
-    streams = [stream for stream in container.streams.video if not stream.disposition & _COVERS]
-    if not streams:
+    chosen = shown_picture(container)
+    if chosen is None:
         found = ", ".join(_describe(stream) for stream in container.streams) or "nothing"
         question = "is this an audio file?" if container.streams.audio else "give a video or a picture"
         raise VideoError(f"{path}: no video stream (found: {found}); {question}")
-    chosen = min(streams, key=_rank)
     if not _is_known(chosen):
         raise VideoError(f"{path}: its video codec is not known here; convert it to H.264 in an MP4")
     return chosen
+
+
+def shown_picture(container: InputContainer) -> VideoStream | None:
+    """The video stream that players show, whether it can be decoded or not; None where there is none but covers."""
+    # the cover picture of a song is a video stream too
+    streams = [stream for stream in container.streams.video if not stream.disposition & _COVERS]
+    return min(streams, key=_rank, default=None)
 
 
 def _rank(stream: VideoStream) -> tuple[bool, ...]:
