@@ -175,6 +175,29 @@ def test_what_was_played_fast_or_skipped_was_not_heard(tmp_path, phone):
     assert troubles == []
 
 
+def test_the_first_second_heard_again_and_again_is_one_second(tmp_path, phone):
+    _, folder = small_study(tmp_path, clips=1, checks=0, seconds=4)
+    invited(folder)
+    troubles: list[str] = []
+    with served(folder) as (_, link):
+        page = open_page(phone, link, troubles)
+        page.wait_for_function("document.querySelector('audio').readyState > 2")
+        page.locator("audio").evaluate(
+            """(p) => new Promise((go, no) => {
+                const again = setInterval(() => { if (p.currentTime >= 1) p.currentTime = 0; }, 20);
+                p.play().catch(no);
+                setTimeout(() => { clearInterval(again); p.pause(); go(); }, 6000);
+            })"""
+        )
+        assert page.locator("fieldset:disabled").count() == page.locator("fieldset").count()
+        # what was not heard yet, and no more
+        page.locator("audio").evaluate(
+            "p => new Promise((go, no) => { p.onended = go; p.currentTime = 0.8; p.play().catch(no); })"
+        )
+        page.locator("fieldset:not(:disabled)").first.wait_for()
+    assert troubles == []
+
+
 @pytest.mark.parametrize("pairs", [False, True])
 def test_a_laptop_s_window_shows_all_of_an_item(tmp_path, browser, pairs):
     _, folder = small_study(tmp_path, films=True, clips=1, checks=0, pairs=pairs)
