@@ -167,7 +167,7 @@ def pair(
     """
     files = {name: (find_films if name in films else find_sounds)(folder) for name, folder in folders.items()}
     clips = set(wanted) if wanted is not None else set().union(*(some for n, some in files.items() if n not in sampled))
-    sounds = {name: _by_clip(some, clips if name in sampled else ()) for name, some in files.items()}
+    sounds = {n: _by_clip(some, clips) if n in sampled else {s: (s,) for s in some} for n, some in files.items()}
     every = set(wanted) if wanted is not None else set().union(*sounds.values())
     stems = sorted(every.intersection(*sounds.values()))
     unused = {name: _unused(folder, files[name]) for name, folder in folders.items()}
@@ -196,11 +196,10 @@ def _not_empty(found: Mapping[str, Found]) -> dict[str, Found]:
 
 
 def _by_clip(stems: Collection[str], clips: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """The stems by the clip they belong to: NAME.sK, in the order of K, to one of `clips`; any other to itself."""
+    """The stems by the clip they belong to: NAME.sK to NAME, in the order of K, unless it is one of `clips` itself."""
     found: dict[str, list[str]] = {}
     for stem in sorted(stems, key=lambda stem: (_clip_of(stem) or stem, _number_of(stem))):
-        clip = _clip_of(stem)
-        found.setdefault(clip if clip in clips and stem not in clips else stem, []).append(stem)
+        found.setdefault(stem if stem in clips else _clip_of(stem) or stem, []).append(stem)
     return {clip: tuple(own) for clip, own in found.items()}
 
 
