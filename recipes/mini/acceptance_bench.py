@@ -27,15 +27,16 @@ MAKE_NO_SOUND = ("apps", "data", "evaluation", "jobs.py", "library", "rating", "
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A row: its name, and the variation and guidance asked for; None asks for the bundle's own."""
+    """A row: its name, and the variation, guidance and steps asked for; None asks for the bundle's own."""
 
     name: str
     variation: float | None = None
     guidance: float | None = None
+    steps: int | None = None
 
     @property
     def asked(self) -> dict[str, Any]:
-        options = {"variation": self.variation, "guidance": self.guidance}
+        options = {"variation": self.variation, "guidance": self.guidance, "steps": self.steps}
         return {name: value for name, value in options.items() if value is not None}
 
 
