@@ -8,6 +8,7 @@ import torch
 from echoframe.bundles.bundle import Bundle, Located, find_bundle, load_parts
 from echoframe.bundles.hub import cache_folder, check_blobs, hub_sources, pull
 from echoframe.bundles.hub_models import HUB_MODELS
+from echoframe.bundles.likely_clap import try_clap
 from echoframe.bundles.manifest import Part, check_files, check_fit
 from echoframe.bundles.spaces import PROBES, keep_cosine, known_cosine, lowest_cosine, refuse_other_space
 from echoframe.device import resolve_device
@@ -81,6 +82,8 @@ def pull_model(name: str, *, cache_dir: Path | None = None, tell: Callable[[str]
     tell: of what a person has to know, a line each. If they are two spaces, the model goes without the CLAP from now on.
     """
     folders = pull(name, cache_dir=cache_dir, tell=tell)
+    if name in HUB_MODELS and HUB_MODELS[name].likely_clap:
+        return folders | try_clap(name, folders, cache_dir=cache_dir, tell=tell)
     if name in HUB_MODELS:
         located = find_bundle(name, cache_dir=cache_dir)
         try:
