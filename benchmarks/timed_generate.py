@@ -49,7 +49,7 @@ def run(parts: Parts, arguments: list[str]) -> int:
     from echoframe.pipeline import EchoFrame
 
     if "own_chance" in inspect.signature(EchoFrame.render).parameters:
-        EchoFrame.render = partialmethod(EchoFrame.render, own_chance=False)
+        EchoFrame.render = partialmethod(EchoFrame.render, own_chance=False)  # type: ignore[method-assign]
     parts.seconds["importing"] = time.process_time()
     parts.replace("loading", generate, "load")
     parts.replace("texts", AudioLdmGenerator, "embed_text")

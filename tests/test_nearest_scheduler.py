@@ -38,10 +38,12 @@ class Planted(LatentGenerator):
         self.asked.append(options)
         return (TRUE + torch.tensor([[ERRORS[options.scheduler], 0.0]]))[:, :, None, None]
 
-    def _denoise(self, *_: Any) -> Tensor:
+    def _denoise(
+        self, target: Any, negative: Any, duration_s: float, randoms: Any, options: Any, progress: Any
+    ) -> Tensor:
         return TRUE
 
-    def _decode(self, *_: Any) -> Tensor:
+    def _decode(self, latents: Any, random: Any) -> Tensor:
         return TRUE
 
 
