@@ -7,6 +7,7 @@ of all threads, user and system, without those of the parts inside it; "rest" is
 seed alone, as it did in 0.4.0, and not from the clip too, so that commits before and after can be compared.
 """
 
+import contextlib
 import inspect
 import json
 import sys
@@ -42,6 +43,10 @@ class Parts:
 
 
 def run(parts: Parts, arguments: list[str]) -> int:
+    with contextlib.suppress(ImportError):  # as the command does before it loads torch, in checkouts that do
+        from echoframe.apps.threads import wait_briefly
+
+        wait_briefly()
     from echoframe.apps import cli, generate
     from echoframe.encoders.clap import ClapAudioEncoder
     from echoframe.encoders.clip import ClipVisualEncoder
