@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from echoframe.apps.allocator import keep_freed_memory
 from echoframe.apps.options import flags_given, taken
 from echoframe.apps.progress import Reporter
 from echoframe.errors import EchoFrameError, InputError
@@ -47,6 +48,7 @@ def generate(args: argparse.Namespace) -> int:
     dtype = args.dtype or (record.machine.dtype if record else "auto")
     show = Show(json=args.json, quiet=args.quiet, debug=args.debug)
     mapper = args.mapper or (record.mapper.source if record and record.mapper else "") or None
+    keep_freed_memory()
     model = load(source, mapper=mapper, device=device, dtype=dtype)
     with ExitStack() as stack:
         share = f"{number}-of-{total}" if total > 1 else ""
