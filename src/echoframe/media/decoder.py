@@ -108,7 +108,7 @@ class VideoReader:
                 next_time = time + (frame.duration or 1)
                 self._origin = time if self._origin is None else self._origin
                 yield _Timed((time - self._origin) * self._tick_s, frame)
-        if n_broken:
+        if n_broken and self._origin is not None:  # without any frame there is a line of its own
             logger.warning("%s: %d broken packets left out", self.path, n_broken)
 
     def _packets(self) -> Iterator[Packet | None]:
