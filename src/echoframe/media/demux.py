@@ -108,9 +108,32 @@ def demuxed(container: InputContainer, *streams: Stream) -> Iterator[Packet]:
     """The packets of `streams` in the order of the file, whole ones only, and no empty ones at the end."""
     # libav gives what is left of a packet where an MP4 is cut off; in other files the mark can mean a gap before it
     is_whole = container.format.name.startswith("mov")
-    for packet in of_known_streams(container.demux(streams)):
-        if (packet.size or packet.dts is not None) and not (is_whole and packet.is_corrupt):
-            yield packet
+    packets = of_known_streams(container.demux(streams))
+    return _without_strays(
+        packet for packet in packets if (packet.size or packet.dts is not None) and not (is_whole and packet.is_corrupt)
+    )
+
+
+def _without_strays(packets: Iterator[Packet]) -> Iterator[Packet]:
+    """A single packet whose time lies far behind its neighbours', as after a flipped bit, follows the one before it."""
+    last: dict[int, int] = {}  # by stream
+    leapt: dict[int, Packet] = {}
+    for packet in packets:
+        index, tick = packet.stream_index, packet.time_base or Fraction(1)
+        before, stray = last.get(index), leapt.pop(index, None)
+        if stray is not None and before is not None:
+            if packet.dts is not None and (packet.dts - before) * tick <= _LEAP_S:
+                late = cast(int, stray.dts) - before - max(stray.duration or 0, 1)
+                stray.pts, stray.dts = (None if time is None else time - late for time in (stray.pts, stray.dts))
+            before = last[index] = cast(int, stray.dts)
+            yield stray
+        if packet.dts is not None and before is not None and (packet.dts - before) * tick > _LEAP_S:
+            leapt[index] = packet
+            continue
+        if packet.dts is not None:
+            last[index] = packet.dts
+        yield packet
+    yield from leapt.values()
 
 
 def of_known_streams(packets: Iterator[Packet]) -> Iterator[Packet]:

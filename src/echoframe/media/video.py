@@ -91,6 +91,7 @@ def probe(path: Path) -> VideoInfo:
         return _still_info(path)
     with VideoReader(path) as reader:
         width, height = reader.shown_size
+        scaled_size(width, height, short_side=1, path=path)
         codec = reader.stream.codec_context.codec.canonical_name
         rate, has_audio = frame_rate(reader.stream), own_sound(reader.container) is not None
         container, fits = reader.container.format.name, containers_of(reader.container, reader.stream)
