@@ -15,9 +15,10 @@ import soundfile
 import torch
 from PIL import Image
 
-from echoframe import jobs, load, pipeline
+from echoframe import load, pipeline
 from echoframe.apps import cli
 from echoframe.errors import OutputError
+from echoframe.jobs import results
 from echoframe.media.loudness import integrated_loudness
 from echoframe.media.video import probe
 from planted_video import write_video
@@ -168,14 +169,14 @@ def test_from_a_record_that_cannot_be_met_to_the_bit_says_what_changed(bundle, f
 
 
 def test_a_fault_of_ours_costs_one_clip(bundle, films, out, capsys, monkeypatch):
-    mux = jobs.mux
+    mux = results.mux
 
     def faulty(video: Path, *args: Any, **options: Any) -> tuple[str, ...]:
         if video.stem == "one":
             raise ZeroDivisionError("a fault")
         return mux(video, *args, **options)
 
-    monkeypatch.setattr(jobs, "mux", faulty)
+    monkeypatch.setattr(results, "mux", faulty)
     command = ["generate", "-o", out, "--model", bundle, "--duration", 0.3]
     assert run(*command, films) == 1
     assert "one.mp4: unexpected ZeroDivisionError: a fault" in capsys.readouterr().err
@@ -369,7 +370,7 @@ def test_interrupted_between_writing_leaves_no_half_file(bundle, films, out, cap
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(jobs, "mux", interrupted)
+    monkeypatch.setattr(results, "mux", interrupted)
     assert run("generate", films / "one.mp4", "-o", out, "--model", bundle, "--duration", 0.2) == 130
     assert "interrupted" in capsys.readouterr().err
     assert names(out) == []

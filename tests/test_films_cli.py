@@ -13,11 +13,11 @@ import torch
 
 from echoframe import read_provenance
 from echoframe.apps import cli
+from echoframe.jobs.together import render_together
 from echoframe.loading import remake
 from echoframe.media.video import probe
 from echoframe.options import Request
 from echoframe.sound import Sound
-from echoframe.together import render_together
 from fakes import FakeGenerator, calls_of, fake_model
 from planted_video import write_video
 from tiny_bundles import write_tiny_mini

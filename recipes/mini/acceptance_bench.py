@@ -22,7 +22,7 @@ from echoframe.pipeline import EchoFrame
 from judge import Judge, fit_judge
 
 PACKAGE = Path(echoframe.__file__).parent
-MAKE_NO_SOUND = ("apps", "data", "evaluation", "jobs.py", "library", "rating", "training")
+MAKE_NO_SOUND = ("apps", "data", "evaluation", "jobs", "library", "rating", "training")
 
 
 @dataclass(frozen=True, kw_only=True)

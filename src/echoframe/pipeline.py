@@ -229,7 +229,7 @@ class EchoFrame:
     ) -> Rendering[Sound]:
         """The way to a clip's sound: asks for each window's waveforms, is sent them, and returns the sound.
 
-        `render` goes it alone, `echoframe.together` with several clips at once. own_chance, n_draws: as for
+        `render` goes it alone, `echoframe.jobs.together` with several clips at once. own_chance, n_draws: as for
         `render`. batch_size: how many clips, for the record.
         """
         rate = self.generator.sample_rate

@@ -12,15 +12,15 @@ from echoframe.apps.allocator import keep_freed_memory
 from echoframe.apps.options import flags_given, taken
 from echoframe.apps.progress import Reporter
 from echoframe.errors import EchoFrameError, InputError
-from echoframe.jobs import check_job, remake_job, run_job, without_lost_film
+from echoframe.jobs.orders import How, Order, plan_list, plan_orders, read_wishes, run_batch, share_of
+from echoframe.jobs.plans import Job, find_clips, looked_at, output_path
+from echoframe.jobs.results import check_job, remake_job, run_job, without_lost_film
 from echoframe.loading import load
 from echoframe.lock import exclusive_lock
 from echoframe.media.video import probe
 from echoframe.options import Request, RunOptions, WriteOptions, check_duration
-from echoframe.orders import How, Order, plan_list, plan_orders, read_wishes, run_batch, share_of
 from echoframe.output import remove_partials
 from echoframe.pipeline import EchoFrame
-from echoframe.plans import Job, find_clips, looked_at, output_path
 from echoframe.provenance import Machine, Provenance, changed_versions, check_from_file, read_provenance, record_of
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 from echoframe.errors import InputError
-from echoframe.jobs import settings_to_make, write_results
+from echoframe.jobs.plans import Job, looked_at, output_path, plan_jobs, without_clashes
+from echoframe.jobs.results import settings_to_make, write_results
+from echoframe.jobs.together import render_together
 from echoframe.options import Request, RunOptions, Settings, WriteOptions
 from echoframe.pipeline import EchoFrame
-from echoframe.plans import Job, looked_at, output_path, plan_jobs, without_clashes
 from echoframe.progress import ProgressCallback
-from echoframe.together import render_together
 
 # made now; done before; made again from a record with the same samples, or with others
 How = Literal["made", "kept", "remade", "differs"]

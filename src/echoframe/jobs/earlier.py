@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 from echoframe.errors import OutputError
+from echoframe.jobs.plans import Job
 from echoframe.options import WRITE_FIELDS, Settings, WriteOptions, name_of
 from echoframe.output import file_sha256
 from echoframe.pipeline import EchoFrame
-from echoframe.plans import Job
 from echoframe.provenance import MapperId, Provenance, find_provenance, record_of, record_path
 
 _ELSEWHERE = "or choose another name or folder with -o"

@@ -10,8 +10,9 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from echoframe.earlier import Asked, are_done, check_earlier, check_foreign
 from echoframe.errors import EchoFrameError, InputError, VideoError
+from echoframe.jobs.earlier import Asked, are_done, check_earlier, check_foreign
+from echoframe.jobs.plans import ONLY_SOUND, REENCODED, Job, looked_at, only_sound
 from echoframe.loading import remake
 from echoframe.media.audio import resample
 from echoframe.media.mux import mux
@@ -20,7 +21,6 @@ from echoframe.media.video import check_fits
 from echoframe.options import WRITE_FIELDS, Request, Settings, WriteOptions
 from echoframe.output import atomic_files, check_name, encode_sound, file_sha256
 from echoframe.pipeline import EchoFrame
-from echoframe.plans import ONLY_SOUND, REENCODED, Job, looked_at, only_sound
 from echoframe.progress import ProgressCallback
 from echoframe.provenance import Provenance, record_of, to_json
 from echoframe.sound import Sound
