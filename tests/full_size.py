@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import (
     ClapConfig,
@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from echoframe.weights import write_json
+from tiny_audioldm import build_scheduler
 from tiny_models import CLIP_PIXELS, write_clip_tokenizer, write_roberta_tokenizer
 
 CHANNELS = {"s": (128, 256, 384, 640), "m": (192, 384, 576, 960), "l": (256, 512, 768, 1280)}
@@ -98,17 +99,6 @@ def make_loud(vocoder: SpeechT5HifiGan) -> None:
         elif isinstance(module, nn.ConvTranspose1d):
             fan_in = module.in_channels * module.kernel_size[0] / module.stride[0]
             nn.init.normal_(module.weight, std=fan_in**-0.5)
-
-
-def build_scheduler() -> DDIMScheduler:
-    return DDIMScheduler(
-        beta_start=0.0015,
-        beta_end=0.0195,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
 
 
 def write_audioldm_s(path: Path) -> None:

@@ -22,7 +22,8 @@ from transformers import (
 
 from echoframe.generators.audioldm import AudioLdmGenerator, GeneratorConfig
 from echoframe.options import SampleOptions
-from full_size import CHANNELS, build_scheduler, build_unet, build_vae, build_vocoder
+from full_size import CHANNELS, build_unet, build_vae, build_vocoder
+from tiny_audioldm import build_scheduler
 
 pytestmark = pytest.mark.slow
 

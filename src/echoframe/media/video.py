@@ -21,7 +21,15 @@ from echoframe.media.decoder import VideoReader
 from echoframe.media.demux import film_span, frame_rate, own_sound
 from echoframe.media.heif import is_heif
 from echoframe.media.heif_grid import assemble, read_grid
-from echoframe.media.stills import PICTURE_SUFFIXES, check_file, is_picture, picture_info, read_picture, scaled_size
+from echoframe.media.stills import (
+    PICTURE_SUFFIXES,
+    check_file,
+    check_shape,
+    is_picture,
+    picture_info,
+    read_picture,
+    scaled_size,
+)
 from echoframe.spec import ClipSpec
 
 __all__ = [
@@ -91,7 +99,7 @@ def probe(path: Path) -> VideoInfo:
         return _still_info(path)
     with VideoReader(path) as reader:
         width, height = reader.shown_size
-        scaled_size(width, height, short_side=1, path=path)
+        check_shape(width, height, path)
         codec = reader.stream.codec_context.codec.canonical_name
         rate, has_audio = frame_rate(reader.stream), own_sound(reader.container) is not None
         container, fits = reader.container.format.name, containers_of(reader.container, reader.stream)
