@@ -33,7 +33,7 @@ schemas: $(VENV)/.dev
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 bench: $(VENV)/.bench
-	for program in benchmarks/*.py; do $(BIN)/python $$program; done
+	for program in benchmarks/*.py; do PYTHONPATH=tests $(BIN)/python $$program; done
 
 # the pages of docs/ in site/; a warning, such as a link that leads nowhere, ends it
 docs: $(VENV)/.dev

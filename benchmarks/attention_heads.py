@@ -1,6 +1,6 @@
 """How much the two readings of AudioLDM's attention_head_dim differ: full-size UNets, random weights, one prediction.
 
-    python benchmarks/attention_heads.py --sizes s
+    PYTHONPATH=tests python benchmarks/attention_heads.py --sizes s
 
 Prints, for each size, the heads of the blocks in the original code, and the root mean square of the difference between
 its prediction and that of 8 heads everywhere, as a share of the prediction's own. With trained weights it is another
@@ -10,9 +10,9 @@ number: `echoframe models check audioldm-s --sounds FILE ...` says which reading
 import argparse
 
 import torch
-from diffusers import UNet2DConditionModel
 
 from echoframe.generators.attention_heads import HEAD_WIDTHS, PUBLISHED, original_heads, set_heads
+from full_size import build_unet
 
 SIZES = dict(zip("sml", HEAD_WIDTHS, strict=True))
 
@@ -21,18 +21,7 @@ SIZES = dict(zip("sml", HEAD_WIDTHS, strict=True))
 def difference(channels: tuple[int, ...], frames: int) -> tuple[tuple[int, ...], float]:
     """The original's heads, and how far the two predictions lie apart. frames: of latents, 25 a second."""
     torch.manual_seed(0)
-    attended = ("CrossAttnDownBlock2D",) * 3
-    unet = UNet2DConditionModel(
-        in_channels=8,
-        out_channels=8,
-        down_block_types=("DownBlock2D", *attended),
-        up_block_types=(*["CrossAttnUpBlock2D"] * 3, "UpBlock2D"),
-        block_out_channels=channels,
-        cross_attention_dim=channels,  # type: ignore[arg-type]  # attention to itself
-        class_embed_type="simple_projection",
-        projection_class_embeddings_input_dim=512,
-        class_embeddings_concat=True,
-    ).eval()
+    unet = build_unet(channels).eval()
     heads = original_heads({"block_out_channels": channels, "attention_head_dim": PUBLISHED})
     assert heads is not None
     latents, condition = torch.randn(1, 8, frames, 16), torch.nn.functional.normalize(torch.randn(1, 512), dim=-1)

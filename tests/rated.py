@@ -33,9 +33,11 @@ def write_sounds(folder: Path, *, clips: int = 3, films: bool = False, seconds: 
     return folders
 
 
-def small_study(folder: Path, *, films: bool = False, clips: int = 3, **more) -> tuple[Study, Path]:
+def small_study(
+    folder: Path, *, films: bool = False, clips: int = 3, seconds: float = 0.5, **more
+) -> tuple[Study, Path]:
     """A study of both systems in folder / "study"."""
-    systems = write_sounds(folder, clips=clips, films=films)
+    systems = write_sounds(folder, clips=clips, films=films, seconds=seconds)
     video = folder / "films" if films else None
     return make_study(StudyConfig(generated=systems, video=video, **more), folder / "study"), folder / "study"
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -29,6 +28,7 @@ from echoframe.generators.attention_heads import (
     use_original_heads,
 )
 from echoframe.generators.audioldm import AudioLdmGenerator
+from full_size import build_unet
 from tiny_bundles import write_tiny_clip_clap
 
 RATE = 16_000  # Hz
@@ -75,15 +75,7 @@ def test_a_published_unet_gets_the_originals_heads(size: str) -> None:
     base, width, heads = ORIGINAL[size]
     channels = tuple(base * multiple for multiple in (1, 2, 3, 5))
     with torch.device("meta"):
-        unet = UNet2DConditionModel(
-            in_channels=8,
-            out_channels=8,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            block_out_channels=channels,
-            cross_attention_dim=channels,  # type: ignore[arg-type]
-            attention_head_dim=8,
-        )
+        unet = build_unet(channels)
     assert heads_in(unet) == {n: {8} for n in channels[1:]}
     assert use_original_heads(unet) == heads
     assert heads_in(unet) == {n: {n // width} for n in channels[1:]}

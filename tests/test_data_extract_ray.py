@@ -121,10 +121,11 @@ def test_two_nodes_and_a_killed_process_give_what_a_plain_loop_gives(
         assert (tmp_path / "killed" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_a_clip_that_kills_every_process_is_a_failure(films, model, plain, tmp_path, monkeypatch):
-    """On this machine alone; then the encoder that cannot be loaded."""
+def test_a_clip_that_kills_every_process_is_a_failure(films, model, plain, tmp_path, monkeypatch, capfd):
+    """On this machine alone, where Ray's core says nothing of itself; then the encoder that cannot be loaded."""
     look = DecodeOptions(spec=ClipSpec(n_frames=4), short_side=256, with_sound=True)
     with ray_session(None, decode=look):
+        assert capfd.readouterr() == ("", "")
         patch_decode(monkeypatch, tmp_path / "deaths", n=1, times=99)
         result = run(films, tmp_path / "set", model)
         assert (result.n_done, result.failed_by_stage) == (4, {"decode": 2})

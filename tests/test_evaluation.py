@@ -12,14 +12,15 @@ import torch
 from echoframe.apps.cli import main
 from echoframe.errors import InputError
 from echoframe.evaluation import evaluate as module
+from echoframe.evaluation.bootstrap import bootstrap_interval
 from echoframe.evaluation.evaluate import EvaluateConfig, evaluate
 from echoframe.evaluation.features import SoundFeatures
-from echoframe.evaluation.figures import SoundSet, measure
+from echoframe.evaluation.figures import SoundSet, measure, of_values
 from echoframe.evaluation.judges import Heard
 from echoframe.evaluation.protocols import PROTOCOLS, find_protocol
 from echoframe.evaluation.report import html, write_report
 from echoframe.evaluation.rows import make_rows
-from echoframe.evaluation.table import Cell, Column, Line, Table
+from echoframe.evaluation.table import Cell, Column, Line, Table, counts
 from planted_video import write_video
 
 RATE = 16_000
@@ -267,6 +268,55 @@ def test_what_is_missing_extra_broken_silent_or_long_is_listed(sounds, judge, tm
     listed.write_text("a\ne\n")
     notes = evaluate(EvaluateConfig(reference=real, generated={"ours": ours}, clips=listed, draws=20)).table.notes
     assert any(note.startswith("Not counted, as not in the list, in ours: 4 (b, c, d, g)") for note in notes)
+
+
+def test_every_sound_of_a_clip_is_judged_with_it_and_counted(sounds, judge, tmp_path):
+    """As `generate --seeds 0-1` names them; the first is the real sound, the second noise."""
+    few = 12
+    for n in range(few):
+        for seed, folder in enumerate(("real", "noise")):
+            (tmp_path / f"clip{n:02d}.s{seed}.wav").symlink_to(sounds / folder / f"clip{n:02d}.wav")
+    (tmp_path / "list.csv").write_text("".join(f"clip{n:02d},label {n % 3}\n" for n in range(few)))
+    systems = {"both": tmp_path, "same": sounds / "same", "noise": sounds / "noise"}
+    config = EvaluateConfig(reference=sounds / "real", generated=systems, draws=20, clips=tmp_path / "list.csv")
+    found = evaluate(config)
+    lines = {line.name: line for line in found.table.lines}
+    both, same, noise = (lines[name].cells for name in systems)
+    assert found.stems == tuple(f"clip{n:02d}" for n in range(few))
+    assert set(both) == set(same)
+    for key, cell in both.items():  # of pairs and of sets
+        assert cell.value == pytest.approx((same[key].value + noise[key].value) / 2), key
+        assert cell.n == few
+    assert [counts(lines[name]) for name in systems] == [f"{few} ({2 * few} sounds)", str(few), str(few)]
+    assert counts(lines["chance: both, pairs shuffled"]) == f"{few} ({2 * few} sounds)"
+    # clips are drawn, not sounds
+    values = np.array(list(found.clips["both"]["cosine"].values()))
+    one = bootstrap_interval(of_values(values).statistic, few, draws=20)
+    assert (both["cosine"].low, both["cosine"].high) == (one.low, one.high)
+    said = " ".join(found.table.notes)
+    assert f"Several sounds of a clip in both: {2 * few} of {few} clips; a figure is the mean" in said
+    assert found.judged["both"][:3] == ("clip00.s0", "clip00.s1", "clip01.s0")
+    _, values, page = write_report(found, tmp_path / "out")
+    assert all(f"<small>clip11.s{seed}</small>" in page.read_text() for seed in (0, 1))
+    assert json.loads(values.read_text())["pairs"]["samples"]["both"]["clip00"] == ["clip00.s0", "clip00.s1"]
+
+
+def test_clips_with_more_sounds_than_others_count_as_one_each(sounds, judge, tmp_path):
+    names = {"clip00.s0": "real", "clip00.s1": "noise", "clip01": "real", "clip02.s7": "silence", "clip03.s1": "real"}
+    for name, folder in names.items():
+        (tmp_path / f"{name}.wav").symlink_to(sounds / folder / f"{name[:6]}.wav")
+    (tmp_path / "clip03.s2.wav").write_bytes(b"no sound")
+    found = evaluate(EvaluateConfig(reference=sounds / "real", generated={"ours": tmp_path}, draws=20))
+    assert found.stems == ("clip00", "clip01", "clip02")
+    assert list(found.dropped["ours"]) == ["clip03.s2"]
+    assert counts(found.table.lines[0]) == "3 (4 sounds)"
+    cosine = found.clips["ours"]["cosine"]
+    assert cosine["clip01"] == pytest.approx(1)
+    (tmp_path / "one.csv").write_text("clip00")
+    alone = table_of(sounds, "noise", clips=tmp_path / "one.csv")["noise"]["cosine"].value
+    assert cosine["clip00"] == pytest.approx((1 + alone) / 2)
+    assert found.table.lines[0].cells["cosine"].value == pytest.approx(np.mean(list(cosine.values())))
+    assert found.remarks["silent"] == {"ours": ("clip02.s7",)}
 
 
 def test_channels_that_cancel_and_lengths_within_a_tenth_are_told_apart_from_silent_and_long(sounds, judge, tmp_path):

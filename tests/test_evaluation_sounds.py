@@ -49,6 +49,22 @@ def test_pairs_are_found_by_stem_and_what_lacks_or_is_too_much_is_listed(tmp_pat
     assert found.extra == {"reference": ("a",), "one": ("d",), "two": ("a", "d")}
 
 
+def test_the_sounds_of_several_seeds_belong_to_their_clip(tmp_path):
+    ours = ["cat", "cat.s2", "cat.s10", "dog.s0", "dog.s1", "dog.x1", "bird.s3", "bird.s4"]
+    given = folders(tmp_path, reference=["cat", "dog", "dog.s1", "cow.s0"], ours=ours)
+    (given["reference"] / "cow.s0.wav").rename(given["reference"] / "cow.wav")
+    found = pair(given, sampled=["ours"])
+    assert found.stems == ("cat", "dog", "dog.s1")
+    ours = {"cat": ("cat", "cat.s2", "cat.s10"), "dog": ("dog.s0",), "bird": ("bird.s3", "bird.s4")}
+    assert found.samples == {"ours": ours}
+    assert [found.sounds_of("ours", clip) for clip in ("dog.s1", "cat")] == [("dog.s1",), ("cat", "cat.s2", "cat.s10")]
+    assert found.exact == {"ours": ("dog.s1",)}  # the one name that could mean two clips
+    assert found.missing == {"reference": ("bird", "dog.x1"), "ours": ("cow",)}
+    found = pair(given, wanted=["cat", "dog"], sampled=["ours"])
+    assert found.samples["ours"] == ours | {"dog": ("dog.s0", "dog.s1")}
+    assert (found.exact, found.extra["ours"]) == ({}, ("bird.s3", "bird.s4", "dog.x1"))
+
+
 def test_a_film_beside_its_sound_does_not_count_twice(tmp_path):
     write(tmp_path / "a.wav", tone())
     write_video(tmp_path / "a.mp4", n_frames=5)

@@ -13,11 +13,11 @@ import torch
 
 from echoframe import read_provenance
 from echoframe.apps import cli
+from echoframe.jobs.together import render_together
 from echoframe.loading import remake
 from echoframe.media.video import probe
 from echoframe.options import Request
 from echoframe.sound import Sound
-from echoframe.together import render_together
 from fakes import FakeGenerator, calls_of, fake_model
 from planted_video import write_video
 from tiny_bundles import write_tiny_mini
@@ -84,6 +84,33 @@ def test_a_gif_becomes_a_film_that_players_show(generate, tmp_path):
     assert "its picture is still a GIF" in said
     assert generate(film, "--reencode")[0] == 0
     assert probe(tmp_path / "out" / "a.mp4").video_codec == "h264"
+
+
+def test_a_picture_written_again_is_not_one_that_was_copied(bundle, tmp_path, capsys):
+    film = write_video(tmp_path / "a.gif", n_frames=5, rate=Fraction(10), codec="gif", pix_fmt="gray")
+    out = tmp_path / "b.mov"
+
+    def generate(*args: object) -> tuple[int, str]:
+        command = ["generate", *args, "-o", out, "--model", bundle, "--json"]
+        code = cli.main([str(arg) for arg in command])
+        said = capsys.readouterr()
+        return code, said.err if code else json.loads(said.out)["status"]
+
+    again, short = "--reencode", ("--duration", "0.3")
+    assert generate(film, *short, again) == (0, "made")
+    assert (probe(out).video_codec, read_provenance(tmp_path / "b.mov.json").reencoded) == ("h264", True)
+    assert generate(film, *short, again) == (0, "kept")
+    code, said = generate(film, *short)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "b.mov: is an earlier result, made with its picture written again as H.264; replace it with --over" in said
+    assert generate(film, *short, "--overwrite") == (0, "made")
+    assert (probe(out).video_codec, generate(film, *short)) == ("gif", (0, "kept"))
+    code, said = generate(film, *short, again)
+    assert (code, "made with its picture copied; replace it" in said) == (2, True)
+    assert generate(film, *short, again, "--overwrite") == (0, "made")
+    out = tmp_path / "c.mov"
+    assert generate("--from", tmp_path / "b.mov.json") == (0, "remade")
+    assert probe(out).video_codec == "h264"
 
 
 def test_a_film_that_cannot_be_copied_in_the_end_costs_no_sound(generate, tiny, tmp_path, monkeypatch):
@@ -216,6 +243,29 @@ def test_two_that_clash_are_refused_as_a_pair(tiny, generate, tmp_path):
     assert f"{both[0]} and {both[1]} would both make" in said
     assert "1 of 3 clips done, 2 failed" in said
     assert names(tmp_path / "out") == ["tiny.mp4", "tiny.mp4.json", "tiny.wav", "tiny.wav.json"]
+
+
+def test_two_that_clash_in_the_container_that_holds_the_film_are_refused_first(tiny, generate, tmp_path, monkeypatch):
+    """What Chrome writes is H.264 named .webm: its film is an MP4, as the second row's is."""
+    shutil.copy(tiny, tmp_path / "a.webm")
+    listed = tmp_path / "clips.csv"
+    listed.write_text(f"path,out\na.webm,\n{tiny},a.mp4\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("echoframe.apps.generate.load", None)
+        code, said, kinds = generate("--list", listed)
+        assert (code, kinds, said.count("\n")) == (2, [], 1)
+        assert f"a.webm and {tiny} would both make {tmp_path}/out/a.mp4; run them separately" in said
+    listed.write_text(f"path,out\na.webm,\n{tiny},a.mp4\n{tiny},\nno.webm,\n{tiny},no.mp4\n")
+    code, said, _ = generate("--list", listed)
+    assert (code, said.count("would both make")) == (1, 2)
+    assert "no.webm: no such file" in said
+    made = ["no.mp4", "tiny.mp4", "tiny.wav"]
+    assert names(tmp_path / "out") == sorted([*made, *(f"{name}.json" for name in made)])
+    (tmp_path / "in").mkdir()
+    kept = shutil.copy(tiny, tmp_path / "in" / "a.mp4").read_bytes()
+    listed.write_text("path,out\na.webm,../in\nin/a.mp4,a.flac\n")
+    assert "out/../in/a.mp4: would overwrite an input; choose another" in generate("--list", listed, "--force")[1]
+    assert (names(tmp_path / "in"), (tmp_path / "in" / "a.mp4").read_bytes()) == (["a.mp4"], kept)
 
 
 def test_a_film_that_breaks_off_is_said(generate, tmp_path):

@@ -1,8 +1,6 @@
 """The architectures of the hub's models at full size, with random weights: every shape fits, every count is right.
 
-Sizes: diffusers `scripts/convert_original_audioldm_to_diffusers.py`, transformers
-`convert_clap_original_pytorch_to_hf.py`, the config.json of openai/clip-vit-*. Parameter counts: the hub's model cards
-(AudioLDM: 421M, 652M, 975M).
+Sizes: `full_size.py`. Parameter counts: the hub's model cards (AudioLDM: 421M, 652M, 975M).
 """
 
 from collections.abc import Callable
@@ -10,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import nn
 from transformers import (
     ClapAudioConfig,
@@ -21,58 +18,16 @@ from transformers import (
     CLIPTextModelWithProjection,
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
-    SpeechT5HifiGan,
-    SpeechT5HifiGanConfig,
 )
 
 from echoframe.generators.audioldm import AudioLdmGenerator, GeneratorConfig
 from echoframe.options import SampleOptions
+from full_size import CHANNELS, build_unet, build_vae, build_vocoder
+from tiny_audioldm import build_scheduler
 
 pytestmark = pytest.mark.slow
 
-CHANNELS = {"s": (128, 256, 384, 640), "m": (192, 384, 576, 960), "l": (256, 512, 768, 1280)}
 TOTAL = {"s": 421e6, "m": 652e6, "l": 975e6}  # UNet, VAE, vocoder and text tower
-
-
-def build_unet(channels: tuple[int, ...]) -> UNet2DConditionModel:
-    return UNet2DConditionModel(
-        sample_size=128,
-        in_channels=8,
-        out_channels=8,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=channels,
-        cross_attention_dim=channels,  # type: ignore[arg-type]
-        class_embed_type="simple_projection",
-        projection_class_embeddings_input_dim=512,
-        class_embeddings_concat=True,
-    )
-
-
-def build_vae() -> AutoencoderKL:
-    sizes: dict[str, Any] = {
-        "down_block_types": ("DownEncoderBlock2D",) * 3,
-        "up_block_types": ("UpDecoderBlock2D",) * 3,
-        "block_out_channels": (128, 256, 512),
-        "layers_per_block": 2,
-        "latent_channels": 8,
-    }
-    return AutoencoderKL(in_channels=1, out_channels=1, scaling_factor=0.9392935633659363, **sizes)
-
-
-def build_vocoder() -> SpeechT5HifiGan:
-    return SpeechT5HifiGan(
-        SpeechT5HifiGanConfig(
-            model_in_dim=64,
-            sampling_rate=16_000,
-            upsample_initial_channel=1024,
-            upsample_rates=[5, 4, 2, 2, 2],
-            upsample_kernel_sizes=[16, 16, 8, 4, 4],
-            resblock_kernel_sizes=[3, 7, 11],
-            resblock_dilation_sizes=[[1, 3, 5]] * 3,
-            normalize_before=False,
-        )
-    )
 
 
 def on_meta(build: Callable[[], Any]) -> Any:
@@ -102,19 +57,11 @@ def test_audioldm_from_noise_to_samples(size: str) -> None:
 def test_audioldm_s_makes_sound() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        scheduler = DDIMScheduler(
-            beta_start=0.0015,
-            beta_end=0.0195,
-            beta_schedule="scaled_linear",
-            clip_sample=False,
-            set_alpha_to_one=False,
-            steps_offset=1,
-        )
         generator = AudioLdmGenerator(
             build_unet(CHANNELS["s"]),
             build_vae(),
             vocoder=build_vocoder(),
-            scheduler_config=dict(scheduler.config),
+            scheduler_config=dict(build_scheduler().config),
             config=GeneratorConfig(unconditional="zeros"),
         )
     target = torch.randn(1, 512, generator=torch.Generator().manual_seed(0))

@@ -1,6 +1,7 @@
 """Hub models from a cache laid out on disk as the hub's own client leaves it; fetching, with the network played."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,15 +14,17 @@ from echoframe.bundles import hub
 from echoframe.bundles.bundle import find_bundle, load_bundle
 from echoframe.bundles.check import check_bundle, one_space_in, pull_model
 from echoframe.bundles.hub import check_blobs, locate, pull
-from echoframe.bundles.hub_models import HUB_MODELS, PINNED_WEIGHTS
+from echoframe.bundles.hub_models import HUB_MODELS, LARGER_CLAP, PINNED_WEIGHTS
 from echoframe.bundles.spaces import SPACES
 from echoframe.data.extract import extract
 from echoframe.errors import BundleError, InputError
 from echoframe.mappers.zero_shot import ZeroShotBridge
 from planted_video import write_video
 from tiny_bundles import COMMIT, DIM, lay_in_cache, write_fake_hub, write_tiny_mini
+from tiny_models import write_tiny_clap
 
 NAME = "audioldm-l"  # whose generator is not pinned to a commit
+MEDIUM = "audioldm-m-vitb32"  # whose CLAP is not known
 
 
 @pytest.fixture(scope="module")
@@ -282,6 +285,64 @@ def test_two_spaces_are_never_mixed(tmp_path, monkeypatch):
     write_video(tmp_path / "films" / "a.mp4", n_frames=5)
     with pytest.raises(BundleError, match="these are not the same audio space"):
         extract(tmp_path / "films", tmp_path / "set", model=NAME, workers=0, cache_dir=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def medium(tmp_path_factory) -> Path:
+    """The cache with audioldm-m-vitb32 and, under made/, the CLAP whose text tower its generator has."""
+    return write_fake_hub(tmp_path_factory.mktemp("medium"), MEDIUM)
+
+
+def with_likely_clap(medium: Path, cache: Path, clap: Path) -> Path:
+    """A cache of its own, in which `clap` lies as the CLAP that may be the medium generator's."""
+    shutil.copytree(medium, cache, symlinks=True, ignore=shutil.ignore_patterns("made"))
+    lay_in_cache(clap, cache, repo_id=LARGER_CLAP.id, commit=COMMIT)
+    return cache
+
+
+def test_a_likely_clap_is_used_once_it_is_proven(medium, tmp_path, monkeypatch):
+    cache = with_likely_clap(medium, tmp_path / "cache", medium / "made" / "audio_encoder")
+    assert load_bundle(MEDIUM, device="cpu", cache_dir=cache).audio_encoder is None
+    FakeHub(cache, monkeypatch)
+    told: list[str] = []
+    folders = pull_model(MEDIUM, cache_dir=cache, tell=told.append)
+    assert folders["audio_encoder"].parents[1].name == "models--laion--larger_clap_general"
+    (line,) = told
+    assert line.startswith("one audio space: laion/larger_clap_general is audioldm-m-vitb32's CLAP; the text towers")
+    bundle = load_bundle(MEDIUM, device="cpu", cache_dir=cache)
+    assert bundle.audio_encoder is not None
+    assert bundle.mapper.config.audio_space == LARGER_CLAP.id
+    assert f"{LARGER_CLAP.id}@{COMMIT}" in bundle.revision
+    assert one_space_in(find_bundle(MEDIUM, cache_dir=cache), cache_dir=cache) == pytest.approx(1, abs=1e-5)
+    monkeypatch.setattr("echoframe.bundles.likely_clap.lowest_cosine", lambda *_, **__: pytest.fail("computed again"))
+    assert pull_model(MEDIUM, cache_dir=cache, tell=told.append) == folders
+
+
+@pytest.mark.parametrize("dim", [DIM, DIM // 2], ids=["other", "smaller"])
+def test_a_likely_clap_of_another_space_is_never_used(dim, medium, tmp_path, monkeypatch):
+    write_tiny_clap(tmp_path / "clap", projection_dim=dim, seed=1)
+    cache = with_likely_clap(medium, tmp_path / "cache", tmp_path / "clap")
+    FakeHub(cache, monkeypatch)
+    told: list[str] = []
+    assert "audio_encoder" not in pull_model(MEDIUM, cache_dir=cache, tell=told.append)
+    (line,) = told
+    assert "the same audio space" in line
+    assert line.endswith(
+        "audioldm-m-vitb32 goes without a CLAP: candidates are not ranked, and nothing is extracted with it"
+    )
+    bundle = load_bundle(MEDIUM, device="cpu", cache_dir=cache)
+    assert bundle.audio_encoder is None
+    assert bundle.mapper.config.audio_space == "cvssp/audioldm-m-full/text_encoder"
+
+
+def test_a_likely_clap_that_cannot_be_fetched_is_done_without(medium, tmp_path, monkeypatch):
+    shutil.copytree(medium, tmp_path / "cache", symlinks=True, ignore=shutil.ignore_patterns("made"))
+    FakeHub(tmp_path / "cache", monkeypatch)
+    told: list[str] = []
+    assert "generator" in pull_model(MEDIUM, cache_dir=tmp_path / "cache", tell=told.append)
+    (line,) = told
+    assert line.startswith("laion/larger_clap_general: cannot be fetched from the hub")
+    assert "audioldm-m-vitb32 goes without a CLAP" in line
 
 
 def test_the_bridge_is_kept_by_revision(made, cache, monkeypatch):

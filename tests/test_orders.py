@@ -11,14 +11,14 @@ import torch
 
 from echoframe.apps import cli
 from echoframe.errors import InputError, VideoError
+from echoframe.jobs.orders import Order, Wish, read_wishes, share_of
+from echoframe.jobs.plans import Job
+from echoframe.jobs.together import render_together
 from echoframe.loading import load
 from echoframe.lock import exclusive_lock
 from echoframe.media.video import probe
 from echoframe.options import Request
-from echoframe.orders import Order, Wish, read_wishes, share_of
-from echoframe.plans import Job
 from echoframe.provenance import Machine, changed_versions, read_provenance
-from echoframe.together import render_together
 from fakes import calls_of, fake_model
 from planted_video import write_video
 from tiny_bundles import write_tiny_mini

@@ -13,8 +13,9 @@ from echoframe.bundles.bundle import load_bundle
 from echoframe.bundles.trained import load_trained
 from echoframe.errors import BundleError
 from echoframe.loading import load, remake
+from echoframe.mappers.hashed import KeptHash, weights_sha256
 from echoframe.mappers.networks import MapperConfig, build_mapper, save_mapper
-from echoframe.provenance import MapperId, read_provenance, weights_sha256
+from echoframe.provenance import MapperId, read_provenance
 from echoframe.spec import ClipSpec
 from fakes import DIM as FAKE_DIM
 from fakes import fake_model
@@ -93,6 +94,34 @@ def test_the_hash_is_of_weights_names_and_kind():
     others = (build_mapper(CONFIG, seed=2), build_mapper(replace(CONFIG, dropout=0.2), seed=1), object())
     assert len({weights_sha256(each) for each in (one, *others)}) == 4
     assert weights_sha256(one.to(torch.bfloat16)) != weights_sha256(build_mapper(CONFIG, seed=1))
+
+
+def test_weights_are_hashed_again_only_when_they_changed(place, monkeypatch):
+    hashed = []
+    monkeypatch.setattr("echoframe.mappers.hashed.weights_sha256", lambda of: hashed.append(of) or weights_sha256(of))
+    model = fake_model()
+    own = model.mapper
+    assert isinstance(own, torch.nn.Module)
+    for seed in (0, 1):
+        model.generate(place / "one.mp4", duration_s=1, seed=seed)
+    assert hashed == [own]
+    with torch.no_grad():
+        next(own.parameters()).add_(1.0)
+    changed = model.mapper_id
+    assert changed == MapperId(sha256=weights_sha256(own))
+    assert model.mapper_id == changed
+    assert hashed == [own, own]
+    own.to(torch.float64)
+    assert model.mapper_id == MapperId(sha256=weights_sha256(own)) != changed
+    model.mapper = build_mapper(CONFIG, seed=1)
+    assert model.mapper_id == MapperId(sha256=weights_sha256(model.mapper))
+    assert hashed == [own, own, own, model.mapper]
+    with torch.inference_mode():  # such tensors do not count their changes
+        uncounted = build_mapper(CONFIG, seed=1)
+        kept = KeptHash()
+        before = kept.of(uncounted)
+        next(uncounted.parameters()).add_(1.0)
+        assert kept.of(uncounted) != before
 
 
 def test_what_is_no_mapper_for_this_model_is_refused(place, tmp_path):

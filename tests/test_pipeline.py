@@ -107,9 +107,9 @@ def test_a_duration_gives_exactly_that_many_samples(film, duration_s):
 def test_a_container_that_claims_to_be_longer_than_its_pictures(film, monkeypatch):
     from dataclasses import replace
 
-    from echoframe import pipeline
+    from echoframe.media import frame_array
 
-    monkeypatch.setattr(pipeline, "probe", lambda path: replace(probe(path), duration_s=12.0))
+    monkeypatch.setattr(frame_array, "probe", lambda path: replace(probe(path), duration_s=12.0))
     sound = fake_model().generate(film)
     assert sound.waveform.shape == (1, 12 * RATE)
     assert numbers(sound.frames)[-1] == 11

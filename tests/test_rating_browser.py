@@ -1,5 +1,6 @@
 """The rating page as people use it: in a real Chromium, without a window, at a phone's size."""
 
+import json
 import shutil
 from contextlib import closing
 
@@ -39,6 +40,13 @@ def open_page(context, link, troubles):
     return page
 
 
+def wait_until(page, holds):
+    """Waits until a JavaScript function says true. The page's policy refuses `wait_for_function` of Playwright 1.50."""
+    page.evaluate(
+        f"() => new Promise((go) => {{ const look = () => (({holds})() ? go() : setTimeout(look, 50)); look(); }})"
+    )
+
+
 def listen(page, *, speed=1):
     """Plays everything on the screen to its end."""
     for player in page.locator("video, audio").all():
@@ -58,7 +66,7 @@ def answer(page, choice):
         fieldset.locator("label").nth(choice).tap()
     place = page.locator("#place").inner_text()
     page.locator("#next").tap()
-    page.wait_for_function("place => document.getElementById('place').textContent !== place", arg=place)
+    wait_until(page, f"() => document.getElementById('place').textContent !== {json.dumps(place)}")
 
 
 def invited(folder):
@@ -175,6 +183,29 @@ def test_what_was_played_fast_or_skipped_was_not_heard(tmp_path, phone):
     assert troubles == []
 
 
+def test_the_first_second_heard_again_and_again_is_one_second(tmp_path, phone):
+    _, folder = small_study(tmp_path, clips=1, checks=0, seconds=4)
+    invited(folder)
+    troubles: list[str] = []
+    with served(folder) as (_, link):
+        page = open_page(phone, link, troubles)
+        wait_until(page, "() => document.querySelector('audio').readyState > 2")
+        page.locator("audio").evaluate(
+            """(p) => new Promise((go, no) => {
+                const again = setInterval(() => { if (p.currentTime >= 1) p.currentTime = 0; }, 20);
+                p.play().catch(no);
+                setTimeout(() => { clearInterval(again); p.pause(); go(); }, 6000);
+            })"""
+        )
+        assert page.locator("fieldset:disabled").count() == page.locator("fieldset").count()
+        # what was not heard yet, and no more
+        page.locator("audio").evaluate(
+            "p => new Promise((go, no) => { p.onended = go; p.currentTime = 0.8; p.play().catch(no); })"
+        )
+        page.locator("fieldset:not(:disabled)").first.wait_for()
+    assert troubles == []
+
+
 @pytest.mark.parametrize("pairs", [False, True])
 def test_a_laptop_s_window_shows_all_of_an_item(tmp_path, browser, pairs):
     _, folder = small_study(tmp_path, films=True, clips=1, checks=0, pairs=pairs)
@@ -184,7 +215,7 @@ def test_a_laptop_s_window_shows_all_of_an_item(tmp_path, browser, pairs):
         page.goto(link)
         page.locator("#start").click()
         page.locator("#next").wait_for()
-        page.wait_for_function("[...document.querySelectorAll('video')].every((v) => v.readyState > 0)")
+        wait_until(page, "() => [...document.querySelectorAll('video')].every((v) => v.readyState > 0)")
         assert page.evaluate("document.documentElement.scrollHeight") <= 800
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 

@@ -110,24 +110,31 @@ def test_the_table_has_the_columns_and_judges_of_echoframe_evaluate():
 
 
 def test_the_numbers_of_the_table_agree_with_each_other():
-    """A number changed by hand would show: differences are those of their rows, estimates lie in their intervals."""
+    """A number changed by hand would show: differences are those of their rows, estimates lie in their intervals.
+
+    Onset F1 leaves out clips without an onset in both sounds: a row's n is "10 - 12" then, and a difference has other clips.
+    """
     n = 0
     for page, table in tables().items():
         rows = rows_of(table)
-        del rows[""]
+        heads = rows.pop("")
         for name, cells in rows.items():
             one, _, other = name.partition(" - ")
             for column, cell in enumerate(cells[:-1]):
                 interval = re.search(r"\[(\S+), (\S+)\]", cell)
                 if interval:
                     assert float(interval[1]) <= value(cell)[0] <= float(interval[2]), f"{page}: {name}: {cell}"
-                if cell and one in rows and other in rows:
+                same_clips = not heads[column].startswith("onset") or all(
+                    "-" not in rows[x][-1] for x in (one, other) if x in rows
+                )
+                if cell and one in rows and other in rows and same_clips:
                     (a, by_a), (b, by_b), (found, by) = (
                         value(x) for x in (rows[one][column], rows[other][column], cell)
                     )
                     assert abs(a - b - found) <= by_a + by_b + by + 1e-9, f"{page}: {name}: {cell}"
                     n += 1
-        assert len({rows[name][-1] for name in ("mini", "shuffled", "noise")}) == 1, f"{page}: not the same clips"
+        most = {rows[name][-1].split()[-1] for name in ("mini", "shuffled", "noise")}
+        assert len(most) == 1, f"{page}: not the same clips"
     assert n >= 10
 
 

@@ -131,7 +131,8 @@ def test_sound_alone_and_its_cover(tmp_path: Path) -> None:
         probe(covered)
 
 
-def test_nothing_decodable(tmp_path: Path) -> None:
+def test_nothing_decodable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One line says so: none of the broken packets beside it."""
     path = write_video(tmp_path / "clip.mkv", n_frames=3, codec="ffv1")
     with av.open(str(path)) as container:
         packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
@@ -142,6 +143,39 @@ def test_nothing_decodable(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(VideoError, match="no frame of its video stream can be decoded"):
         probe(path)
+    assert not caplog.records
+
+
+def test_broken_packets_are_told_once_of_a_film_that_can_be_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_video(tmp_path / "clip.mov", n_frames=10, codec="png", pix_fmt="rgb24")
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    path.write_bytes(path.read_bytes().replace(packets[4], bytes(len(packets[4]))))
+    probe(path)
+    assert not caplog.records
+    read_frames(path, head(10, 25.0), short_side=48)
+    assert [record.getMessage() for record in caplog.records] == [f"{path}: 1 broken packets left out"]
+
+
+def packet_times(path: Path) -> list[int]:
+    with av.open(str(path)) as container:
+        return [packet.pts or 0 for packet in container.demux(video=0) if packet.size]
+
+
+def test_one_packet_with_a_stray_time_does_not_make_a_film_of_minutes(tmp_path: Path) -> None:
+    """A flipped bit in the time of one packet of a WMV: 2^20 ms later than it is."""
+    path = write_video(tmp_path / "clip.wmv", n_frames=20, codec="wmv2")
+    content, times = path.read_bytes(), packet_times(path)
+    preroll_ms = 3100  # libav's: stored times begin with it
+    at, found = 0, times
+    while found[12:14] != [times[12] + (1 << 20), times[13]]:
+        at = content.index((times[12] + preroll_ms).to_bytes(4, "little"), at + 1)
+        path.write_bytes(content[: at + 2] + bytes([content[at + 2] | 0x10]) + content[at + 3 :])
+        found = packet_times(path)
+    assert probe(path).duration_s == pytest.approx(0.8, abs=0.05)
+    assert numbers(read_frames(path, head(20, 25.0), short_side=48).images)[-1] == 19
 
 
 def test_names_that_look_like_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def write_tiny_audioldm(path: Path, seed: int = 0, dim: int = DIM) -> Path:
         torch.manual_seed(seed)
         _write_networks(path, dim=dim, vae_channels=(8, 16, 16), latent_channels=4)
         write_tiny_text_tower(path, dim=dim)
-    _scheduler("epsilon").save_pretrained(path / "scheduler")
+    build_scheduler().save_pretrained(path / "scheduler")
     (path / "model_index.json").write_text(json.dumps(MODEL_INDEX, indent=2))
     return path
 
@@ -51,7 +51,7 @@ def write_tiny_textless_audioldm(path: Path, seed: int = 0, dim: int = DIM) -> P
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         _write_networks(path, dim=dim, vae_channels=(8, 8, 16, 16), latent_channels=4)
-    _scheduler("v_prediction").save_pretrained(path / "scheduler")
+    build_scheduler("v_prediction").save_pretrained(path / "scheduler")
     config = {
         "unconditional": "zeros",
         "mel": {"offset": -5.0, "scale": 2.5},
@@ -85,7 +85,7 @@ def write_tiny_text_tower(path: Path, dim: int = DIM) -> None:
         ClapTextModelWithProjection(config).eval().save_pretrained(path / "text_encoder")
 
 
-def _scheduler(prediction_type: Literal["epsilon", "v_prediction"]) -> DDIMScheduler:
+def build_scheduler(prediction_type: Literal["epsilon", "v_prediction"] = "epsilon") -> DDIMScheduler:
     """The values of diffusers' scripts/convert_original_audioldm_to_diffusers.py."""
     return DDIMScheduler(
         beta_start=0.0015,

@@ -22,20 +22,21 @@ from echoframe.pipeline import EchoFrame
 from judge import Judge, fit_judge
 
 PACKAGE = Path(echoframe.__file__).parent
-MAKE_NO_SOUND = ("apps", "data", "evaluation", "jobs.py", "library", "rating", "training")
+MAKE_NO_SOUND = ("apps", "data", "evaluation", "jobs", "library", "rating", "training")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A row: its name, and the variation and guidance asked for; None asks for the bundle's own."""
+    """A row: its name, and the variation, guidance and steps asked for; None asks for the bundle's own."""
 
     name: str
     variation: float | None = None
     guidance: float | None = None
+    steps: int | None = None
 
     @property
     def asked(self) -> dict[str, Any]:
-        options = {"variation": self.variation, "guidance": self.guidance}
+        options = {"variation": self.variation, "guidance": self.guidance, "steps": self.steps}
         return {name: value for name, value in options.items() if value is not None}
 
 

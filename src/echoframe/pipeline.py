@@ -6,7 +6,7 @@ the next.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,24 +20,16 @@ from echoframe.encoders import AudioEncoder, VisualEncoder
 from echoframe.errors import InputError
 from echoframe.generators import Generator
 from echoframe.mappers import Mapper
+from echoframe.mappers.hashed import KeptHash
 from echoframe.media.audio import fade_ends, n_samples
-from echoframe.media.frame_array import FrameArray
+from echoframe.media.frame_array import FrameArray, frames_of, opened
 from echoframe.media.loudness import to_loudness
-from echoframe.media.video import Frames, VideoInfo, probe, read_windows
+from echoframe.media.video import Frames, VideoInfo
 from echoframe.options import TARGET_LUFS, Request, SampleOptions, Settings, check_duration
-from echoframe.output import file_sha256
 from echoframe.progress import ProgressCallback, nth_of
-from echoframe.provenance import (
-    BundleId,
-    InputId,
-    Machine,
-    MapperId,
-    Provenance,
-    Result,
-    samples_sha256,
-    weights_sha256,
-)
+from echoframe.provenance import BundleId, InputId, Machine, MapperId
 from echoframe.sound import Sound, one_or_list
+from echoframe.sound.finished import Maker, finished, notes_on
 from echoframe.spec import ClipSpec
 from echoframe.timing.cues import Cues
 from echoframe.timing.watch import watch
@@ -51,13 +43,11 @@ from echoframe.windows import (
     picture_times,
     plan_windows,
     seen_mask,
-    unit_mean,
 )
 
 OVERLAP_S = 1.0  # of neighbouring windows
 STILL_DURATION_S = 10.0  # what a still image lasts unless asked otherwise
 N_PICTURE_FRAMES = 8
-N_NEAREST = 5
 N_DRAWS = 4  # of a window in which nothing can be heard, the first one counted
 _log = logging.getLogger(__name__)
 
@@ -98,7 +88,8 @@ class EchoFrame:
         self.audio_encoder, self.labels = audio_encoder, labels
         self.clip_spec, self.defaults, self.identity = clip_spec, defaults, identity
         self.device, self.dtype = device, dtype
-        self._own_mapper_sha256 = weights_sha256(mapper)
+        self._mapper_hash = KeptHash()
+        self._own_mapper_sha256 = self._mapper_hash.of(mapper)
 
     @property
     def mapper(self) -> Mapper:
@@ -123,7 +114,7 @@ class EchoFrame:
     @property
     def mapper_id(self) -> MapperId | None:
         """What a record calls the mapper: None where its weights are those of the one that the model began with."""
-        sha256 = weights_sha256(self._mapper)
+        sha256 = self._mapper_hash.of(self._mapper)
         return None if sha256 == self._own_mapper_sha256 else MapperId(sha256=sha256, source=self._mapper_source)
 
     @one_or_list
@@ -185,7 +176,7 @@ class EchoFrame:
             sync=sync,
             loudness_lufs=loudness_lufs,
         )
-        clip = _opened(source, frame_rate)
+        clip = opened(source, frame_rate)
         return self.render(clip, self.resolve(clip, request, force=force), progress=progress)
 
     def resolve(self, clip: VideoInfo | FrameArray, request: Request, *, force: bool = False) -> Settings:
@@ -245,7 +236,7 @@ class EchoFrame:
     ) -> Rendering[Sound]:
         """The way to a clip's sound: asks for each window's waveforms, is sent them, and returns the sound.
 
-        `render` goes it alone, `echoframe.together` with several clips at once. own_chance, n_draws: as for
+        `render` goes it alone, `echoframe.jobs.together` with several clips at once. own_chance, n_draws: as for
         `render`. batch_size: how many clips, for the record.
         """
         rate = self.generator.sample_rate
@@ -255,7 +246,8 @@ class EchoFrame:
         seen = Seen(picture_times(settings.duration_s, 1 if clip.is_still else N_PICTURE_FRAMES))
         waveform = torch.zeros(1, total)
         cues = watch(clip, until_s=settings.duration_s).cues if settings.sync > 0 else None
-        input_id, every_frames = self._look(clip, [start / rate for start, _ in windows])
+        input_id, starts_s = InputId.of(clip), [start / rate for start, _ in windows]
+        every_frames = frames_of(clip, self.clip_spec, starts_s, short_side=self.visual_encoder.short_side)
         for index, ((start, stop), frames) in enumerate(zip(windows, every_frames, strict=True)):
             seen.keep(frames, stop / rate)
             chance = Chance(seed=settings.seed, clip=input_id.sha256 if own_chance else "", window=index)
@@ -273,58 +265,15 @@ class EchoFrame:
             add_faded(waveform, part, start, n_fade=faded)
         if settings.loudness_lufs is not None:
             waveform = to_loudness(waveform, rate, settings.loudness_lufs)
-        notes = _notes(clip, seen, settings.duration_s, n_draws)
-        sound = fade_ends(waveform, rate).clamp_(-1, 1)
-        return self._as_sound(sound, input_id, settings, seen, batch_size, notes)
-
-    def _look(self, clip: VideoInfo | FrameArray, starts_s: list[float]) -> tuple[InputId, Iterator[Frames]]:
-        """What the record calls the clip, and the frames of each of its windows."""
-        short_side = self.visual_encoder.short_side
-        if isinstance(clip, FrameArray):
-            id = InputId(path="", sha256=clip.sha256, n_frames=len(clip.images), frame_rate=clip.frame_rate)
-            return id, clip.windows(self.clip_spec, starts_s, short_side=short_side)
-        id = InputId(path=str(clip.path.resolve()), sha256=file_sha256(clip.path))
-        return id, read_windows(clip, self.clip_spec, starts_s, short_side=short_side)
-
-    def _as_sound(
-        self,
-        waveform: Float[Tensor, "1 samples"],
-        id: InputId,
-        settings: Settings,
-        seen: Seen,
-        batch_size: int,
-        notes: tuple[str, ...],
-    ) -> Sound:
-        target = unit_mean(seen.targets)
-        embedding = unit_mean(seen.embeddings) if seen.embeddings else None
-        nearest = self._nearest(target if embedding is None else embedding)
-        result = Result(
-            sample_rate=self.generator.sample_rate,
-            n_samples=waveform.shape[1],
-            samples_sha256=samples_sha256(waveform.numpy()),
-            candidate_scores=tuple(seen.scores),
-            nearest=dict(nearest),
-            remembered=tuple(seen.remembered),
-            redrawn=tuple(seen.redrawn),
-        )
         machine = Machine(device=self.device, dtype=self.dtype, batch_size=batch_size)
-        return Sound(
-            waveform=waveform,
-            sample_rate=self.generator.sample_rate,
-            provenance=Provenance(
-                input=id,
-                bundle=self.identity,
-                settings=settings,
-                machine=machine,
-                result=result,
-                mapper=self.mapper_id,
-                notes=notes,
-            ),
-            frames=np.stack(seen.images),
-            times_s=tuple(seen.times_s),
-            nearest=nearest,
-            target=target,
-            embedding=embedding,
+        return finished(
+            fade_ends(waveform, rate).clamp_(-1, 1),
+            rate,
+            input_id=input_id,
+            settings=settings,
+            seen=seen,
+            maker=Maker(bundle=self.identity, mapper=self.mapper_id, machine=machine, labels=self.labels),
+            notes=notes_on(clip, seen, duration_s=settings.duration_s, n_draws=n_draws),
         )
 
     @torch.no_grad()
@@ -423,30 +372,3 @@ class EchoFrame:
     def _note(self, seen: Seen, target: Tensor, seed: int, settings: Settings) -> None:
         found = self.generator.remembered(target[0], seed=seed, options=settings.sampling)
         seen.remembered.extend([asdict(found)] if found else [])
-
-    def _nearest(self, embedding: Float[Tensor, "1 dim"]) -> tuple[tuple[str, float], ...]:
-        if self.labels is None:
-            return ()
-        return tuple((name, round(cosine, 4)) for name, _, cosine in self.labels.nearest(embedding[0], N_NEAREST))
-
-
-def _notes(clip: VideoInfo | FrameArray, seen: Seen, duration_s: float, n_draws: int) -> tuple[str, ...]:
-    """What a user should know of a sound."""
-    notes = []
-    if isinstance(clip, VideoInfo) and clip.promised_s:
-        notes.append(
-            f"breaks off at {clip.duration_s:.2f} s of {clip.promised_s:.2f} s; copy or download it again for the rest"
-        )
-    for begin_s, end_s in seen.silent_s:
-        whole = end_s - begin_s >= duration_s - 1e-6
-        where = "in the sound" if whole else f"from {begin_s:.1f} to {end_s:.1f} s"
-        notes.append(f"nothing can be heard {where}, though it was drawn {n_draws} times; try another seed or length")
-    return tuple(notes)
-
-
-def _opened(source: str | Path | np.ndarray, frame_rate: float | None) -> VideoInfo | FrameArray:
-    if isinstance(source, np.ndarray):
-        return FrameArray(images=source, frame_rate=frame_rate)
-    if frame_rate is not None:
-        raise InputError(f"{source}: frame_rate is {frame_rate}, but a file knows its own; leave it out")
-    return probe(Path(source))

@@ -11,13 +11,13 @@ import platform
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
 from echoframe.config import from_dict
 from echoframe.errors import BundleError, ConfigError, InputError, OutputError
+from echoframe.media.frame_array import FrameArray
+from echoframe.media.video import VideoInfo
 from echoframe.options import Settings
 from echoframe.output import file_sha256
 
@@ -37,6 +37,12 @@ class InputId:
     sha256: str
     n_frames: int = 0
     frame_rate: float | None = None
+
+    @classmethod
+    def of(cls, clip: VideoInfo | FrameArray) -> "InputId":
+        if isinstance(clip, FrameArray):
+            return cls(path="", sha256=clip.sha256, n_frames=len(clip.images), frame_rate=clip.frame_rate)
+        return cls(path=str(clip.path.resolve()), sha256=file_sha256(clip.path))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +111,7 @@ class Provenance:
         original_level_db: the level of the clip's own sound in the mix, in dB; None if it was left out.
         sample_rate: of the sound files, in Hz, to which the result was resampled; None if it was not.
         channels: of the sound files, to which the result's one channel was copied; None if it was not.
+        reencoded: whether the film's picture was written again as H.264, and not copied.
         outputs: the name of each file that was written, with its sha256.
         notes: what a user should know of the result, one sentence each.
         format: the format of the record.
@@ -119,6 +126,7 @@ class Provenance:
     original_level_db: float | None = None
     sample_rate: int | None = None
     channels: int | None = None
+    reencoded: bool = False
     outputs: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     format: str = FORMAT
@@ -248,20 +256,6 @@ def _called(mapper: MapperId | None) -> str:
     if mapper is None:
         return "the model's own"
     return f"{mapper.source or 'one set by hand'} (sha256 {mapper.sha256[:12]})"
-
-
-def weights_sha256(mapper: Any) -> str:
-    """The sha256 of a mapper's config and weights, in hex; of the config alone where there are no weights.
-
-    Weights have their names, types and shapes in it, and not the device they lie on.
-    """
-    digest = hashlib.sha256(repr((type(mapper).__qualname__, getattr(mapper, "config", None))).encode())
-    weights = mapper.state_dict() if hasattr(mapper, "state_dict") else {}
-    for name in sorted(weights):
-        values = weights[name].detach().cpu().contiguous()
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        digest.update(values.flatten().view(torch.uint8).numpy().tobytes() if values.numel() else b"")
-    return digest.hexdigest()
 
 
 def changed_versions(provenance: Provenance, machine: Machine) -> list[str]:

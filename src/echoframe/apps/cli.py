@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from echoframe.apps.parser import BAD_INPUT, Parser
+from echoframe.apps.threads import wait_briefly
 from echoframe.errors import EchoFrameError
 
 OK, SOME_FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
@@ -51,6 +52,7 @@ def _filler(name: str, module: str) -> Callable[[Parser], None]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, 1 if some clips failed, 2 for bad input, 130 if interrupted."""
+    wait_briefly()
     parser = build_parser()
     args = parser.parse_args(argv)
     if args.version:

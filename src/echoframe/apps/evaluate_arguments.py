@@ -23,7 +23,8 @@ def _run_with(parser: Parser) -> Callable[[argparse.Namespace], int]:
 def add_evaluate(parser: Parser) -> None:
     """The arguments of `echoframe evaluate`."""
     parser.description = (
-        "Judges folders of generated sounds beside the real ones. Files belong together by their names without suffix; "
+        "Judges folders of generated sounds beside the real ones. Files belong together by their names without suffix, "
+        "and NAME.s0, NAME.s1, ... are several sounds of NAME; "
         "every system is judged on the clips that all have. docs/evaluation.md says what each figure means. "
         "`pull PROTOCOL` fetches the weights of a protocol's judges once, and checks them by their published hashes."
     )

@@ -8,18 +8,19 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from echoframe.apps.allocator import keep_freed_memory
 from echoframe.apps.options import flags_given, taken
 from echoframe.apps.progress import Reporter
 from echoframe.errors import EchoFrameError, InputError
-from echoframe.jobs import check_job, remake_job, run_job, without_lost_film
+from echoframe.jobs.orders import How, Order, plan_list, plan_orders, read_wishes, run_batch, share_of
+from echoframe.jobs.plans import Job, find_clips, looked_at, output_path
+from echoframe.jobs.results import check_job, remake_job, run_job, without_lost_film
 from echoframe.loading import load
 from echoframe.lock import exclusive_lock
 from echoframe.media.video import probe
 from echoframe.options import Request, RunOptions, WriteOptions, check_duration
-from echoframe.orders import How, Order, plan_list, plan_orders, read_wishes, run_batch, share_of
 from echoframe.output import remove_partials
 from echoframe.pipeline import EchoFrame
-from echoframe.plans import Job, find_clips, looked_at, output_path
 from echoframe.provenance import Machine, Provenance, changed_versions, check_from_file, read_provenance, record_of
 
 
@@ -37,6 +38,8 @@ def generate(args: argparse.Namespace) -> int:
     request, running, writing = taken(Request, args), taken(RunOptions, args), taken(WriteOptions, args)
     check_duration(request.duration_s or 0, force=writing.force)
     record = _record(args)
+    if record and record.reencoded:
+        writing = replace(writing, reencode=True)
     orders = _orders(args, request, running, writing, record)
     number, total = running.share
     mine = share_of(orders, running.share)
@@ -45,6 +48,7 @@ def generate(args: argparse.Namespace) -> int:
     dtype = args.dtype or (record.machine.dtype if record else "auto")
     show = Show(json=args.json, quiet=args.quiet, debug=args.debug)
     mapper = args.mapper or (record.mapper.source if record and record.mapper else "") or None
+    keep_freed_memory()
     model = load(source, mapper=mapper, device=device, dtype=dtype)
     with ExitStack() as stack:
         share = f"{number}-of-{total}" if total > 1 else ""
@@ -65,7 +69,7 @@ def _orders(
         if args.inputs or record:
             raise InputError(f"{args.list}: a list names the clips; leave out {'--from' if record else args.inputs[0]}")
         wishes = read_wishes(Path(args.list))
-        return plan_list(wishes, out, request, running, with_film=args.mux, with_picture=args.picture)
+        return plan_list(wishes, out, request, running, writing, with_film=args.mux, with_picture=args.picture)
     inputs = args.inputs or ([record.input.path] if record else [])
     if not inputs:
         raise InputError("no clip; give a video, a still image or a folder of them: echoframe generate clip.mp4")
@@ -73,7 +77,7 @@ def _orders(
     if record and len(clips) > 1:
         raise InputError(f"{args.record}: was made from one clip, {len(clips)} are given; give that one or none")
     info = probe(clips[0]) if len(clips) == 1 else None  # a wrong file is told before all else
-    orders = plan_orders(clips, out, request, running, with_film=args.mux, with_picture=args.picture)
+    orders = plan_orders(clips, out, request, running, writing, with_film=args.mux, with_picture=args.picture)
     if info:
         orders = [replace(order, job=replace(order.job, info=info)) for order in orders]
     if len(orders) == 1:

@@ -52,6 +52,7 @@ def pull(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    for line in check_bundle(args.model, sounds=[Path(path) for path in args.sounds], device="cpu"):
+    sounds = [Path(path) for path in args.sounds]
+    for line in check_bundle(args.model, sounds=sounds, schedulers=args.schedulers, device="cpu"):
         print(line)
     return OK

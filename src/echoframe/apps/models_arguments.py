@@ -36,6 +36,11 @@ def add_models(parser: Parser) -> None:
                 metavar="FILE",
                 help="recordings that show whether AudioLDM's attention is read as it was trained",
             )
+            command.add_argument(
+                "--schedulers",
+                action="store_true",
+                help="say which of AudioLDM's schedulers comes nearest to 200 steps; takes minutes",
+            )
         command.add_argument("--debug", action="store_true", help="show where a failure came from")
         command.set_defaults(run=_run(function))
     add_bundle(parser.add_command("bundle", "join a trained mapper with encoders and a generator"))

@@ -18,6 +18,7 @@ from echoframe.bundles.hub import cache_folder, hub_manifest, is_repo_id, locate
 from echoframe.bundles.hub_models import HUB_MODELS
 from echoframe.bundles.kept_bridge import kept_bridge
 from echoframe.bundles.labels import LabelBank, load_labels, vggsound_labels
+from echoframe.bundles.likely_clap import proven_clap
 from echoframe.bundles.manifest import (
     MANIFEST,
     Manifest,
@@ -147,6 +148,7 @@ def find_bundle(name_or_path: str | Path, *, cache_dir: Path | None = None) -> L
         return _in_directory(EMBEDDED[name])
     if is_name and name in HUB_MODELS:
         folders = locate(name, cache_dir=cache_dir)
+        folders |= proven_clap(name, folders, cache_dir=cache_dir)
         manifest, revision = hub_manifest(name, folders, cache_dir=cache_dir)
         sha256 = hashlib.sha256(revision.encode()).hexdigest()
         return Located(

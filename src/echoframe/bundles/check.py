@@ -5,25 +5,39 @@ from pathlib import Path
 
 import torch
 
-from echoframe.bundles.bundle import Located, find_bundle, load_parts
+from echoframe.bundles.bundle import Bundle, Located, find_bundle, load_parts
 from echoframe.bundles.hub import cache_folder, check_blobs, hub_sources, pull
 from echoframe.bundles.hub_models import HUB_MODELS
+from echoframe.bundles.likely_clap import try_clap
 from echoframe.bundles.manifest import Part, check_files, check_fit
 from echoframe.bundles.spaces import PROBES, keep_cosine, known_cosine, lowest_cosine, refuse_other_space
 from echoframe.device import resolve_device
 from echoframe.encoders import load_text_encoder
-from echoframe.errors import BundleError
+from echoframe.errors import BundleError, InputError
+
+N_TARGETS = 2  # sounds that schedulers are compared on
 
 
 def check_bundle(
-    name_or_path: str | Path, *, sounds: Sequence[Path] = (), device: str = "auto", cache_dir: Path | None = None
+    name_or_path: str | Path,
+    *,
+    sounds: Sequence[Path] = (),
+    schedulers: bool = False,
+    device: str = "auto",
+    cache_dir: Path | None = None,
 ) -> list[str]:
     """Checks all that can be: every file's sha256, sizes, spaces, dimensions, text towers, and AudioLDM's attention.
 
-    sounds: recordings, by which the heads of the attention are proven (`generators/attention_heads.py`). Returns one
-    line for each thing that was found right. Raises BundleError at the first that is not.
+    sounds: recordings, by which the heads of the attention are proven (`generators/attention_heads.py`). schedulers:
+    compares AudioLDM's schedulers too (`generators/nearest_scheduler.py`), which takes minutes. Returns one line for each
+    thing that was found right. Raises BundleError at the first that is not.
     """
     located = find_bundle(name_or_path, cache_dir=cache_dir)
+    kind = located.manifest.parts["generator"].kind
+    if schedulers and kind != "audioldm":
+        raise InputError(
+            f"{located.manifest.name}: its generator is a {kind}, which has no schedulers to compare; leave out --schedulers"
+        )
     lines = []
     if located.path is not None:
         check_files(located.path, located.manifest, hashes=True)
@@ -36,18 +50,30 @@ def check_bundle(
     on = resolve_device(device)
     bundle = load_parts(located, on, torch.float32)
     lines.append(f"spaces: {bundle.mapper.config.visual_space} to {bundle.mapper.config.audio_space}, dimensions agree")
-    parts = located.manifest.parts
     cosine = one_space_in(located, cache_dir=cache_dir, device=device)
     if cosine is not None:
         lines.append(
             f"text towers of generator and audio_encoder: cosine {cosine:.4f} or more over {len(PROBES)} texts"
         )
-    if parts["generator"].kind == "audioldm":
+    if kind == "audioldm":
         from echoframe.generators.attention_heads import prove_heads
 
         heads = prove_heads(bundle.generator, sounds)  # type: ignore[arg-type]
         lines += [f"generator: {heads}"] if heads else []
+    if schedulers:
+        lines.append(f"generator: {_compare_schedulers(bundle)}")
     return lines
+
+
+def _compare_schedulers(bundle: Bundle) -> str:
+    """One line, measured on the points of labels that lie far apart in the list, or on random ones of a model without."""
+    from echoframe.generators.nearest_scheduler import distances, told
+
+    generator, defaults = bundle.generator, bundle.manifest.defaults
+    random = torch.Generator().manual_seed(0)
+    vectors = bundle.labels.vectors if bundle.labels else torch.randn(N_TARGETS, generator.dim, generator=random)
+    targets = vectors[torch.linspace(0, len(vectors) - 1, N_TARGETS).long()]
+    return told(distances(generator, targets, defaults=defaults), defaults=defaults)
 
 
 def pull_model(name: str, *, cache_dir: Path | None = None, tell: Callable[[str], None]) -> dict[str, Path]:
@@ -56,6 +82,8 @@ def pull_model(name: str, *, cache_dir: Path | None = None, tell: Callable[[str]
     tell: of what a person has to know, a line each. If they are two spaces, the model goes without the CLAP from now on.
     """
     folders = pull(name, cache_dir=cache_dir, tell=tell)
+    if name in HUB_MODELS and HUB_MODELS[name].likely_clap:
+        return folders | try_clap(name, folders, cache_dir=cache_dir, tell=tell)
     if name in HUB_MODELS:
         located = find_bundle(name, cache_dir=cache_dir)
         try:

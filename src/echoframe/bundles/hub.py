@@ -185,7 +185,7 @@ def _without_safetensors(repo: Repo, folder: Path) -> list[str]:
 
 def hub_sources(name: str, folders: dict[str, Path]) -> dict[str, str]:
     """Each part's repository and commit, as "org/name@commit"."""
-    return {part: f"{repo.id}@{folders[part].name}" for part, repo in HUB_MODELS[name].repos.items()}
+    return {part: f"{HUB_MODELS[name].repo(part).id}@{folder.name}" for part, folder in folders.items()}
 
 
 def hub_manifest(name: str, folders: dict[str, Path], *, cache_dir: Path | None = None) -> tuple[Manifest, str]:
@@ -193,7 +193,7 @@ def hub_manifest(name: str, folders: dict[str, Path], *, cache_dir: Path | None 
 
     Without the CLAP if its text tower was found to embed texts in another space than the generator's.
     """
-    repos, generator = HUB_MODELS[name].repos, folders["generator"]
+    repos, generator = {part: HUB_MODELS[name].repo(part) for part in folders}, folders["generator"]
     sources = hub_sources(name, folders)
     if "audio_encoder" in repos and spaces_differ(
         sources["generator"], sources["audio_encoder"], cache_folder(cache_dir)

@@ -15,11 +15,21 @@ class Repo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HubModel:
-    """repos: part name to repository. Without a mapper the zero-shot bridge is built when the model is loaded."""
+    """repos: part name to repository. Without a mapper the zero-shot bridge is built when the model is loaded.
+
+    likely_clap: what becomes the audio_encoder once it is proven to be the generator's (`likely_clap.py`).
+    """
 
     name: str
     about: str
     repos: dict[str, Repo]
+    likely_clap: Repo | None = None
+
+    def repo(self, part: str) -> Repo:
+        """The repository of a part that this model has."""
+        if part == "audio_encoder" and part not in self.repos and self.likely_clap:
+            return self.likely_clap
+        return self.repos[part]
 
 
 # On the hub's main branch ViT-B/32 and CLAP are pickles only: these commits add the same weights as safetensors.
@@ -28,6 +38,7 @@ CLIP_LARGE = Repo(
 )
 CLIP_BASE = Repo(id="openai/clip-vit-base-patch32", licence="MIT", revision="c237dc49a33fc61debc9276459120b7eac67e7ef")
 CLAP = Repo(id="laion/clap-htsat-unfused", licence="Apache-2.0", revision="79b58ed25fc00386262a2bea4b19fd21dc4310a0")
+LARGER_CLAP = Repo(id="laion/larger_clap_general", licence="Apache-2.0")
 _GENERATORS = {"s": "cvssp/audioldm-s-full-v2", "m": "cvssp/audioldm-m-full", "l": "cvssp/audioldm-l-full"}
 # the commits that are known; main, where none is
 _REVISIONS = {"s": "c6d8a04dee624d59d834519ff2f34d3f16391605"}
@@ -52,10 +63,11 @@ def _audioldm(size: str, clip: Repo, suffix: str) -> HubModel:
         weights=_GENERATOR_WEIGHTS,
     )
     repos = {"visual_encoder": clip, "generator": generator}
-    if size != "m":  # m was trained with HTSAT-base, which no repository is known to hold: no ranking of candidates
+    if size != "m":
         repos["audio_encoder"] = CLAP
+    likely = LARGER_CLAP if size == "m" else None  # m was trained with HTSAT-base, and this CLAP has that
     about = f"{generator.id} seen through {clip.id}, by the zero-shot bridge"
-    return HubModel(name=f"audioldm-{size}{suffix}", about=about, repos=repos)
+    return HubModel(name=f"audioldm-{size}{suffix}", about=about, repos=repos, likely_clap=likely)
 
 
 HUB_MODELS: dict[str, HubModel] = {

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -17,13 +18,13 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
 from jaxtyping import Bool, Float, UInt8
 
-from echoframe.data.verify import moving_pictures
 from echoframe.errors import AudioError
 from echoframe.media.audio import n_samples
 from echoframe.media.decoder import VideoReader
-from echoframe.media.demux import of_known_streams
+from echoframe.media.demux import MARKED_S, Clock, film_span, of_known_streams, own_sound, shown_picture
 from echoframe.media.video import collect_frames
 from echoframe.spec import ClipSpec
 
@@ -40,7 +41,7 @@ class Clip:
 
     images: (T, H, W, 3) uint8 RGB, and mask: (T,), as `video.Frames`. sound: (S,), mono in [-1, 1] at `sample_rate` Hz,
     from the first frame on, as long as the clip spec or shorter; empty, at 0 Hz, where it was not asked for.
-    duration_s: of the whole file as its container says it; 0 if it says none.
+    duration_s: of the whole film.
     """
 
     images: UInt8[np.ndarray, "frames height width 3"]
@@ -56,15 +57,14 @@ def read_clip(path: Path, spec: ClipSpec, *, short_side: int, with_sound: bool =
     Sound is mixed to mono by the mean of its channels; broken packets are silent. Raises InputError or VideoError as
     `read_frames`, AudioError if sound was asked for and none can be decoded.
     """
-    times_s = tuple(spec.times_s())
+    times_s, span = tuple(spec.times_s()), film_span(path)
     track = SoundTrack(spec.duration_s) if with_sound else None
-    reader = _ClipReader(path, times_s, track=track, threads=threads)
+    reader = _ClipReader(path, times_s, track=track, joins=span.joins, threads=threads)
     with reader:
         frames = collect_frames(reader, times_s, start_s=0.0, short_side=short_side)
         if track is not None:
             reader.hear_out()
         streams = ", ".join(stream.type for stream in reader.container.streams)
-        duration_s = (reader.container.duration or 0) / 1e6
     sound = track.samples() if track else np.zeros(0, dtype=np.float32)
     if track is not None and not sound.size:
         raise AudioError(f"{path}: has no sound that can be decoded (streams: {streams}); leave this clip out")
@@ -76,7 +76,7 @@ def read_clip(path: Path, spec: ClipSpec, *, short_side: int, with_sound: bool =
         mask=frames.mask,
         sound=sound,
         sample_rate=track.rate if track else 0,
-        duration_s=round(duration_s, 3),
+        duration_s=round(span.duration_s, 3),
     )
 
 
@@ -84,18 +84,21 @@ class SoundTrack:
     """The first `duration_s` seconds of an audio stream, packet by packet: each frame at the time it says, silence where
     there is none.
 
-    begin_s: second 0 on the container's clock; None is the first sample. rate: Hz, 0 before the first frame. loudest: the
+    begin_s: second 0 on the container's clock; None is the first sample. clock: what puts the packets on the picture's line
+    of time; None leaves them where they are. rate: Hz, 0 before the first frame. loudest: the
     largest sample of any channel, before they are mixed. broken: of each packet from second 0
     on that could not be decoded, or only in part, its time in seconds and its fault.
     """
 
     def __init__(self, duration_s: float, *, channels: Channels = "mean") -> None:
         self.begin_s: float | None = None
+        self.clock: Clock | None = None
         self.rate, self._n_samples, self._duration_s = 0, 0, duration_s
         self._channels: Channels = channels
         self.loudest = 0.0
         self._pieces: list[np.ndarray] = []
         self.broken: list[tuple[float, str]] = []
+        self._marked: tuple[float, str] | None = None  # broken, unless another recording follows
 
     @property
     def is_full(self) -> bool:
@@ -109,12 +112,25 @@ class SoundTrack:
 
     def decode(self, stream: AudioStream, packet: Packet | None) -> None:
         """Takes one packet, or with None what the decoder still holds. What cannot be decoded is in `broken`."""
-        if self.is_full or (packet is not None and not packet.size):
+        if packet is not None and not packet.size:
             return
-        at_s = self.lasts_s
-        if packet is not None and packet.pts is not None and self.begin_s is not None:
-            at_s = float(packet.pts * packet.time_base) - self.begin_s
-        fault = "a packet is cut" if packet is not None and packet.is_corrupt else ""
+        joins = self.clock.joins if self.clock is not None else []
+        n_joins = len(joins)
+        if packet is not None and self.clock is not None:
+            self.clock.set(packet)
+        is_another = len(joins) > n_joins  # recording: what went before says nothing of it
+        if is_another or (self._marked and (packet is None or self._time_of(packet) > self._marked[0] + MARKED_S)):
+            self.broken += [] if is_another or self._marked is None else [self._marked]
+            self._marked = None
+        if self.is_full:
+            return
+        if is_another:
+            self._decode(stream, None)
+            stream.codec_context.flush_buffers()
+        self._decode(stream, packet)
+
+    def _decode(self, stream: AudioStream, packet: Packet | None) -> None:
+        at_s, fault = self._time_of(packet), ""
         try:
             for frame in stream.codec_context.decode(packet):
                 fault = fault or ("a frame is damaged" if frame.is_corrupt else "")
@@ -123,6 +139,13 @@ class SoundTrack:
             fault = (error.strerror or type(error).__name__).lower()
         if fault and at_s >= 0:
             self.broken.append((at_s, fault))
+        elif packet is not None and packet.is_corrupt and at_s >= 0:
+            self._marked = at_s, "a packet is cut"
+
+    def _time_of(self, packet: Packet | None) -> float:
+        if packet is None or packet.pts is None or self.begin_s is None:
+            return self.lasts_s
+        return float(packet.pts * packet.time_base) - self.begin_s
 
     def add(self, frame: AudioFrame) -> None:
         """Takes a frame; one of another sample rate than the first is brought to that."""
@@ -153,11 +176,12 @@ class SoundTrack:
         return pieces[: n_samples(self._duration_s, self.rate)]
 
 
-def fill_track(track: SoundTrack, container: InputContainer, stream: AudioStream, *, heard_s: float) -> str:
+def fill_track(track: SoundTrack, container: InputContainer, stream: AudioStream, path: Path, *, heard_s: float) -> str:
     """Reads the sound into the track, with second 0 at the first picture, if there is one. What is wrong with its first
-    `heard_s` seconds: "is broken at 3.2 s (...)", "breaks off at 3.2 s of 10.0 s", "" if nothing is.
+    `heard_s` seconds: "is broken at 3.2 s (...)", "breaks off at 3.2 s of 10.0 s", "" if nothing is. path: of the container.
     """
-    track.begin_s, reached_s = picture_begin_s(container), 0.0
+    picture, reached_s = shown_picture(container), 0.0
+    track.begin_s, track.clock = _begin_s(picture), Clock(stream, _joins(path, picture))
     for packet in of_known_streams(container.demux()):
         time = packet.dts if packet.pts is None else packet.pts
         if time is not None:
@@ -178,12 +202,19 @@ def fill_track(track: SoundTrack, container: InputContainer, stream: AudioStream
     return ""
 
 
-def picture_begin_s(container: InputContainer) -> float | None:
+def _begin_s(picture: VideoStream | None) -> float | None:
     """When the first picture is shown, on the container's clock; `VideoReader` counts from there. None without pictures."""
-    pictures = moving_pictures(container)
-    if not pictures or pictures[0].start_time is None:
+    if picture is None or picture.start_time is None:
         return None
-    return float(pictures[0].start_time * (pictures[0].time_base or 0))
+    return float(picture.start_time * (picture.time_base or 0))
+
+
+def _joins(path: Path, picture: VideoStream | None) -> tuple[Fraction, ...]:
+    """How the recordings in a film follow each other; none where the picture says nothing of that."""
+    if picture is None or picture.codec_context is None:  # pyright: ignore[reportUnnecessaryComparison]
+        return ()
+    # the times in an MP4 are sums of durations: they cannot go back
+    return () if picture.container.format.name.startswith("mov") else film_span(path).joins
 
 
 def channels_of(frame: AudioFrame) -> Float[np.ndarray, "channels samples"]:
@@ -225,10 +256,18 @@ def as_file(data: bytes, *, suffix: str) -> Iterator[Path]:
 class _ClipReader(VideoReader):
     """A `VideoReader` that hands the sound's packets on its way to `track`."""
 
-    def __init__(self, path: Path, times_s: Sequence[float], *, track: SoundTrack | None, threads: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        times_s: Sequence[float],
+        *,
+        track: SoundTrack | None,
+        joins: Sequence[Fraction],
+        threads: int,
+    ) -> None:
         super().__init__(path, times_s)
         self._can_seek = False  # the sound in between would be lost
-        self._track, self._threads = track, threads
+        self._track, self._joins, self._threads = track, joins, threads
 
     def _make_decoder(self) -> VideoCodecContext:
         decoder = super()._make_decoder()
@@ -240,19 +279,22 @@ class _ClipReader(VideoReader):
         return self._walk
 
     def _demux(self) -> Iterator[Packet | None]:
-        sounds = [stream for stream in self.container.streams.audio[:1] if self._track and stream.codec_context]
-        if self._track is not None:
-            self._track.begin_s = picture_begin_s(self.container)
+        sound = own_sound(self.container) if self._track is not None else None
+        if self._track is not None and sound is not None:
+            self._track.begin_s, self._track.clock = _begin_s(self.stream), Clock(sound, self._joins)
+        clock = Clock(self.stream)
         try:
-            for packet in of_known_streams(self.container.demux([self.stream, *sounds])):
-                if packet.stream_index != self.stream.index:
-                    self._hear(sounds[0], packet)
-                elif packet.size:
+            for packet in of_known_streams(self.container.demux([self.stream, *([sound] if sound else [])])):
+                if sound is not None and packet.stream_index == sound.index:
+                    self._hear(sound, packet)
+                    continue
+                clock.set(packet)
+                if packet.size:
                     yield packet
         except av.error.FFmpegError as error:
             logger.warning("%s: cut off (%s)", self.path, error.strerror)
-        if sounds:
-            self._hear(sounds[0], None)
+        if sound is not None:
+            self._hear(sound, None)
         yield None
 
     def _hear(self, stream: AudioStream, packet: Packet | None) -> None:

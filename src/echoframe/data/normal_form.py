@@ -26,10 +26,12 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from echoframe.data.clip_list import CLIP_S
-from echoframe.data.verify import ClipFacts, inspect_clip, moving_pictures, opened
+from echoframe.data.verify import ClipFacts, inspect_clip, opened
 from echoframe.errors import InputError, OutputError
 from echoframe.media.decoder import VideoReader
+from echoframe.media.demux import film_span, own_sound, shown_picture
 from echoframe.media.mux import interleave
+from echoframe.media.own_sound import decoded_sound
 from echoframe.output import atomic_files
 
 # without the macroblock tree: with AVX-512 its sums are not the same twice for some sizes of picture
@@ -144,8 +146,10 @@ def _writing(target: Path) -> Iterator[None]:
 def _begins(source: Path) -> tuple[float, float]:
     """Where its sound and its picture begin, in seconds on the container's clock."""
     with opened(source) as container:
-        streams = container.streams.audio[0], moving_pictures(container)[0]
-        sound_s, picture_s = (float((stream.start_time or 0) * (stream.time_base or 0)) for stream in streams)
+        streams = own_sound(container), shown_picture(container)
+        sound_s, picture_s = (
+            float((each.start_time or 0) * (each.time_base or 0)) if each else 0.0 for each in streams
+        )
     return sound_s, picture_s
 
 
@@ -154,8 +158,9 @@ def _sound(source: Path, begin_s: float | None, form: Form) -> np.ndarray:
     parts: list[np.ndarray] = []
     position, rate, layout = 0, 0, ""
     converters: dict[tuple[str, str, int], av.AudioResampler] = {}
+    joins = () if begin_s is None else film_span(source).joins
     with opened(source) as container:
-        for frame in container.decode(container.streams.audio[0]):
+        for frame in decoded_sound(container, joins, source):
             rate = rate or frame.sample_rate
             layout = layout or ("stereo" if frame.layout.nb_channels > 1 else "mono")
             key = (frame.format.name, frame.layout.name, frame.sample_rate)

@@ -50,7 +50,8 @@ def ray_session(address: str | None, *, decode: DecodeOptions | None = None) -> 
                 options["object_store_memory"] = 2 * _waiting_bytes(decode, pool)
         try:
             # "local": else Ray looks for a cluster of another program on this machine
-            ray.init(address=address or "local", **options)
+            with _silent():
+                ray.init(address=address or "local", **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise InputError(_no_cluster(address, error)) from error
     try:
@@ -168,6 +169,23 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", category=category, module=r"ray(\.|$)")
         warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
         yield
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing that is written to standard error: Ray's core, which is no Python, says at what level it logs."""
+    try:
+        held = os.dup(2)
+    except OSError:  # closed by whoever started this program
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(held, 2)
+        os.close(held)
 
 
 @contextmanager

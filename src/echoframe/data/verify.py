@@ -14,14 +14,12 @@ import av
 import av.error
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
-from av.video.stream import VideoStream
 
 from echoframe import output
 from echoframe.data.ledger import Ledger
 from echoframe.data.measure import Picture, Sound
 from echoframe.errors import AudioError, InputError, VideoError
-from echoframe.media.demux import CONTAINERS, frame_rate, of_known_streams
+from echoframe.media.demux import CONTAINERS, MARKED_S, Clock, frame_rate, of_known_streams, own_sound, shown_picture
 from echoframe.media.stills import check_file
 from echoframe.progress import ProgressCallback
 
@@ -63,7 +61,7 @@ class ClipFacts:
 
 
 def inspect_clip(path: Path) -> ClipFacts:
-    """What the clip at `path` holds: every frame of its first video and its first audio stream is decoded, once.
+    """What the clip at `path` holds: all of the picture that players show and of the sound that they play is decoded, once.
 
     A song's cover picture is no video. Raises VideoError for a file that is missing, is cut off, holds neither picture
     nor sound, or whose picture breaks off; AudioError if its sound does.
@@ -207,34 +205,46 @@ def opened(path: Path) -> Iterator[InputContainer]:
         raise VideoError(f"{path}: cannot be read as a clip ({_words(error)}); fetch it again") from error
 
 
-def moving_pictures(container: InputContainer) -> list[VideoStream]:
-    """The video streams at `container` that are no song's cover picture."""
-    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-
-
 def _words(error: av.error.FFmpegError) -> str:
     return (error.strerror or type(error).__name__).lower()
 
 
 def _streams(container: InputContainer, path: Path) -> tuple[Picture | None, Sound | None]:
-    pictures, sounds = moving_pictures(container), container.streams.audio
-    if not pictures and not sounds:
+    picture, sound = shown_picture(container), own_sound(container) or next(iter(container.streams.audio), None)
+    streams = [stream for stream in (picture, sound) if stream is not None]
+    if not streams:
         raise VideoError(f"{path}: has neither picture nor sound; fetch it again")
-    for stream in (*pictures[:1], *sounds[:1]):
+    for stream in streams:
         if stream.codec_context is None:  # pyright: ignore[reportUnnecessaryComparison]
             raise VideoError(f"{path}: its {stream.type} codec is not known here; convert it to MP4")
         stream.codec_context.options = {"err_detect": "explode"}  # else a damaged picture is mended without a word
-    return (Picture(pictures[0]) if pictures else None), (Sound(sounds[0]) if sounds else None)
+    return (Picture(picture) if picture else None), (Sound(sound) if sound else None)
 
 
 def _decode(container: InputContainer, streams: list[Picture | Sound], path: Path) -> None:
     by_index = {found.stream.index: found for found in streams}
+    clocks = {found.stream.index: Clock(found.stream) for found in streams}
+    cut: dict[int, tuple[float, float]] = {}  # when a packet is marked so, and where its stream ends before it
     try:
         for packet in of_known_streams(container.demux([found.stream for found in streams])):
-            _decode_packet(by_index[packet.stream_index], packet, path)
+            if not packet.size and packet.dts is None:
+                continue
+            found, clock = by_index[packet.stream_index], clocks[packet.stream_index]
+            n_joins = len(clock.joins)
+            time_s = float((clock.set(packet).dts or 0) * packet.time_base)
+            if len(clock.joins) > n_joins:
+                cut.pop(packet.stream_index, None)
+            elif packet.stream_index in cut and time_s > cut[packet.stream_index][0] + MARKED_S:
+                break
+            if packet.is_corrupt:
+                cut.setdefault(packet.stream_index, (time_s, found.end_s))
+            _decode_packet(found, packet, path)
     except av.error.FFmpegError as error:
         at_s = max(found.end_s for found in streams)
         raise VideoError(f"{path}: breaks off at {at_s:.1f} s ({_words(error)}); fetch it again") from error
+    for number, (_, end_s) in cut.items():
+        found = by_index[number]
+        raise found.fault(f"{path}: its {found.what} breaks off at {end_s:.1f} s (a packet is cut); fetch it again")
     for found in streams:
         _decode_packet(found, None, path)
 
@@ -242,9 +252,8 @@ def _decode(container: InputContainer, streams: list[Picture | Sound], path: Pat
 def _decode_packet(found: Picture | Sound, packet: Packet | None, path: Path) -> None:
     fault, cause = "", None
     try:
-        fault = "a packet is cut" if packet is not None and packet.is_corrupt else ""
         found.decode(packet)
-        fault = fault or ("a frame is damaged" if found.damaged else "")
+        fault = "a frame is damaged" if found.damaged else ""
     except av.error.FFmpegError as error:
         fault, cause = _words(error), error
     if fault:

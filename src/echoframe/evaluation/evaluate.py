@@ -96,19 +96,25 @@ def evaluate(config: EvaluateConfig, *, tell: Tell | None = None) -> Evaluation:
     protocol = find_protocol(config.protocol)
     clips = read_clips(config.clips) if config.clips else {}
     folders = {REFERENCE: config.reference, **config.generated}
-    pairing = pair(folders, wanted=list(clips) or None) if config.paired else unpaired(folders)
+    wanted = list(clips) or None
+    pairing = pair(folders, wanted=wanted, sampled=config.generated) if config.paired else unpaired(folders)
     judges, lacking = _judges(config, protocol)
     heard, dropped = _hear(config, protocol, judges, pairing, tell)
     motion = _motion(config, protocol, pairing, dropped)
-    stems = [stem for stem in pairing.stems if not any(stem in some for some in dropped.values())]
+    stems = [stem for stem in pairing.stems if not _is_dropped(stem, pairing, dropped)]
     if not (stems if config.paired else all(heard.values())):
         reason = next(iter(next(iter(dropped.values())).values()))
         raise InputError(f"{config.reference}: no clip could be judged in every folder; the first: {reason}")
     labels = [clips.get(stem, "") for stem in stems]
     words = _words(judges, labels) if labels and all(labels) else {}
+    judged = {
+        name: [pairing.sounds_of(name, stem) for stem in stems] if config.paired else [(one,) for one in sounds]
+        for name, sounds in heard.items()
+    }
     sides = {
         name: SoundSet(
-            sounds=[sounds[stem] for stem in stems] if config.paired else list(sounds.values()),
+            sounds=[sounds[own[0]] for own in judged[name]],
+            further=[[sounds[one] for one in own[1:]] for own in judged[name]],
             labels=labels if all(labels) else (),
             motion=[motion[stem] for stem in stems] if motion else (),
             words=words,
@@ -119,7 +125,7 @@ def evaluate(config: EvaluateConfig, *, tell: Tell | None = None) -> Evaluation:
     figures = [figure for figure in protocol.figures if figure.judge not in lacking and _is_asked(figure, config)]
     rows = make_rows(figures, reference, sides, draws=config.draws, seed=config.seed, paired=config.paired, tell=tell)
     shown = {key for line in rows.lines for key in line.cells}
-    judged = {name: tuple(stems if config.paired else sounds) for name, sounds in heard.items()}
+    judged = {name: tuple(one for own in some for one in own) for name, some in judged.items()}
     remarks = _remarks(judged, {REFERENCE: reference, **sides}, paired=config.paired)
     hashes = {name: judge.sha256 for name, judge in judges.items()}
     table = Table(
@@ -151,6 +157,10 @@ def evaluate(config: EvaluateConfig, *, tell: Tell | None = None) -> Evaluation:
         remarks=remarks,
         config=_plain(config),
     )
+
+
+def _is_dropped(stem: str, pairing: Pairing, dropped: Dropped) -> bool:
+    return any(one in some for name, some in dropped.items() for one in pairing.sounds_of(name, stem))
 
 
 def _judges(config: EvaluateConfig, protocol: Protocol) -> tuple[dict[str, Judge], dict[str, str]]:
@@ -193,7 +203,7 @@ def _hear(
     dropped: Dropped = {}
     for name, files in pairing.files.items():
         heard[name] = {}
-        stems = pairing.stems or sorted(files)
+        stems = [one for stem in pairing.stems for one in pairing.sounds_of(name, stem)] or sorted(files)
         for n, stem in enumerate(stems):
             try:
                 heard[name][stem] = ear(files[stem], timed=timed)
@@ -256,6 +266,16 @@ def _notes(
         counts = ", ".join(f"{len(some)} of {name}" for name, some in judged.items())
         on = f"sets of sounds that do not belong together in pairs ({counts})"
     notes = [f"On {on}; intervals are 95 %, {config.draws} bootstrap draws of clips, seed {config.seed}."]
+    notes += [
+        f"Several sounds of a clip in {name}: {len(some)} of {len(judged[REFERENCE])} clips; a figure is the mean over the "
+        "clip's sounds."
+        for name, some in judged.items()
+        if config.paired and len(some) > len(judged[REFERENCE])
+    ]
+    notes += [
+        f"Taken for the clips of these names, and for no other clip's sounds, in {name}: {listed(names)}."
+        for name, names in pairing.exact.items()
+    ]
     notes += [f"Missing in {name}: {listed(names)}." for name, names in pairing.missing.items()]
     notes += [f"Not counted, as not in the list, in {name}: {listed(names)}." for name, names in pairing.extra.items()]
     notes += [f"Passed over in {name}, as no sound: {listed(names)}." for name, names in pairing.unused.items()]
@@ -273,18 +293,20 @@ def _remarks(
     """Which sounds each of `REMARKS` is true of, by remark and folder."""
     remarks: dict[str, dict[str, tuple[str, ...]]] = {}
     for name, side in sides.items():
-        lengths = [sound.duration_s + LENGTHS_WITHIN_S for sound in side.sounds]
+        sounds = side.every
+        lengths = [sound.duration_s + LENGTHS_WITHIN_S for sound in sounds]
         true_of = {
-            "silent": [sound.is_silent for sound in side.sounds],
-            "cancels": [sound.cancels for sound in side.sounds],
-            "cut": [sound.is_cut for sound in side.sounds],
+            "silent": [sound.is_silent for sound in sounds],
+            "cancels": [sound.cancels for sound in sounds],
+            "cut": [sound.is_cut for sound in sounds],
         }
         if paired:
-            asked = sides[REFERENCE].sounds
+            references = zip(sides[REFERENCE].sounds, side.counts, strict=True)
+            asked = [one for one, count in references for _ in range(count)]
             true_of["short"] = [have < one.duration_s for have, one in zip(lengths, asked, strict=True)]
             if name != REFERENCE:
                 true_of["steady"] = [
-                    _is_steady(one) and _is_steady(sound) for one, sound in zip(asked, side.sounds, strict=True)
+                    _is_steady(one) and _is_steady(sound) for one, sound in zip(asked, sounds, strict=True)
                 ]
         for of, truths in true_of.items():
             found = tuple(stem for stem, true in zip(judged[name], truths, strict=True) if true)

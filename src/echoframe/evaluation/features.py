@@ -22,7 +22,7 @@ from echoframe.output import atomic_files, file_sha256, make_folder
 
 TIMING = "timing"
 TIMING_RATE = 16_000  # Hz
-VERSION = 3  # of what is kept; another number, and everything is heard again
+VERSION = 4  # of what is kept; another number, and everything is heard again
 Tensors = dict[str, Tensor]
 
 

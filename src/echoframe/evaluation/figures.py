@@ -21,18 +21,40 @@ Rows = Int[np.ndarray, " rows"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SoundSet:
-    """The sounds of one folder, in the pairing's order. labels: one each, or empty. motion: of each film, or empty. words:
+    """The sounds of one folder, in the pairing's order. further: of each clip, the sounds after its first; may be empty
+    where no clip has any. labels: one each, or empty. motion: of each film, or empty. words:
     by judge, the labels as it reads them, (n, D).
     """
 
     sounds: Sequence[SoundFeatures]
+    further: Sequence[Sequence[SoundFeatures]] = ()
     labels: Sequence[str] = ()
     motion: Sequence[Float[np.ndarray, " frames"]] = ()
     words: Mapping[str, Float[np.ndarray, "n dim"]] = field(default_factory=dict)
 
     def take(self, rows: Rows) -> "SoundSet":
         """Other sounds in their places; labels and films stay where they are: these belong to the reference."""
-        return replace(self, sounds=[self.sounds[i] for i in rows])
+        further = [self.further[i] for i in rows] if self.further else ()
+        return replace(self, sounds=[self.sounds[i] for i in rows], further=further)
+
+    @property
+    def counts(self) -> Int[np.ndarray, " clips"]:
+        """How many sounds each clip has."""
+        further = [len(some) for some in self.further] or [0] * len(self.sounds)
+        return 1 + np.array(further, dtype=np.int64)
+
+    @property
+    def every(self) -> list[SoundFeatures]:
+        """All sounds, clip after clip."""
+        further = self.further or [()] * len(self.sounds)
+        return [sound for first, some in zip(self.sounds, further, strict=True) for sound in (first, *some)]
+
+    @property
+    def rounds(self) -> list["SoundSet"]:
+        """Sets of one sound a clip: of the first ones, of the second ones, ...; a clip with fewer begins again."""
+        own = [(first, *some) for first, some in zip(self.sounds, self.further, strict=True)] if self.further else []
+        numbers = range(max(map(len, own), default=1))
+        return [replace(self, sounds=[some[k % len(some)] for some in own] or self.sounds, further=()) for k in numbers]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -57,8 +79,33 @@ def fewest(figure: Figure) -> int:
 
 def measure(figure: Figure, reference: SoundSet, generated: SoundSet, *, paired: bool = True) -> Measured | None:
     """The figure of `generated`, whose n-th sound belongs to the n-th of `reference`; None where it cannot be had: too few
-    clips, no labels, no films. Not `paired`: figures of sets only; then the generated sounds are drawn, the reference stays.
+    clips, no labels, no films. Where clips have several sounds it is the mean of the figures of `rounds`, and of a clip the
+    mean over its own. Not `paired`: figures of sets only; then the generated sounds are drawn, the reference stays.
     """
+    found = [_measured_once(figure, reference, one, paired=paired) for one in generated.rounds]
+    return found[0] if len(found) == 1 else _mean_of_rounds(found, generated.counts)
+
+
+def _mean_of_rounds(found: Sequence[Measured | None], counts: Int[np.ndarray, " clips"]) -> Measured | None:
+    said = [(k, one) for k, one in enumerate(found) if one is not None]
+    if not said:
+        return None
+    values = [np.where(counts > k, one.values, np.nan) for k, one in said if one.values is not None]
+    if values:
+        known = [(~np.isnan(some)).astype(np.int64) for some in values]
+        with np.errstate(invalid="ignore"):  # 0 / 0 of a clip of which no sound says anything
+            means = np.nansum(values, axis=0) / np.sum(known, axis=0)
+        return None if np.isnan(means).all() else of_values(means)
+    first, each = said[0][1], [one.statistic for _, one in said]
+    return replace(
+        first,
+        value=float(np.mean([one.value for _, one in said])),
+        statistic=lambda rows: float(np.mean([statistic(rows) for statistic in each])),
+    )
+
+
+def _measured_once(figure: Figure, reference: SoundSet, generated: SoundSet, *, paired: bool) -> Measured | None:
+    """The figure of one sound a clip."""
     if min(len(reference.sounds), len(generated.sounds)) < fewest(figure):
         return None
     values = _PER_CLIP.get(figure.kind)

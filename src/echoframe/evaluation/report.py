@@ -32,7 +32,7 @@ def write_report(found: Evaluation, out: Path) -> list[Path]:
 
 def _values(found: Evaluation) -> dict[str, Any]:
     pairs = {"stems": found.stems} | {
-        name: dict(getattr(found.pairing, name)) for name in ("missing", "extra", "unused")
+        name: dict(getattr(found.pairing, name)) for name in ("samples", "exact", "missing", "extra", "unused")
     }
     return {
         "config": found.config,
@@ -79,17 +79,18 @@ def table_page(
 
 
 def _clip(found: Evaluation, stem: str, columns: list[Column], out: Path) -> dict[str, Any]:
-    def sound(name: str, path: Path) -> dict[str, Any]:
+    def sounds(name: str, some: Mapping[str, Path]) -> dict[str, Any]:
         figures = found.clips.get(name, {})
+        stems = found.pairing.sounds_of(name, stem)
         return {
-            "address": _address(path, out),
-            "is_film": name == REFERENCE and path.suffix.lower() in FILMS,
+            "files": [{"name": one if stems != (stem,) else "", "address": _address(some[one], out)} for one in stems],
+            "is_film": name == REFERENCE and some[stems[0]].suffix.lower() in FILMS,
             "figures": [
                 f"{c.title} {figures[c.key][stem]:.{c.digits}f}" for c in columns if stem in figures.get(c.key, {})
             ],
         }
 
-    return {"stem": stem, "sounds": [sound(name, some[stem]) for name, some in found.pairing.files.items()]}
+    return {"stem": stem, "sounds": [sounds(name, some) for name, some in found.pairing.files.items()]}
 
 
 def _address(path: Path, out: Path) -> str:

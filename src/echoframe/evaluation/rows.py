@@ -51,7 +51,8 @@ def make_rows(
     for name, found in measured.items():
         if tell:
             tell(f"{name}: {len(found)} figures, {draws} draws each")
-        lines.append(Line(name=name, cells={key: _with_interval(one, draws, seed) for key, one in found.items()}))
+        cells = {key: _with_interval(one, draws, seed) for key, one in found.items()}
+        lines.append(Line(name=name, cells=cells, n_sounds=_several(systems[name])))
     if not paired:
         return TableRows(lines=[*lines, _floor(figures, reference, rng, paired=False)], per_clip={})
     of_pairs = [figure for figure in figures if figure.kind not in OF_SETS]
@@ -59,7 +60,7 @@ def make_rows(
     if apart is not None:
         for name, side in systems.items():
             found = _measured(of_pairs, reference, side.take(apart))
-            lines.append(_bound(f"chance: {name}, pairs shuffled", found))
+            lines.append(replace(_bound(f"chance: {name}, pairs shuffled", found), n_sounds=_several(side)))
     lines.append(_floor(figures, reference, rng))
     lines += _of_embeddings(figures, reference)
     for one, other in combinations(systems, 2):
@@ -72,6 +73,10 @@ def make_rows(
         for name, found in measured.items()
     }
     return TableRows(lines=[line for line in lines if line.cells], per_clip=per_clip)
+
+
+def _several(side: SoundSet) -> int:
+    return len(side.every) if len(side.every) > len(side.sounds) else 0
 
 
 def _measured(

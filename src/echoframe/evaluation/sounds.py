@@ -1,16 +1,19 @@
 """Folders of sounds: what is in them, which belong together, and how a protocol listens to one.
 
-*Conventions*: two files belong together if their names are the same but for the suffix. A sound is mono in the end; where
-it is longer than the protocol hears, the rest is not read, and is counted. Second 0 of a film is its first picture: its sound
-is silent before it begins, and where it has a gap.
+*Conventions*: two files belong together if their names are the same but for the suffix. NAME.s0, NAME.s1, ... are several
+sounds of the clip NAME, as `echoframe generate --seeds` writes them, unless a clip has that name. A sound is mono in the
+end; where it is longer than the protocol hears, the rest is not read, and is counted. Second 0 of a film is its first
+picture: its sound is silent before it begins, and where it has a gap.
 """
 
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import av.error
@@ -25,16 +28,20 @@ from torch import Tensor
 from echoframe.data.decode import MISSING_S, Channels, SoundTrack, fill_track
 from echoframe.errors import AudioError, InputError
 from echoframe.media.audio import n_samples
-from echoframe.media.demux import CONTAINERS
+from echoframe.media.demux import CONTAINERS, own_sound
+from echoframe.media.video import VIDEO_SUFFIXES
 
 SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a")
-FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+_COMMON_FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+FILMS = (*_COMMON_FILMS, *sorted(VIDEO_SUFFIXES - {*_COMMON_FILMS, ".apng", ".gif"}))  # which have no sound
 BY_LIBAV = (*FILMS, ".m4a", ".mp3")  # libsndfile knows no AAC, and of a damaged MP3 it tells the screen, not us
 WRITTEN = (".json", ".md", ".txt", ".csv", ".png", ".html")  # by `echoframe`, beside sounds
 HEADS = ("id", "name", "file", "stem", "clip", "video")
 LABEL_HEADS = ("label", "class", "category", "text")
 SILENT = 1e-4  # a peak of -80 dBFS
 CANCELLED = 0.01  # of a peak: 40 dB; a codec leaves so much of channels that are each other's opposite
+_SAMPLE = re.compile(r"(.+)\.s([0-9]{1,19})")  # as `plans` names a clip's sound of one seed
+Found = TypeVar("Found", Mapping[str, tuple[str, ...]], tuple[str, ...])
 MORE_S = 0.1  # containers round: only what goes on for longer than this is more
 
 
@@ -72,16 +79,24 @@ class Excerpt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pairing:
-    """stems: in every folder, sorted; empty where no two belong together. files: by folder and stem. missing: by folder,
-    names that are wanted or that another folder has. extra: by folder, files that the list of wanted names lacks. unused: by
-    folder, names of files that are passed over, as they are no sound that can be read.
+    """stems: in every folder, sorted; empty where no two belong together. files: by folder and stem. samples: by folder and
+    clip, the stems of its sounds where they have other names than the clip, or are several. exact: by folder, stems such as
+    cat.s0 that are taken for the clip cat.s0, though there is a clip cat too. missing: by folder, names that are wanted or
+    that another folder has. extra: by folder, files that the list of wanted names lacks. unused: by folder, names of files
+    that are passed over, as they are no sound that can be read.
     """
 
     stems: tuple[str, ...]
     files: Mapping[str, Mapping[str, Path]]
+    samples: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    exact: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def sounds_of(self, folder: str, clip: str) -> tuple[str, ...]:
+        """The stems of the clip's sounds in that folder."""
+        return self.samples.get(folder, {}).get(clip, (clip,))
 
 
 def find_sounds(folder: Path) -> dict[str, Path]:
@@ -136,18 +151,25 @@ def unpaired(folders: Mapping[str, Path]) -> Pairing:
     """Every sound of every folder, none belonging to another."""
     files = {name: find_sounds(folder) for name, folder in folders.items()}
     unused = {name: _unused(folder, files[name]) for name, folder in folders.items()}
-    return Pairing(stems=(), files=files, unused={name: some for name, some in unused.items() if some})
+    return Pairing(stems=(), files=files, unused=_not_empty(unused))
 
 
-def pair(folders: Mapping[str, Path], *, wanted: Sequence[str] | None = None, films: Collection[str] = ()) -> Pairing:
+def pair(
+    folders: Mapping[str, Path],
+    *,
+    wanted: Sequence[str] | None = None,
+    films: Collection[str] = (),
+    sampled: Collection[str] = (),
+) -> Pairing:
     """The stems that all folders share; wanted: only these, if given. films: names of the folders that are searched for
-    films, not for sounds. Raises InputError if fewer than one is left.
+    films, not for sounds. sampled: of those in which a clip may have several sounds. Raises InputError if fewer than one clip
+    is left.
     """
     files = {name: (find_films if name in films else find_sounds)(folder) for name, folder in folders.items()}
-    every = set(wanted) if wanted is not None else set().union(*files.values())
-    stems = sorted(every.intersection(*files.values()))
-    missing = {name: tuple(sorted(every - set(some))) for name, some in files.items()}
-    extra = {name: tuple(sorted(set(some) - every)) for name, some in files.items()}
+    clips = set(wanted) if wanted is not None else set().union(*(some for n, some in files.items() if n not in sampled))
+    sounds = {n: _by_clip(some, clips) if n in sampled else {s: (s,) for s in some} for n, some in files.items()}
+    every = set(wanted) if wanted is not None else set().union(*sounds.values())
+    stems = sorted(every.intersection(*sounds.values()))
     unused = {name: _unused(folder, files[name]) for name, folder in folders.items()}
     if not stems:
         counts = ", ".join(f"{folders[name]} has {len(some)}, as {min(some)}" for name, some in files.items())
@@ -156,10 +178,40 @@ def pair(folders: Mapping[str, Path], *, wanted: Sequence[str] | None = None, fi
     return Pairing(
         stems=tuple(stems),
         files=files,
-        missing={name: some for name, some in missing.items() if some},
-        extra={name: some for name, some in extra.items() if some},
-        unused={name: some for name, some in unused.items() if some},
+        samples=_not_empty({n: {c: s for c, s in some.items() if s != (c,)} for n, some in sounds.items()}),
+        exact=_not_empty({n: tuple(s for s in files[n] if s in clips and _clip_of(s) in clips) for n in sampled}),
+        missing=_not_empty({name: tuple(sorted(every - set(some))) for name, some in sounds.items()}),
+        extra=_not_empty(
+            {
+                n: tuple(sorted(s for c, own in some.items() if c not in every for s in own))
+                for n, some in sounds.items()
+            }
+        ),
+        unused=_not_empty(unused),
     )
+
+
+def _not_empty(found: Mapping[str, Found]) -> dict[str, Found]:
+    return {name: some for name, some in found.items() if some}
+
+
+def _by_clip(stems: Collection[str], clips: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The stems by the clip they belong to: NAME.sK to NAME, in the order of K, unless it is one of `clips` itself."""
+    found: dict[str, list[str]] = {}
+    for stem in sorted(stems, key=lambda stem: (_clip_of(stem) or stem, _number_of(stem))):
+        found.setdefault(stem if stem in clips else _clip_of(stem) or stem, []).append(stem)
+    return {clip: tuple(own) for clip, own in found.items()}
+
+
+def _clip_of(stem: str) -> str:
+    """The name before the number of a sample; "" if the stem has none."""
+    found = _SAMPLE.fullmatch(stem)
+    return found[1] if found else ""
+
+
+def _number_of(stem: str) -> int:
+    found = _SAMPLE.fullmatch(stem)
+    return int(found[2]) if found else -1
 
 
 def listen(path: Path, listening: Listening) -> Excerpt:
@@ -197,7 +249,7 @@ def _by_libav(path: Path, listening: Listening) -> tuple[np.ndarray, int, bool, 
     options = {"format_whitelist": CONTAINERS}
     try:
         with av.open(f"file:{path}", mode="r", container_options=options, metadata_errors="replace") as container:
-            fault = fill_track(track, container, _sound_stream(container, path), heard_s=listening.clip_s)
+            fault = fill_track(track, container, _sound_stream(container, path), path, heard_s=listening.clip_s)
     except (av.error.FFmpegError, OSError) as error:
         kind, better = ("video", "MP4 or WAV") if path.suffix.lower() in FILMS else ("sound", "WAV or FLAC")
         reason = (getattr(error, "strerror", None) or str(error)).lower()
@@ -211,8 +263,8 @@ def _sound_stream(container: InputContainer, path: Path) -> AudioStream:
     if not container.streams.audio:
         kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
         raise AudioError(f"{path}: has no sound (only {kinds}); leave it out")
-    stream = container.streams.audio[0]
-    if stream.codec_context is None:  # pyright: ignore[reportUnnecessaryComparison]
+    stream = own_sound(container)
+    if stream is None:
         raise AudioError(f"{path}: the codec of its sound is not known here; convert it to AAC or WAV")
     return stream
 

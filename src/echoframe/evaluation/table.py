@@ -46,11 +46,15 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """A row: a system, a bound (chance, floor, ...) or the difference of two systems; its cells by column key."""
+    """A row: a system, a bound (chance, floor, ...) or the difference of two systems; its cells by column key.
+
+    n_sounds: behind it, where these are more than the clips; else 0.
+    """
 
     name: str
     kind: Literal["system", "bound", "difference"] = "system"
     cells: dict[str, Cell]
+    n_sounds: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,9 +119,14 @@ def _rounded(value: float, digits: int) -> str:
 
 
 def counts(line: Line) -> str:
-    """How many clips are behind a row's numbers, the fewest and the most if they differ."""
+    """How many clips are behind a row's numbers, the fewest and the most if they differ, and how many sounds of them.
+
+    >>> counts(Line(name="a", cells={"x": Cell(value=1, n=11), "y": Cell(value=1, n=12)}, n_sounds=60))
+    '11 - 12 (60 sounds)'
+    """
     found = sorted({cell.n for cell in line.cells.values()})
-    return " - ".join(str(count) for count in (found if len(found) < 2 else (found[0], found[-1])))
+    clips = " - ".join(str(count) for count in (found if len(found) < 2 else (found[0], found[-1])))
+    return f"{clips} ({line.n_sounds} sounds)" if line.n_sounds else clips
 
 
 def listed(names: Sequence[str]) -> str:

@@ -50,6 +50,7 @@ class VideoReader:
         self._stack = ExitStack()
         self._reformatter = VideoReformatter()
         self._can_seek = True
+        self._n_broken = 0
 
     def __enter__(self) -> "VideoReader":
         self._open()
@@ -59,6 +60,8 @@ class VideoReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.__exit__(kind, error, trace)
+        if kind is None and self._n_broken and self._times_s:  # once, and not beside the line of an error
+            logger.warning("%s: %d broken packets left out", self.path, self._n_broken)
 
     def _open(self) -> None:
         self._stack.close()
@@ -90,7 +93,7 @@ class VideoReader:
         return cast(VideoCodecContext, decoder)
 
     def _decode(self) -> Iterator[_Timed]:
-        n_broken, next_time = 0, 0
+        self._n_broken = next_time = 0
         packet_times: deque[int | None] = deque()
         for packet, needed in self._marked_packets():
             if packet is not None:
@@ -99,7 +102,7 @@ class VideoReader:
             try:
                 frames = self._decoder.decode(packet)
             except av.error.FFmpegError:
-                n_broken += 1
+                self._n_broken += 1
                 continue
             for frame in frames:
                 # AVI has no presentation times: frames leave the decoder in order, one tick or more apart
@@ -108,8 +111,6 @@ class VideoReader:
                 next_time = time + (frame.duration or 1)
                 self._origin = time if self._origin is None else self._origin
                 yield _Timed((time - self._origin) * self._tick_s, frame)
-        if n_broken:
-            logger.warning("%s: %d broken packets left out", self.path, n_broken)
 
     def _packets(self) -> Iterator[Packet | None]:
         """The stream's packets, then None: "no more". A file that is cut off ends where it is cut."""

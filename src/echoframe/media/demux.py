@@ -34,6 +34,7 @@ _JUMP_S = 1.0  # a clock that goes back by less is damaged, by more is another c
 _REORDERED = 16  # frames: more than any codec shows later than it sends them
 _LEAP_S = 10.0  # a clock that goes on by more, where clocks may start again: as ffmpeg's -dts_delta_threshold
 _CLOCKS_START_AGAIN = ("mpegts", "mpeg", "dv", "flv")
+MARKED_S = 0.5  # packets that end a recording may be marked as cut, if so near to where another was joined to it
 _MISSING_S = 0.5  # a film that ends so much before its header says was cut off
 
 
@@ -59,16 +60,21 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    # the cover picture of a song is a video stream too
-    streams = [stream for stream in container.streams.video if not stream.disposition & _COVERS]
-    if not streams:
+    chosen = shown_picture(container)
+    if chosen is None:
         found = ", ".join(_describe(stream) for stream in container.streams) or "nothing"
         question = "is this an audio file?" if container.streams.audio else "give a video or a picture"
         raise VideoError(f"{path}: no video stream (found: {found}); {question}")
-    chosen = min(streams, key=_rank)
     if not _is_known(chosen):
         raise VideoError(f"{path}: its video codec is not known here; convert it to H.264 in an MP4")
     return chosen
+
+
+def shown_picture(container: InputContainer) -> VideoStream | None:
+    """The video stream that players show, whether it can be decoded or not; None where there is none but covers."""
+    # the cover picture of a song is a video stream too
+    streams = [stream for stream in container.streams.video if not stream.disposition & _COVERS]
+    return min(streams, key=_rank, default=None)
 
 
 def _rank(stream: VideoStream) -> tuple[bool, ...]:
@@ -102,9 +108,32 @@ def demuxed(container: InputContainer, *streams: Stream) -> Iterator[Packet]:
     """The packets of `streams` in the order of the file, whole ones only, and no empty ones at the end."""
     # libav gives what is left of a packet where an MP4 is cut off; in other files the mark can mean a gap before it
     is_whole = container.format.name.startswith("mov")
-    for packet in of_known_streams(container.demux(streams)):
-        if (packet.size or packet.dts is not None) and not (is_whole and packet.is_corrupt):
-            yield packet
+    packets = of_known_streams(container.demux(streams))
+    return _without_strays(
+        packet for packet in packets if (packet.size or packet.dts is not None) and not (is_whole and packet.is_corrupt)
+    )
+
+
+def _without_strays(packets: Iterator[Packet]) -> Iterator[Packet]:
+    """A single packet whose time lies far behind its neighbours', as after a flipped bit, follows the one before it."""
+    last: dict[int, int] = {}  # by stream
+    leapt: dict[int, Packet] = {}
+    for packet in packets:
+        index, tick = packet.stream_index, packet.time_base or Fraction(1)
+        before, stray = last.get(index), leapt.pop(index, None)
+        if stray is not None and before is not None:
+            if packet.dts is not None and (packet.dts - before) * tick <= _LEAP_S:
+                late = cast(int, stray.dts) - before - max(stray.duration or 0, 1)
+                stray.pts, stray.dts = (None if time is None else time - late for time in (stray.pts, stray.dts))
+            before = last[index] = cast(int, stray.dts)
+            yield stray
+        if packet.dts is not None and before is not None and (packet.dts - before) * tick > _LEAP_S:
+            leapt[index] = packet
+            continue
+        if packet.dts is not None:
+            last[index] = packet.dts
+        yield packet
+    yield from leapt.values()
 
 
 def of_known_streams(packets: Iterator[Packet]) -> Iterator[Packet]:

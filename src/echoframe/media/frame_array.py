@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from echoframe.errors import InputError
 from echoframe.media.stills import scaled_size
-from echoframe.media.video import Frames
+from echoframe.media.video import Frames, VideoInfo, probe, read_windows
 from echoframe.spec import ClipSpec
 
 _NAME = "array of frames"  # what messages call it, where a file has its path
@@ -85,3 +85,21 @@ class FrameArray:
     ) -> UInt8[np.ndarray, "height width 3"]:
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(self.images[index]), format="rgb24")
         return reformatter.reformat(frame, *size, format="rgb24", interpolation="BICUBIC", threads=1).to_ndarray()
+
+
+def opened(source: str | Path | np.ndarray, frame_rate: float | None) -> VideoInfo | FrameArray:
+    """What a user means by `source`: a file, probed, or frames in memory. Raises InputError if it can be neither."""
+    if isinstance(source, np.ndarray):
+        return FrameArray(images=source, frame_rate=frame_rate)
+    if frame_rate is not None:
+        raise InputError(f"{source}: frame_rate is {frame_rate}, but a file knows its own; leave it out")
+    return probe(Path(source))
+
+
+def frames_of(
+    clip: VideoInfo | FrameArray, spec: ClipSpec, starts_s: Sequence[float], *, short_side: int
+) -> Iterator[Frames]:
+    """The frames of each window that begins at one of `starts_s`, from the file or from memory."""
+    if isinstance(clip, FrameArray):
+        return clip.windows(spec, starts_s, short_side=short_side)
+    return read_windows(clip, spec, starts_s, short_side=short_side)

@@ -1,6 +1,7 @@
 """A film's own sound, in time with its picture, and mixing it under another."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -27,7 +28,7 @@ def read_own_sound(video: Path, span: Span) -> Tensor | None:
     converters: dict[tuple[str, str, int], av.AudioResampler] = {}
     start_s = float(span.first * span.tick_s)
     with open_video(video) as (container, _):
-        for frame in _decoded(container, span, video):
+        for frame in decoded_sound(container, span.joins, video):
             # from the frame: what the header of an HE-AAC stream says is half its rate
             rate = rate or frame.sample_rate
             layout = layout or ("stereo" if frame.layout.nb_channels > 1 else "mono")
@@ -51,11 +52,15 @@ def read_own_sound(video: Path, span: Span) -> Tensor | None:
     return resample(torch.from_numpy(np.concatenate(parts, axis=1)), rate, SAMPLE_RATE)
 
 
-def _decoded(container: InputContainer, span: Span, video: Path) -> Iterator[AudioFrame]:
+def decoded_sound(container: InputContainer, joins: Sequence[Fraction], video: Path) -> Iterator[AudioFrame]:
+    """The frames of the sound that players play, on the picture's line of time. joins: of the picture, as `Span`.
+
+    Broken packets are left out; a file that is cut off ends where it is cut.
+    """
     stream = own_sound(container)
     if stream is None:
         return
-    clock, n_joins, decoder = Clock(stream, span.joins), 0, stream.codec_context
+    clock, n_joins, decoder = Clock(stream, joins), 0, stream.codec_context
     try:
         for packet in demuxed(container, stream):
             if not packet.size:

@@ -111,17 +111,22 @@ def _open_picture(path: Path) -> Iterator[Image.Image]:
         ) from error
 
 
-def scaled_size(width: int, height: int, *, short_side: int, path: Path) -> tuple[int, int]:
-    """`width` x `height` scaled, up or down, so that the shorter side is `short_side` pixels.
-
-    >>> scaled_size(1280, 720, short_side=224, path=Path("clip.mp4"))
-    (398, 224)
-    """
+def check_shape(width: int, height: int, path: Path) -> None:
+    """Raises VideoError for a picture that is too narrow or flat to be looked at."""
     short, long = min(width, height), max(width, height)
     if short < 1 or long > _MAX_ASPECT * short:
         raise VideoError(
             f"{path}: {width} x {height} pixels are too narrow or flat for a picture; "
             f"expected sides of at most {_MAX_ASPECT} to 1"
         )
-    scaled = round(long * short_side / short)
+
+
+def scaled_size(width: int, height: int, *, short_side: int, path: Path) -> tuple[int, int]:
+    """`width` x `height` scaled, up or down, so that the shorter side is `short_side` pixels.
+
+    >>> scaled_size(1280, 720, short_side=224, path=Path("clip.mp4"))
+    (398, 224)
+    """
+    check_shape(width, height, path)
+    scaled = round(max(width, height) * short_side / min(width, height))
     return (short_side, scaled) if width <= height else (scaled, short_side)

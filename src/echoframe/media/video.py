@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from av.video.frame import VideoFrame
 from jaxtyping import Bool, UInt8
+from PIL import Image
 
 from echoframe.errors import InputError, VideoError
 from echoframe.media.animated import is_animated_webp
@@ -19,7 +20,16 @@ from echoframe.media.containers import check_held, containers_of
 from echoframe.media.decoder import VideoReader
 from echoframe.media.demux import film_span, frame_rate, own_sound
 from echoframe.media.heif import is_heif
-from echoframe.media.stills import PICTURE_SUFFIXES, check_file, is_picture, picture_info, read_picture, scaled_size
+from echoframe.media.heif_grid import assemble, read_grid
+from echoframe.media.stills import (
+    PICTURE_SUFFIXES,
+    check_file,
+    check_shape,
+    is_picture,
+    picture_info,
+    read_picture,
+    scaled_size,
+)
 from echoframe.spec import ClipSpec
 
 __all__ = [
@@ -89,6 +99,7 @@ def probe(path: Path) -> VideoInfo:
         return _still_info(path)
     with VideoReader(path) as reader:
         width, height = reader.shown_size
+        check_shape(width, height, path)
         codec = reader.stream.codec_context.codec.canonical_name
         rate, has_audio = frame_rate(reader.stream), own_sound(reader.container) is not None
         container, fits = reader.container.format.name, containers_of(reader.container, reader.stream)
@@ -112,8 +123,9 @@ def probe(path: Path) -> VideoInfo:
 
 def _still_info(path: Path) -> VideoInfo:
     if is_heif(path):
+        grid = read_grid(path)
         with VideoReader(path) as reader:
-            width, height = reader.shown_size
+            width, height = grid.shown_size if grid else reader.shown_size
             codec = reader.stream.codec_context.codec.canonical_name
     else:
         width, height, codec = picture_info(path)
@@ -132,6 +144,10 @@ def _still_info(path: Path) -> VideoInfo:
 def _still_image(path: Path, *, short_side: int) -> UInt8[np.ndarray, "height width 3"]:
     if not is_heif(path):
         return read_picture(path, short_side=short_side)
+    grid = read_grid(path)
+    if grid:
+        size = scaled_size(*grid.shown_size, short_side=short_side, path=path)
+        return np.array(Image.fromarray(assemble(path, grid)).resize(size, Image.Resampling.BICUBIC))
     with VideoReader(path) as reader:
         width, height = scaled_size(*reader.shown_size, short_side=short_side, path=path)
         return reader.render(reader.frame_at(0.0)[0], width, height)

@@ -9,6 +9,7 @@ const ASKED = {
 };
 const NOT_ALL = "Part of it was skipped or played faster. Please hear all of it at its own speed.";
 const SLACK_S = 0.3, SLACK = 0.05;  // of a sound's duration: clocks of players tick four times a second
+const TICK_S = 0.25;
 const HERE = location.pathname.replace(/\/$/, "");
 const at = (id) => document.getElementById(id);
 const seen = (id) => { for (const other of ["intro", "item", "done"]) at(other).hidden = other !== id; };
@@ -48,19 +49,22 @@ function player(name, n, item) {
   return make("figure", {}, make("figcaption", { textContent: title }), media);
 }
 
-// Calls whenHeard once all of it was heard: time counts as it passes for the listener, so what is played faster or skipped is not heard.
+// Calls whenHeard once every part of it was heard at its own speed: what is played faster or skipped is not, and a part that is
+// heard again counts once. parts: [begin, end] in seconds, apart and in order.
 function countHeard(media, whenHeard) {
-  let heardS = 0, from = null;
+  let parts = [], from = null;
   const start = () => { from = { place: media.currentTime, at: performance.now() }; };
   const count = () => {
     if (from === null) return;
     const played = media.currentTime - from.place, passed = (performance.now() - from.at) / 1000;
-    heardS += Math.max(0, Math.min(played, passed));
+    if (played > 0 && played <= passed + TICK_S && media.playbackRate <= 1) parts = joined(parts, [from.place, media.currentTime]);
     start();
+    const heardS = parts.reduce((sum, [begin, end]) => sum + end - begin, 0);
     if (heardS >= media.duration - Math.max(SLACK_S, SLACK * media.duration)) whenHeard();
   };
   media.addEventListener("playing", start);
   media.addEventListener("timeupdate", count);
+  media.addEventListener("ratechange", () => { from = null; if (!media.paused) start(); });
   media.addEventListener("seeking", () => { from = null; });
   media.addEventListener("seeked", () => { if (!media.paused) start(); });
   media.addEventListener("pause", () => { count(); from = null; });
@@ -69,6 +73,17 @@ function countHeard(media, whenHeard) {
     from = null;
     if (at("next").disabled && document.querySelector("fieldset:disabled")) at("hint").textContent = NOT_ALL;
   });
+}
+
+// The parts and one more, apart and in order.
+function joined(parts, one) {
+  const found = [];
+  for (const [begin, end] of [...parts, one].sort((a, b) => a[0] - b[0])) {
+    const last = found[found.length - 1];
+    if (last && begin <= last[1]) last[1] = Math.max(last[1], end);
+    else found.push([begin, end]);
+  }
+  return found;
 }
 
 function update(item) {

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 from echoframe.errors import InputError
-from echoframe.jobs import settings_to_make, write_results
+from echoframe.jobs.plans import Job, looked_at, output_path, plan_jobs, without_clashes
+from echoframe.jobs.results import settings_to_make, write_results
+from echoframe.jobs.together import render_together
 from echoframe.options import Request, RunOptions, Settings, WriteOptions
 from echoframe.pipeline import EchoFrame
-from echoframe.plans import Job, looked_at, output_path, plan_jobs, without_clashes
 from echoframe.progress import ProgressCallback
-from echoframe.together import render_together
 
 # made now; done before; made again from a record with the same samples, or with others
 How = Literal["made", "kept", "remade", "differs"]
@@ -48,6 +48,7 @@ def plan_orders(
     out: Path,
     request: Request,
     running: RunOptions,
+    writing: WriteOptions,
     *,
     with_film: bool = True,
     with_picture: bool = False,
@@ -56,7 +57,8 @@ def plan_orders(
 
     Raises InputError or OutputError as `plan_jobs` and `without_clashes`.
     """
-    return _without_clashes(_planned(clips, out, request, running, with_film=with_film, with_picture=with_picture))
+    orders = _planned(clips, out, request, running, with_film=with_film, with_picture=with_picture)
+    return _without_clashes(orders, writing)
 
 
 def _planned(
@@ -68,8 +70,8 @@ def _planned(
     return [Order(job=job, request=asked[i % len(asked)]) for i, job in enumerate(jobs)]
 
 
-def _without_clashes(orders: Sequence[Order]) -> list[Order]:
-    jobs = without_clashes([order.job for order in orders])
+def _without_clashes(orders: Sequence[Order], writing: WriteOptions) -> list[Order]:
+    jobs = without_clashes([order.job for order in orders], writing)
     return [replace(order, job=job) for order, job in zip(orders, jobs, strict=True)]
 
 
@@ -78,6 +80,7 @@ def plan_list(
     out: Path,
     request: Request,
     running: RunOptions,
+    writing: WriteOptions,
     *,
     with_film: bool = True,
     with_picture: bool = False,
@@ -94,7 +97,7 @@ def plan_list(
         )
         place = out / output_path(wish.out) if wish.out else out
         orders += _planned([wish.clip], place, own, running, with_film=with_film, with_picture=with_picture)
-    return _without_clashes(orders)
+    return _without_clashes(orders, writing)
 
 
 def read_wishes(path: Path) -> list[Wish]:

@@ -6,11 +6,12 @@ The sound is always made: where no container holds a film's picture beside it, t
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from echoframe.errors import InputError, OutputError, VideoError
+from echoframe.errors import EchoFrameError, InputError, OutputError, VideoError
 from echoframe.media.containers import MUX_FORMATS, best_suffix
 from echoframe.media.stills import PICTURE_SUFFIXES
 from echoframe.media.video import VIDEO_SUFFIXES, VideoInfo, check_fits, probe
@@ -173,12 +174,14 @@ def _beside(clip: Path, sound: Path, suffix: str) -> Path:
     return sound.with_name(f"{sound.stem}.sound{suffix}") if path.resolve() == clip.resolve() else path
 
 
-def without_clashes(jobs: Sequence[Job]) -> list[Job]:
+def without_clashes(jobs: Sequence[Job], writing: WriteOptions) -> list[Job]:
     """The jobs, of which those are refused that would make a file that another one makes, or overwrite a clip.
 
-    Raises InputError if nothing is left.
+    Where a film's container decides that, and it follows from what the clip holds, the clip is looked at, as `writing`
+    says. Raises InputError if nothing is left.
     """
     clips = {job.clip.resolve() for job in jobs}
+    jobs = _with_sure_films(jobs, clips, writing)
     makers: dict[Path, list[Job]] = {}
     for job in jobs:
         for path in job.outputs:
@@ -187,6 +190,32 @@ def without_clashes(jobs: Sequence[Job]) -> list[Job]:
     if checked and all(job.refused for job in checked):
         raise InputError(checked[0].refused)
     return checked
+
+
+def _with_sure_films(jobs: Sequence[Job], clips: set[Path], writing: WriteOptions) -> list[Job]:
+    """The jobs; looked at are those of which a film in some container would stand in another's way."""
+    films = [_possible_films(job) for job in jobs]
+    makers = Counter(
+        path for job, some in zip(jobs, films, strict=True) for path in some | {each.resolve() for each in job.results}
+    )
+    return [
+        _looked_at_if_whole(job, writing) if any(makers[path] > 1 or path in clips for path in some) else job
+        for job, some in zip(jobs, films, strict=True)
+    ]
+
+
+def _possible_films(job: Job) -> set[Path]:
+    """The job's film in each container that it could be written to; none where it has one name, or is not made."""
+    if job.film is None or job.sound is None:
+        return set()
+    return {_beside(job.clip, job.sound, suffix).resolve() for suffix in MUX_FORMATS}
+
+
+def _looked_at_if_whole(job: Job, writing: WriteOptions) -> Job:
+    try:
+        return looked_at(job, writing)
+    except EchoFrameError:  # which is told in its turn
+        return job
 
 
 def _clash(job: Job, clips: set[Path], makers: dict[Path, list[Job]]) -> str:
@@ -209,7 +238,7 @@ def looked_at(job: Job, writing: WriteOptions) -> Job:
     info = job.info or probe(job.clip)
     if job.film is None or job.sound is None:  # no film is wanted, or the user named it
         reencode = writing.reencode and job.film is not None and _can_reencode(info, job.film)
-        return replace(job, info=info, reencode=reencode)
+        return replace(job, info=info, reencode=reencode, notes=(REENCODED,) if reencode else job.notes)
     if info.is_still:
         return replace(job, info=info, film=None)
     own = job.clip.suffix.lower()

@@ -1,7 +1,8 @@
 """What an earlier run left where a job's files go: what is done already, and what only `--overwrite` or `--force` replaces.
 
 A file is ours if the record beside it names it. It is as asked for if that record says that the same model made it from
-the same clip with the same settings, and its bytes are still those of the record.
+the same clip with the same settings, and its bytes are still those of the record; of a film, too, that its picture was
+copied, or written again, as it would be now.
 """
 
 from dataclasses import dataclass, fields
@@ -9,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from echoframe.errors import OutputError
+from echoframe.jobs.plans import Job
 from echoframe.options import WRITE_FIELDS, Settings, WriteOptions, name_of
 from echoframe.output import file_sha256
 from echoframe.pipeline import EchoFrame
@@ -19,17 +21,17 @@ _ELSEWHERE = "or choose another name or folder with -o"
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What a clip's results shall be made with."""
+    """What a job's results shall be made with. job: once it was looked at."""
 
     model: EchoFrame
-    clip: Path
+    job: Job
     settings: Settings
     writing: WriteOptions
 
     @cached_property
     def clip_sha256(self) -> str:
         """Of the clip's bytes, read once for all its files."""
-        return file_sha256(self.clip)
+        return file_sha256(self.job.clip)
 
     @cached_property
     def mapper(self) -> MapperId | None:
@@ -46,6 +48,8 @@ class Asked:
         changed = [f"{name_of(each)} {was}" for each, was, asked in pairs if was != asked]
         if changed:
             return f"made with {', '.join(changed)}"
+        if output == self.job.film and found.reencoded != self._reencodes(found):
+            return f"made with its picture {'written again as H.264' if found.reencoded else 'copied'}"
         if found.bundle.sha256 != self.model.identity.sha256:
             return f"made by another model, {found.bundle.name} {found.bundle.version}".rstrip()
         if (found.mapper and found.mapper.sha256) != (self.mapper and self.mapper.sha256):
@@ -55,6 +59,10 @@ class Asked:
         if found.input.sha256 != self.clip_sha256:
             return "made from another clip, or from this one before it changed"
         return "" if file_sha256(output) == found.outputs[output.name] else "changed since it was written"
+
+    def _reencodes(self, found: Provenance) -> bool:
+        """Whether the film's picture would be written again; one that could not be copied then could not be now."""
+        return self.job.reencode or (self.writing.reencode and found.reencoded)
 
 
 def are_done(outputs: list[Path], asked: Asked) -> bool:

@@ -10,8 +10,9 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from echoframe.earlier import Asked, are_done, check_earlier, check_foreign
 from echoframe.errors import EchoFrameError, InputError, VideoError
+from echoframe.jobs.earlier import Asked, are_done, check_earlier, check_foreign
+from echoframe.jobs.plans import ONLY_SOUND, REENCODED, Job, looked_at, only_sound
 from echoframe.loading import remake
 from echoframe.media.audio import resample
 from echoframe.media.mux import mux
@@ -20,7 +21,6 @@ from echoframe.media.video import check_fits
 from echoframe.options import WRITE_FIELDS, Request, Settings, WriteOptions
 from echoframe.output import atomic_files, check_name, encode_sound, file_sha256
 from echoframe.pipeline import EchoFrame
-from echoframe.plans import ONLY_SOUND, REENCODED, Job, looked_at, only_sound
 from echoframe.progress import ProgressCallback
 from echoframe.provenance import Provenance, record_of, to_json
 from echoframe.sound import Sound
@@ -45,7 +45,7 @@ def settings_to_make(model: EchoFrame, job: Job, request: Request, writing: Writ
     """What the job's sound is to be made with, none if its files are there already. Raises if they cannot be made."""
     settings = model.resolve(job.known, request, force=writing.force)
     check_job(job, writing)
-    asked = Asked(model=model, clip=job.clip, settings=settings, writing=writing)
+    asked = Asked(model=model, job=job, settings=settings, writing=writing)
     if are_done((job if writing.reencode else without_lost_film(job)).results, asked):
         return None
     check_earlier(job.results, asked)
@@ -67,7 +67,7 @@ def remake_job(
     job = looked_at(job, writing)
     check_job(job, writing)
     writing = replace(writing, **{each.name: getattr(record, each.name) for each in WRITE_FIELDS})
-    check_earlier(job.results, Asked(model=model, clip=job.clip, settings=record.settings, writing=writing))
+    check_earlier(job.results, Asked(model=model, job=job, settings=record.settings, writing=writing))
     sound = remake(model, record, info=job.known, progress=progress)
     write_results(sound, job, writing)
     return sound.provenance.result.samples_sha256 == record.result.samples_sha256
@@ -127,7 +127,7 @@ def _write_all(sound: Sound, job: Job, writing: WriteOptions) -> None:
             elif path == job.picture:
                 _draw(sound, job.clip.name).save(partial, format="PNG")
             else:
-                record = replace(sound.provenance, outputs=made, notes=tuple(notes), **written)
+                record = replace(sound.provenance, outputs=made, notes=tuple(notes), reencoded=job.reencode, **written)
                 partial.write_text(to_json(record), encoding="utf-8")
                 continue
             made[path.name] = file_sha256(partial)
