@@ -1,36 +1,42 @@
-"""Events of remembered recordings, laid where something is struck.
+"""Remembered recordings laid where something is struck.
 
-A recording that is not steady is cut into its events, each from just before its rise to where it has died away. At every cue
-one of them begins: never the same one twice in a row, a little louder or softer as the cue says, and each decays as it did,
-under the next.
+At every onset of the picture a recording begins to sound at one of its own onsets, and goes on as it does until the next
+onset of the picture: a whole burst where there is room for it, a single blow where there is not. Which onset of which
+recording begins is chosen by what would be heard in that room: nothing that begins again off the picture's time, little
+silence, nothing much softer than the recording's loudest, and not what has just been heard.
 
-*Conventions*: a log-mel is (F, M), natural logarithms of magnitudes divided by a scale; one frame is the codec's step in time.
-`per_db` is one decibel in its units. Times are in frames.
+*Conventions*: a log-mel is (F, M), natural logarithms of magnitudes divided by a scale; one frame is the codec's step in
+time. `per_db` is one decibel in its units. Times are in frames.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-LOUD_DB = 18.0  # below the loudest frame: what belongs to an event
-RISE = 3  # frames over which a rise is measured
-BEFORE = 2  # frames of an event before its rise
-PAUSE = 8  # frames below that end an event
-DEEP_DB = 9.0  # by so much a recording has to be softer between two events
+FLOOR_DB = 60.0  # under the loudest band: nothing below is heard to rise
+RISE_DB, AROUND, APART = 3.0, 20, 8  # an onset of a recording: beyond the median of 20 frames to each side, 8 frames apart
+BEFORE = 2  # frames of a recording before its onset
+FADE, FADE_DB = 4, 30.0  # frames in which what is cut off fades, and by how much
+SILENT_DB = 25.0  # under the recording's loudest frame
+# what a room is charged for: each onset too many, silence in all of it, 10 dB too soft, coming again, another recording
+AGAIN, SILENT, SOFT, REPEATED, OTHER = 1.0, 2.0, 0.7, 1.0, 0.3
+FORGETS = 0.6  # how much a repetition still counts one onset later
+ATTACK = 12  # frames after an onset in which its loudness is read
+CHEAPEST = 3  # among which the seed draws
 GAIN_DB = -12.0  # of an onset without strength
-AGAIN_DB = 4.0  # of novelty: something begins
-FLOOR_DB = 60.0
 QUIET_SHARE = 0.08  # of the frames: the background
 BACKGROUND_DB = -40.0  # of the loudest frame, at most
 
 
 @dataclass(frozen=True)
 class Struck:
-    """Where an event has to begin, and how much softer it is than the recording."""
+    """Where a sound has to begin, and how much softer it is than the recording."""
 
     frame: int
     gain_db: float = 0.0
@@ -45,98 +51,104 @@ def gain_db(strength: float) -> float:
     return GAIN_DB * (1 - math.sqrt(min(max(strength, 0.0), 1.0)))
 
 
-@dataclass(frozen=True)
-class Event:
-    """mel: (F, M) of one event. onset: the frame in it at which it begins to be heard. rise_db: how sharply that is.
-
-    again: how often something begins anew in it.
-    """
+@dataclass(frozen=True, eq=False)
+class Material:
+    """A recording, with what a choice among its onsets needs: the frames at which it begins to be heard, rising, and each
+    frame's loudness in decibels."""
 
     mel: Float[Tensor, "frames mels"]
-    onset: int
-    rise_db: float
-    again: int
+    onsets: np.ndarray
+    course_db: np.ndarray
+
+    @property
+    def loudest_db(self) -> float:
+        return float(self.course_db.max())
 
 
-def novelty(mel: Float[Tensor, "frames mels"], per_db: float) -> Float[Tensor, " frames"]:
-    """How much louder each frame's bands are than two frames before: the mean of what rises, in decibels.
-
-    Bands are floored 60 dB under the loudest, as `echoframe.evaluation.alignment.onset_strength` does.
-    """
-    level = mel.clamp(min=float(mel.max()) - FLOOR_DB * per_db) / per_db
-    return (level - torch.cat([level[:1], level[:1], level[:-2]])[: len(level)]).clamp(min=0).mean(dim=1)
+def material(mel: Float[Tensor, "frames mels"], per_db: float) -> Material:
+    """What a log-mel has to offer: its onsets, or its steepest rise where it has none."""
+    course = torch.logsumexp(mel / per_db * (math.log(10) / 10), dim=1) * (10 / math.log(10))
+    return Material(mel, _onsets(mel, per_db), course.double().numpy())
 
 
-def course_db(mel: Float[Tensor, "frames mels"], per_db: float) -> Float[Tensor, " frames"]:
-    """How loud each frame is, in decibels: the power of all its bands."""
-    return torch.logsumexp(mel / per_db * (math.log(10) / 10), dim=1) * (10 / math.log(10))
+def _onsets(mel: Tensor, per_db: float) -> np.ndarray:
+    """Peaks of what rises, as `echoframe.evaluation.alignment.onsets` finds them in a waveform."""
+    level = (mel.clamp(min=float(mel.max()) - FLOOR_DB * per_db) / per_db).double().numpy()
+    before = np.concatenate([level[:1], level[:1], level])[: len(level)]
+    rise = np.maximum(level - before, 0).mean(axis=1)
+    views = np.lib.stride_tricks.sliding_window_view(np.pad(rise, AROUND, mode="edge"), 2 * AROUND + 1)
+    ends = np.pad(rise, 1, constant_values=-np.inf)
+    peak = (rise > ends[:-2]) & (rise >= ends[2:]) & (rise - np.median(views, axis=1) >= RISE_DB)
+    found: list[int] = []
+    for at in sorted(np.flatnonzero(peak).tolist(), key=lambda at: -rise[at]):
+        if all(abs(at - other) >= APART for other in found):
+            found.append(at)
+    return np.array(sorted(found) or [int(rise.argmax())])
 
 
-def cut_events(mel: Float[Tensor, "frames mels"], per_db: float) -> list[Event]:
-    """The events of a recording, one at least."""
-    course = course_db(mel, per_db)
-    loudest, new = float(course.max()), novelty(mel, per_db)
-    loud = (course > loudest - LOUD_DB).tolist()
-    rises = course - torch.cat([course[:1].expand(RISE), course[:-RISE]])[: len(course)]
-    begins: list[int] = []
-    quiet_for, softest = PAUSE, -math.inf
-    for at, is_loud in enumerate(loud):
-        softest = min(softest, float(course[at]))
-        if is_loud and (quiet_for >= PAUSE or (begins and float(rises[at]) > DEEP_DB and at - begins[-1] > PAUSE)):
-            if not begins or at - begins[-1] > PAUSE:
-                begins.append(at)
-        quiet_for = 0 if is_loud else quiet_for + 1
-    events = []
-    for begin, following in zip(begins, [*begins[1:], len(mel)], strict=True):
-        first = max(begin - RISE, 0)
-        around = rises[first : begin + 2 * RISE]
-        onset = first + int(around.argmax())
-        start = max(onset - BEFORE, 0)
-        stop = following if following == len(mel) else max(following - RISE - BEFORE, onset + 1)
-        later = new[onset + PAUSE : stop] > AGAIN_DB
-        again = int((later[1:] & ~later[:-1]).sum()) if len(later) > 1 else 0
-        events.append(Event(mel[start:stop], onset - start, float(new[first : begin + 2 * RISE].max()), again))
-    return events
-
-
-def clear_events(events: Sequence[Event]) -> list[Event]:
-    """Those of `events` that are heard to begin once, at a time; or the clearest there is."""
-    clear = [event for event in events if event.again == 0 and event.rise_db >= AGAIN_DB]
-    if clear:
-        return clear
-    return [max(events, key=lambda event: event.rise_db - AGAIN_DB * event.again)]
-
-
-def background(mel: Float[Tensor, "frames mels"], n_frames: int, per_db: float) -> Float[Tensor, "frames mels"]:
-    """What is heard between events: the quiet frames' mean, no louder than 40 dB under the loudest.
+def background(of: Material, n_frames: int, per_db: float) -> Float[Tensor, "frames mels"]:
+    """What is heard where no recording sounds: the mean of its quiet frames, 40 dB under its loudest at most.
 
     One mean, as quiet frames in any order would crackle; the generator's texture draws the fine structure.
     """
-    course = course_db(mel, per_db)
-    quiet = course.argsort()[: max(round(QUIET_SHARE * len(mel)), 1)]
-    over = float(course[quiet].mean()) - (float(course.max()) + BACKGROUND_DB)
-    return (mel[quiet].mean(dim=0) - max(over, 0.0) * per_db).expand(n_frames, -1)
+    quiet = of.course_db.argsort()[: max(round(QUIET_SHARE * len(of.mel)), 1)]
+    over = float(of.course_db[quiet].mean()) - (of.loudest_db + BACKGROUND_DB)
+    return (of.mel[quiet].mean(dim=0) - max(over, 0.0) * per_db).expand(n_frames, -1)
 
 
-def lay_events(
-    events: Sequence[Event],
+def lay(
+    materials: Sequence[Material],
     ground: Float[Tensor, "frames mels"],
     struck: Sequence[Struck],
     per_db: float,
     random: torch.Generator,
 ) -> Float[Tensor, "frames mels"]:
-    """The ground with an event wherever something is struck, rising. Where sounds overlap their magnitudes add up."""
-    found, last = ground.clone(), -1
+    """The ground with a recording's onset wherever something is struck, rising in time. Magnitudes add up.
+
+    The first of `materials` is the one that is wanted; the others help out where it has nothing that fits, as loud as it.
+    """
+    found = ground.clone()
     nat = per_db / (math.log(10) / 20)  # of one neper
-    for each in struck:
-        choices = [n for n in range(len(events)) if n != last] or [0]
-        last = choices[int(torch.randint(len(choices), (1,), generator=random))]
-        event = events[last]
-        start = each.frame - event.onset
-        first, stop = max(-start, 0), min(len(event.mel), len(found) - start)
-        if stop <= first:
-            continue
-        part = found[start + first : start + stop]
-        mel = event.mel[first:stop] + each.gain_db * per_db
-        found[start + first : start + stop] = torch.logaddexp(part / nat, mel / nat) * nat
+    heard: dict[tuple[int, int], float] = {}
+    for now, following in pairwise([*struck, Struck(len(ground))]):
+        which, onset = _choose(materials, max(following.frame - now.frame, APART), heard, random)
+        heard = {each: FORGETS * count for each, count in heard.items()}
+        heard[which, onset] = heard.get((which, onset), 0.0) + 1
+        source = materials[which]
+        gain = now.gain_db + materials[0].loudest_db - source.loudest_db
+        part = _part(source.mel, onset, following.frame - now.frame, per_db) + gain * per_db
+        start = now.frame - min(onset, BEFORE)
+        first, stop = max(-start, 0), min(len(part), len(found) - start)
+        if stop > first:
+            under = found[start + first : start + stop]
+            found[start + first : start + stop] = torch.logaddexp(under / nat, part[first:stop] / nat) * nat
     return found
+
+
+def _part(mel: Tensor, onset: int, room: int, per_db: float) -> Tensor:
+    """A recording from just before an onset on, for as long as there is room; faded where it is cut off."""
+    start, stop = max(onset - BEFORE, 0), min(onset + max(room, APART) - BEFORE, len(mel))
+    part = mel[start:stop].clone()
+    if stop < len(mel):
+        n_fade = min(FADE, len(part))
+        part[-n_fade:] -= torch.linspace(0, FADE_DB * per_db, n_fade)[:, None]
+    return part
+
+
+def _choose(
+    materials: Sequence[Material], room: int, heard: dict[tuple[int, int], float], random: torch.Generator
+) -> tuple[int, int]:
+    """A recording and one of its onsets: one of the cheapest in that room."""
+    offers: list[tuple[float, int, int]] = []
+    for which, each in enumerate(materials):
+        audible = np.concatenate([[0], (each.course_db > each.loudest_db - SILENT_DB).cumsum()])
+        stops = np.minimum(each.onsets + room, len(each.mel))
+        again = np.searchsorted(each.onsets, stops - BEFORE) - np.searchsorted(each.onsets, each.onsets + APART)
+        silent = 1 - (audible[stops] - audible[each.onsets]) / room
+        for at, n_again, share, stop in zip(each.onsets.tolist(), again, silent, stops, strict=True):
+            soft_db = each.loudest_db - float(each.course_db[at : min(at + ATTACK, stop)].max())
+            cost = AGAIN * max(n_again, 0) + SILENT * share + SOFT * soft_db / 10 + OTHER * (which > 0)
+            offers.append((cost + REPEATED * heard.get((which, at), 0.0), which, at))
+    offers.sort()
+    _, which, onset = offers[int(torch.randint(min(CHEAPEST, len(offers)), (1,), generator=random))]
+    return which, onset

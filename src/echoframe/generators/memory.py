@@ -21,13 +21,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from echoframe.errors import BundleError, ConfigError
-from echoframe.generators.events import Event, Struck, background, clear_events, cut_events, lay_events
+from echoframe.generators.events import Struck, background, lay, material
 from echoframe.generators.layout import Recordings, describe, lay_out, plan
 from echoframe.generators.mel_codec import MelCodec
 from echoframe.weights import read_config, read_json, read_weights, write_json, write_weights
 
 BEST = 8  # recordings among which a seed chooses
-ENOUGH_EVENTS, MOST_OTHERS = 6, 3  # events, and recordings of the same label that help out where there are fewer
+MOST_OTHERS = 6  # recordings of the same label that help out where one is laid on onsets
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,18 +152,14 @@ class Memory:
     def _struck(
         self, which: int, n_tokens: int, struck: Sequence[Struck], random: torch.Generator
     ) -> Float[Tensor, "tokens channels"]:
-        """Events of a recording where something is struck; of others of its label as well, where it has few."""
-        per_db = self.config.per_db
+        """A recording's onsets where something is struck, and those of the nearest others of its label."""
         near = (self.embeddings @ self.embeddings[which]).argsort(descending=True).tolist()
         label = self.entries[which].label
         others = [n for n in near if n != which and self.entries[n].label == label and not self.steady[n]]
-        events: list[Event] = []
-        for n in (which, *others[:MOST_OTHERS]):
-            if len(events) < ENOUGH_EVENTS:
-                events += cut_events(self._mel(n), per_db)
-        ground = background(self._mel(which), n_tokens * self._codec.config.frames, per_db)
-        laid = lay_events(clear_events(events), ground, struck, per_db, random)
-        return self._codec.encode(laid[None])[0]
+        per_db = self.config.per_db
+        materials = [material(self._mel(n), per_db) for n in (which, *others[:MOST_OTHERS])]
+        ground = background(materials[0], n_tokens * self._codec.config.frames, per_db)
+        return self._codec.encode(lay(materials, ground, struck, per_db, random)[None])[0]
 
     def _mel(self, which: int) -> Float[Tensor, "frames mels"]:
         first, last = self.starts[which], self.starts[which + 1]
