@@ -19,7 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
 from echoframe.evaluation.alignment import onset_f1
 from echoframe.media.video import probe
-from echoframe.timing.onset_net import OnsetNet, OnsetNetConfig, beside, residuals
+from echoframe.timing.onset_net import OnsetNet, beside, load_onset_net, residuals
 from echoframe.timing.onsets import contrast, peaks
 from echoframe.timing.small_frames import small_frames
 from echoframe.weights import write_json, write_weights
@@ -134,6 +134,7 @@ def main() -> None:
     parser.add_argument("--films", type=Path, nargs="+", required=True)
     parser.add_argument("--held", type=Path)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="weights to begin with")
     parser.add_argument("--steps", type=int, default=3000)
     args = parser.parse_args()
     torch.manual_seed(0)
@@ -141,7 +142,7 @@ def main() -> None:
     films = [film for folder in args.films for film in read_films(folder)]
     held = read_films(args.held) if args.held else []
     print(f"{len(films)} films, {sum(len(film.frames) for film in films)} frames", flush=True)
-    net = OnsetNet()
+    net = load_onset_net(args.start).requires_grad_(True) if args.start else OnsetNet()
     print(f"{sum(p.numel() for p in net.parameters())} weights", flush=True)
     optimizer = torch.optim.AdamW(net.parameters(), lr=LR, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=LR, total_steps=args.steps, pct_start=0.05)
@@ -164,7 +165,7 @@ def main() -> None:
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
         if step % 100 == 0:
             print(f"step {step}: loss {np.mean(losses[-100:]):.4f}, {time.time() - begun:.0f} s", flush=True)
         if step % 500 == 0 or step == args.steps:
