@@ -53,8 +53,10 @@ def predict(
     conditions = target.flatten(0, 1)
     away = None if negative is None else negative.repeat_interleave(len(spans), dim=0)
     found = []
-    for first in range(0, len(rows), n_rows):
-        part = slice(first, first + n_rows)
+    # a long sound's windows are never computed with another's: its numbers are the same bits in a batch and alone
+    own = len(spans) if len(spans) > 1 else len(rows)
+    for first in (at for item in range(0, len(rows), own) for at in range(item, item + own, n_rows)):
+        part = slice(first, min(first + n_rows, first - first % own + own))
         if away is None:
             found.append(network(rows[part], conditions[part]))
         else:
