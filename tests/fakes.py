@@ -44,8 +44,11 @@ class FakeGenerator:
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
 
+    def windows_s(self, duration_s: float) -> list[tuple[float, float]]:
+        return [(0.0, duration_s)]
+
     def remembered(self, target, *, seed, options):
-        return None
+        return ()
 
     def generate(
         self,

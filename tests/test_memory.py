@@ -103,8 +103,10 @@ def test_the_same_seed_gives_the_same_scene_whatever_the_batch(generator):
 
 def test_what_was_remembered_is_named(generator):
     found = generator.remembered(torch.eye(DIM)[1], seed=0, options=options(0.4))
-    assert found == replace(tiny_memory().entries[1], cosine=1.0)
-    assert generator.remembered(torch.eye(DIM)[1], seed=0, options=options(1.0)) is None
+    assert found == (replace(tiny_memory().entries[1], cosine=1.0),)
+    assert generator.remembered(torch.eye(DIM)[1], seed=0, options=options(1.0)) == ()
+    several = generator.remembered(torch.eye(DIM)[[2, 2, 0, 2]], seed=0, options=options(0.4))
+    assert [each.sound for each in several] == ["2.ogg", "0.ogg"]
 
 
 def test_a_short_sound_is_the_loudest_stretch(generator):
@@ -112,7 +114,7 @@ def test_a_short_sound_is_the_loudest_stretch(generator):
     codec = generator.codec
     quiet = torch.full((1, 20 * codec.config.frames, codec.config.n_mels), -1.0)
     quiet[:, 8 * codec.config.frames : 11 * codec.config.frames] = 1.0
-    cut = generator._cut(codec.encode(quiet), duration_s=3 * codec.config.frames * 0.01)
+    cut = generator._cut(codec.encode(quiet), duration_s=3 * codec.config.frames * 0.01, timed=[False])
     assert cut.shape[1] == 3
     assert torch.equal(cut, codec.encode(quiet)[:, 8:11])
 

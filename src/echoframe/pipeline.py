@@ -371,4 +371,4 @@ class EchoFrame:
 
     def _note(self, seen: Seen, target: Tensor, seed: int, settings: Settings) -> None:
         found = self.generator.remembered(target[0], seed=seed, options=settings.sampling)
-        seen.remembered.extend([asdict(found)] if found else [])
+        seen.remembered.extend(asdict(each) for each in found)
