@@ -46,7 +46,7 @@ def render_together(
 def _generated(model: EchoFrame, wanted: Sequence[Wanted], progress: ProgressCallback | None) -> tuple[Tensor, ...]:
     """The (N, S) waveforms of each, from one call."""
     waveforms = model.generate_candidates(
-        torch.cat([each.target.expand(len(each.seeds), -1) for each in wanted]),
+        torch.cat([each.target.expand(len(each.seeds), *each.target.shape[1:]) for each in wanted]),
         duration_s=wanted[0].duration_s,
         seeds=[seed for each in wanted for seed in each.seeds],
         options=wanted[0].options,

@@ -49,6 +49,7 @@ def finished(
         nearest=dict(nearest),
         remembered=tuple(seen.remembered),
         redrawn=tuple(seen.redrawn),
+        shots=tuple(seen.shots),
     )
     return Sound(
         waveform=waveform,
