@@ -100,3 +100,9 @@ def test_steps_all_around_are_no_cut():
     """Where every frame is another picture, none of them begins a shot."""
     random = np.random.default_rng(0)
     assert cuts(np.stack([wall(int(seed), patch=30) for seed in random.integers(1 << 30, size=40)])) == []
+
+
+def test_a_cut_is_surer_than_a_dissolve_beside_it():
+    one, two, three = shots([40, 11, 40])
+    film = np.concatenate([joined([one, two], dissolve=8), three])  # 3 frames of the second picture alone
+    assert cuts(film) == pytest.approx([43 / 25])

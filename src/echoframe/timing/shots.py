@@ -57,7 +57,10 @@ def find_borders(
     """
     cuts = _cuts(small, changed)
     found = [Border(time_s=float(times_s[at]), kind="cut") for at in cuts]
-    return _apart(sorted([*found, *_dissolves(small, times_s, cuts)], key=lambda border: border.time_s), times_s)
+    for border in _dissolves(small, times_s, cuts):
+        if all(abs(border.time_s - times_s[at]) >= SHORTEST_S for at in cuts):  # of the two, a cut is surer
+            found.append(border)
+    return _apart(sorted(found, key=lambda border: border.time_s), times_s)
 
 
 def _cuts(small: np.ndarray, changed: np.ndarray) -> list[int]:
