@@ -19,7 +19,7 @@ def small_size(width: int, height: int) -> tuple[int, int]:
     """Width and height of about `N_PIXELS` in the same proportion, even numbers, 16 at least.
 
     >>> small_size(1920, 1080), small_size(320, 240)
-    ((96, 54), (82, 62))
+    ((96, 54), (84, 62))
     """
     scale = math.sqrt(N_PIXELS / (width * height))
     wide, high = (max(2 * round(scale * side / 2), 16) for side in (width, height))
