@@ -11,7 +11,13 @@ from jaxtyping import Float
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Onset:
-    """Something is struck. strength: how much changes then, beside the film's strongest; confidence: how sure it is."""
+    """Something is struck.
+
+    Attributes:
+        time_s: when, in seconds.
+        strength: how much changes then, 1 for the film's strongest onset.
+        confidence: how sure it is that something is struck, 0 to 1.
+    """
 
     time_s: float
     strength: float
@@ -20,8 +26,12 @@ class Onset:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Cues:
-    """onsets: rising in time. times_s, activity: (T,), how much moves beside the camera at each frame, 0 and more, in
-    units of the film's contrast.
+    """When things are struck, and how much moves.
+
+    Attributes:
+        onsets: rising in time.
+        times_s: (T,) when each frame is shown, in seconds.
+        activity: (T,) how much moves at each frame beside the camera, 0 and more, in units of the film's contrast.
     """
 
     onsets: tuple[Onset, ...] = ()

@@ -1,7 +1,7 @@
-"""A small network that sees when things are struck: what changes beside the camera's motion, and how it goes on in time.
+"""A small network that sees when things are struck: what changes beside the camera's motion, and how it goes on.
 
-*Conventions*: T frames of one clip, their luma (T, H, W) in 0 to 1, and the residual (T, H, W), what a frame differs by from
-the one before it where that is moved as the camera moved. Both in units of the clip's own contrast.
+*Conventions*: frames are the luma of T frames of one clip, (T, H, W). The residual, (T, H, W), is what a frame differs by
+from the one before it where that is moved as the camera moved. Both are in units of the clip's own contrast.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,11 @@ N_BESIDE = 6  # numbers of a frame that are not seen in its pixels: see `beside`
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnsetNetConfig:
-    """widths: channels of the three convolutions in space. hidden_dim: of those in time; dilations: theirs."""
+    """The sizes of the network.
+
+    widths: channels of the three convolutions in space. hidden_dim: channels of those in time. dilations: frames between
+    the taps of each of them.
+    """
 
     widths: tuple[int, int, int] = (16, 32, 48)
     hidden_dim: int = 96
@@ -51,14 +55,14 @@ class OnsetNet(nn.Module):
     def look(
         self, frames: Float[Tensor, "t h w"], residual: Float[Tensor, "t h w"], following: Float[Tensor, "t h w"]
     ) -> Float[Tensor, "t seen"]:
-        """What is seen in each frame alone. following: the residual of the next frame."""
+        """What is seen in each frame alone. following: the residual of the next frame, 0 for the last one."""
         seen = torch.stack([frames, residual, following], dim=1)
         for conv in self.space:
             seen = gelu(conv(seen))
         return torch.cat([seen.mean(dim=(2, 3)), seen.amax(dim=(2, 3))], dim=1)
 
     def tell(self, seen: Float[Tensor, "b t seen"], beside: Float[Tensor, "b t 6"]) -> Float[Tensor, "b t"]:
-        """The log odds, of what was seen over time."""
+        """The log odds that something is struck, from what `look` saw and `beside` counted over time."""
         hidden = self.proj_in(torch.cat([seen, beside], dim=2))
         for conv, norm in zip(self.time, self.norms, strict=True):
             hidden = hidden + gelu(conv(norm(hidden).mT)).mT
@@ -70,12 +74,16 @@ def beside(
     residual: Float[Tensor, "t h w"],
     motion: Float[Tensor, "t 3"],
     times_s: Float[Tensor, " t"],
+    scale: Float[Tensor, " t"] | float = 1.0,
 ) -> Float[Tensor, "t 6"]:
-    """The camera's motion, the time since the frame before in 1/25 s, the change of brightness, and how much moves."""
+    """The camera's motion, the time since the frame before in 1/25 s, the change of brightness, and how much moves.
+
+    scale: the contrast at each frame, where `frames` and `residual` are not yet divided by it.
+    """
     since = torch.diff(times_s, prepend=times_s[:1] - 0.04) * 25
     brightness = frames.mean(dim=(1, 2))
-    change = torch.diff(brightness, prepend=brightness[:1])
-    moving = residual.abs().mean(dim=(1, 2))
+    change = torch.diff(brightness, prepend=brightness[:1]) / scale
+    moving = residual.abs().mean(dim=(1, 2)) / scale
     camera = motion * motion.new_tensor([0.3, 0.3, 30.0]) - motion.new_tensor([0.0, 0.0, 30.0])
     return torch.cat([camera, since[:, None], 5 * change[:, None], (moving + 1e-3).log()[:, None] + 3], dim=1)
 
@@ -90,7 +98,7 @@ def residuals(frames: Float[Tensor, "t h w"]) -> tuple[Float[Tensor, "t h w"], F
 
 
 def load_onset_net(folder: Path) -> OnsetNet:
-    """The network in `folder`. Raises BundleError for a damaged one."""
+    """The network in `folder`, to be asked only. Raises BundleError for a damaged one."""
     net = OnsetNet(read_config(OnsetNetConfig, folder / "config.json"))
     net.load_state_dict({name: tensor.float() for name, tensor in read_weights(folder / "model.safetensors").items()})
     return net.requires_grad_(False).eval()

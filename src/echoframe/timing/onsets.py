@@ -1,16 +1,46 @@
-"""Peaks of a course over frames, to a fraction of a frame; and the contrast that frames are measured in."""
+"""Peaks of a course over frames, to a fraction of a frame, and the contrast that frames are measured in."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from statistics import median_low
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 APART_S = 0.09  # between two onsets
 LEAST_CONTRAST = 0.02
+AROUND = 32  # frames to each side, whose contrast counts
 
 
 def contrast(frames: Float[Tensor, "t h w"]) -> float:
-    """The usual spread of luma in a frame: what the frames' differences are measured in."""
-    return float(frames.flatten(1).std(dim=1).median()) + LEAST_CONTRAST
+    """The usual spread of luma in a frame, which the frames' differences are measured in. frames: luma in 0 to 1."""
+    return usual(frames.flatten(1).std(dim=1).tolist())
+
+
+def usual(spreads: Iterable[float]) -> float:
+    """The contrast of frames that have these standard deviations of luma."""
+    return median_low(spreads) + LEAST_CONTRAST
+
+
+def with_contrast(
+    frames: Iterable[tuple[float, UInt8[np.ndarray, "height width"]]],
+) -> Iterator[tuple[float, UInt8[np.ndarray, "height width"], float]]:
+    """(time, luma) of frames, each with the contrast of the frames around it, `AROUND` to each side.
+
+    Not of the whole film, which would have to be kept; nor of any part of it, at whose ends the unit would jump.
+    """
+    waiting: deque[tuple[float, np.ndarray]] = deque()
+    spreads: deque[float] = deque(maxlen=2 * AROUND + 1)
+    for time_s, image in frames:
+        waiting.append((time_s, image))
+        spreads.append(float(image.std(ddof=1)) / 255)
+        if len(waiting) > AROUND:
+            yield *waiting.popleft(), usual(spreads)
+    while waiting:
+        if len(spreads) > AROUND + len(waiting):
+            spreads.popleft()
+        yield *waiting.popleft(), usual(spreads)
 
 
 def peaks(

@@ -1,7 +1,7 @@
 """Where one shot ends and the next begins: cuts, and dissolves.
 
-A *cut* is a step: two frames are far apart, while those to each side are near to each other. A *dissolve* is a blend: half way,
-the picture is half of what was and half of what comes, which neither things that move nor a camera that pans ever are.
+A *cut* is a step: two frames are far apart, while those to each side are near to each other. A *dissolve* is a blend:
+half way, the picture is half of what was and half of what comes. Things that move, or a camera that pans, never look so.
 
 *Conventions*: frames are luma, (T, H, W) in 0 to 1, small; times in seconds.
 """
@@ -20,17 +20,22 @@ STANDS_OUT = 3.0  # times the differences around it
 AROUND = 5  # frames to each side
 FLASH = 3  # frames: what looks as before within so many was lit, not cut
 BLENDS_S = (0.3, 0.5, 0.8, 1.2, 1.8, 2.5)  # seconds that a dissolve may take
-BLEND, BENT = (
-    0.07,
-    0.22,
-)  # how far apart its ends are, and how far its middle may be from half of both, in parts of that
+BLEND = 0.07  # mean difference of luma between the ends of a dissolve
+BENT = 0.22  # in parts of that: how far from the blend of both ends the frames between them may be
 ALIKE = 0.7  # correlation of frames that show the same, in another light
 SHORTEST_S = 0.4  # of a shot
+LAST_S = 0.1  # from the last border to the last frame, at least
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Border:
-    """Between two shots: when, in seconds, in the middle of a dissolve. lasts_s: 0 for a cut."""
+    """Where one shot ends and the next begins.
+
+    Attributes:
+        time_s: the first frame of the next shot, or the middle of a dissolve, in seconds.
+        kind: "cut" or "dissolve".
+        lasts_s: how long a dissolve takes, in seconds; 0 for a cut.
+    """
 
     time_s: float
     kind: Literal["cut", "dissolve"]
@@ -38,35 +43,38 @@ class Border:
 
 
 def thumbs(frames: Float[Tensor, "t h w"]) -> Float[Tensor, "t 336"]:
-    """What frames are compared by."""
+    """What frames are compared by: the same few pixels of each, whatever its shape."""
     return adaptive_avg_pool2d(frames[:, None], THUMB).flatten(1)
 
 
 def find_borders(
     small: Float[np.ndarray, "t pixels"], changed: Float[np.ndarray, " t"], times_s: Float[np.ndarray, " t"]
 ) -> list[Border]:
-    """The borders between shots, rising. small: from `thumbs`. changed: mean difference to the frame before, (T,), where that
-    is moved as the camera moved."""
+    """The borders between shots, rising in time.
+
+    small: from `thumbs`. changed: (T,) mean difference of luma to the frame before, where that is moved as the camera
+    moved. times_s: (T,) when each frame is shown.
+    """
     cuts = _cuts(small, changed)
     found = [Border(time_s=float(times_s[at]), kind="cut") for at in cuts]
-    return _apart(sorted([*found, *_dissolves(small, times_s, cuts)], key=lambda border: border.time_s), times_s)
+    for border in _dissolves(small, times_s, cuts):
+        if all(abs(border.time_s - times_s[at]) >= SHORTEST_S for at in cuts):  # of the two, a cut is surer
+            found.append(border)
+    return _apart(sorted(found, key=lambda border: border.time_s), times_s)
 
 
 def _cuts(small: np.ndarray, changed: np.ndarray) -> list[int]:
     """The first frames of new shots."""
     found = []
-    for at in np.flatnonzero(changed > CUT).tolist():
+    for at in (np.flatnonzero(changed[1:] > CUT) + 1).tolist():
         around = np.delete(changed[max(at - AROUND, 0) : at + AROUND + 1], min(at, AROUND))
-        if not len(around) or changed[at] < STANDS_OUT * np.median(around) + CUT / 2:
+        if changed[at] < STANDS_OUT * np.median(around) + CUT / 2:
             continue
-        before = small[max(at - FLASH, 0) : at]
-        after = small[at : at + FLASH + 1]
-        if not len(before):
-            continue
+        before, after = small[max(at - FLASH, 0) : at], small[at : at + FLASH + 1]
         back = np.abs(after[1:, None] - before[None]).mean(axis=2)  # lit and dark again, or a broken frame
         if len(after) > 1 and back.min() < 0.4 * changed[at]:
             continue
-        was = small[max(at - FLASH, 0) : at - 1]
+        was = small[max(at - FLASH - 1, 0) : at - 1]
         if len(was) and np.abs(was - small[at]).mean(axis=1).min() < 0.4 * changed[at]:
             continue  # what was lit is dark again
         found.append(at)
@@ -74,6 +82,7 @@ def _cuts(small: np.ndarray, changed: np.ndarray) -> list[int]:
 
 
 def _dissolves(small: np.ndarray, times_s: np.ndarray, cuts: list[int]) -> list[Border]:
+    """The dissolves within the shots that begin at `cuts`, the strongest where several overlap."""
     found: list[tuple[float, Border]] = []
     if len(times_s) < 3:
         return []
@@ -95,7 +104,7 @@ def _dissolves(small: np.ndarray, times_s: np.ndarray, cuts: list[int]) -> list[
         for at in np.flatnonzero(good).tolist():
             border = Border(time_s=float(times_s[at + half]), kind="dissolve", lasts_s=2 * half * step)
             found.append((float(apart[at] * (1 - wrong[at])), border))
-    return [border for _, border in _strongest(found)]
+    return _strongest(found)
 
 
 def _alike(first: np.ndarray, last: np.ndarray) -> np.ndarray:
@@ -105,22 +114,20 @@ def _alike(first: np.ndarray, last: np.ndarray) -> np.ndarray:
     return (one * other).sum(axis=1) / np.maximum(norms, 1e-6)
 
 
-def _strongest(found: list[tuple[float, Border]]) -> list[tuple[float, Border]]:
-    kept: list[tuple[float, Border]] = []
-    for strength, border in sorted(found, key=lambda each: -each[0]):
-        if all(abs(border.time_s - other.time_s) > (border.lasts_s + other.lasts_s) / 2 for _, other in kept):
-            kept.append((strength, border))
+def _strongest(found: list[tuple[float, Border]]) -> list[Border]:
+    """Of (strength, border), the strongest ones that do not overlap."""
+    kept: list[Border] = []
+    for _, border in sorted(found, key=lambda each: -each[0]):
+        if all(abs(border.time_s - other.time_s) > (border.lasts_s + other.lasts_s) / 2 for other in kept):
+            kept.append(border)
     return kept
 
 
 def _apart(borders: list[Border], times_s: np.ndarray) -> list[Border]:
     """Without shots that are too short to be one."""
     kept: list[Border] = []
-    end_s = float(times_s[-1]) if len(times_s) else 0.0
     for border in borders:
-        if (
-            border.time_s - (kept[-1].time_s if kept else float(times_s[0])) >= SHORTEST_S
-            and end_s - border.time_s > 0.1
-        ):
+        begin_s = kept[-1].time_s if kept else float(times_s[0])
+        if border.time_s - begin_s >= SHORTEST_S and float(times_s[-1]) - border.time_s > LAST_S:
             kept.append(border)
     return kept

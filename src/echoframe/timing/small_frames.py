@@ -1,4 +1,4 @@
-"""Every frame of a clip, small and grey: what the cues and the shots are found in, from one opening of the file."""
+"""Every frame of a clip, small and grey, in which the cues and the shots are found."""
 
 import math
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def small_size(width: int, height: int) -> tuple[int, int]:
     """Width and height of about `N_PIXELS` in the same proportion, even numbers, 16 at least.
 
     >>> small_size(1920, 1080), small_size(320, 240)
-    ((96, 54), (82, 62))
+    ((96, 54), (84, 62))
     """
     scale = math.sqrt(N_PIXELS / (width * height))
     wide, high = (max(2 * round(scale * side / 2), 16) for side in (width, height))
@@ -29,16 +29,19 @@ def small_size(width: int, height: int) -> tuple[int, int]:
 def small_frames(
     clip: VideoInfo | FrameArray, *, until_s: float = math.inf
 ) -> Iterator[tuple[float, UInt8[np.ndarray, "height width"]]]:
-    """(time in seconds, luma) of a video's frames before `until_s`, rising; memory does not grow with its length."""
-    due_s = -math.inf  # the next frame is not taken before that
-    size = small_size(*_shown_size(clip))
-    for time_s, image in _images(clip, size):
+    """(time in seconds, luma) of a video's frames before `until_s`, rising in time.
+
+    Memory does not grow with the video's length. Raises VideoError for a file that cannot be decoded.
+    """
+    step_s = 1 / MOST_RATE
+    last_s, due_s = -math.inf, -math.inf  # the next frame is not taken before both
+    for time_s, image in _images(clip, small_size(*_shown_size(clip))):
         if time_s >= until_s:
             return
-        if time_s >= due_s - 1e-6:
-            due_s = (
-                max(due_s + 1 / MOST_RATE, time_s - 1 / MOST_RATE) if math.isfinite(due_s) else time_s + 1 / MOST_RATE
-            )
+        if time_s > last_s and time_s >= due_s - 1e-6:
+            # a frame that comes late does not delay the next; after a gap, only one is owed
+            due_s = time_s + step_s if last_s == -math.inf else max(due_s + step_s, time_s - step_s)
+            last_s = time_s
             yield time_s, (image @ LUMA + 0.5).astype(np.uint8)
 
 

@@ -19,7 +19,7 @@ from echoframe.media.frame_array import FrameArray
 from echoframe.media.video import VideoInfo
 from echoframe.timing.cues import Cues, Onset
 from echoframe.timing.onset_net import OnsetNet, beside, load_onset_net, residuals
-from echoframe.timing.onsets import contrast, peaks
+from echoframe.timing.onsets import peaks, with_contrast
 from echoframe.timing.shots import Border, find_borders, thumbs
 from echoframe.timing.small_frames import small_frames
 
@@ -30,7 +30,12 @@ CUT_S = 0.12  # near a border what changes is the picture, not what it shows
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Watched:
-    """What was seen in a film. borders: between its shots, rising."""
+    """What was seen in a film.
+
+    Attributes:
+        cues: when things are struck, and how much moves.
+        borders: where one shot ends and the next begins, rising in time.
+    """
 
     cues: Cues
     borders: tuple[Border, ...] = ()
@@ -50,19 +55,27 @@ class _Seen:
 
 @cache
 def onset_net() -> OnsetNet:
-    """The network that comes with the package."""
+    """The network that comes with the package, read once."""
     return load_onset_net(Path(__file__).parent / "net")
 
 
 def watch(clip: VideoInfo | FrameArray, *, until_s: float = math.inf) -> Watched:
-    """The cues and shots of a film, of its frames before `until_s`. A still image has none.
+    """The cues and the borders of shots of a film. A still image has none.
 
-    Raises VideoError for a file that cannot be decoded.
+    Args:
+        clip: what `probe` found in a file, or frames in memory.
+        until_s: frames at or after this time are not looked at, in seconds.
+
+    Returns:
+        What was seen. Times are seconds from the first frame.
+
+    Raises:
+        VideoError: the file cannot be decoded.
     """
     nothing = np.zeros(0)
     if clip.is_still:
         return Watched(cues=Cues(times_s=nothing, activity=nothing))
-    parts = list(_look(small_frames(clip, until_s=until_s), onset_net()))
+    parts = list(_look(with_contrast(small_frames(clip, until_s=until_s)), onset_net()))
     if not parts:
         return Watched(cues=Cues(times_s=nothing, activity=nothing))
     whole = [torch.cat([getattr(part, name) for part in parts]) for name in _Seen.__slots__]
@@ -79,23 +92,23 @@ def watch(clip: VideoInfo | FrameArray, *, until_s: float = math.inf) -> Watched
 
 
 @torch.no_grad()
-def _look(frames: Iterator[tuple[float, np.ndarray]], net: OnsetNet) -> Iterator[_Seen]:
-    """Chunk by chunk. Each looks one frame back, and one ahead."""
+def _look(frames: Iterator[tuple[float, np.ndarray, float]], net: OnsetNet) -> Iterator[_Seen]:
+    """What is seen of (time, luma, contrast), chunk by chunk. Each looks one frame back, and one ahead."""
     held = list(islice(frames, CHUNK + 2))
     first = True
     while held:
-        times = torch.tensor([time_s for time_s, _ in held], dtype=torch.float64)
-        images = torch.from_numpy(np.stack([image for _, image in held])).float() / 255
+        times = torch.tensor([time_s for time_s, _, _ in held], dtype=torch.float64)
+        images = torch.from_numpy(np.stack([image for _, image, _ in held])).float() / 255
+        scale = torch.tensor([contrast for _, _, contrast in held])
         residual, motion = residuals(images)
-        scale = contrast(images)
-        scaled, changes = images / scale, residual / scale
+        scaled, changes = images / scale[:, None, None], residual / scale[:, None, None]
         following = pad(changes[1:], (0, 0, 0, 0, 0, 1))
         coming = list(islice(frames, CHUNK))
         part = slice(0 if first else 1, len(held) if not coming else len(held) - 1)
         yield _Seen(
             times_s=times[part],
             seen=net.look(scaled, changes, following)[part].half(),
-            beside=beside(scaled, changes, motion, times.float())[part],
+            beside=beside(images, residual, motion, times.float(), scale)[part],
             small=thumbs(images)[part].half(),
             moving=changes.abs().mean(dim=(1, 2))[part].double(),
             changed=residual.abs().mean(dim=(1, 2))[part].double(),
@@ -105,6 +118,7 @@ def _look(frames: Iterator[tuple[float, np.ndarray]], net: OnsetNet) -> Iterator
 
 
 def _onsets(sure: np.ndarray, activity: np.ndarray, times_s: np.ndarray) -> tuple[Onset, ...]:
+    """The peaks of how sure the network is, each as strong as what moves around it."""
     found = peaks(sure, times_s, threshold=LEAST)
     near = [max(int(np.searchsorted(times_s, time)) - 1, 0) for time in found]
     strengths = np.array([activity[place : place + 3].max() for place in near])
