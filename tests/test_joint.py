@@ -5,7 +5,7 @@ import torch
 
 from echoframe.errors import InputError
 from echoframe.generators.asked import check_embeddings
-from echoframe.generators.joint import averaged, plan_spans, predict
+from echoframe.generators.joint import plan_spans, predict
 from echoframe.media.stretches import Rows, drawn_rows, stretches
 
 
@@ -31,14 +31,17 @@ def test_windows_of_one_sound_are_that_sound_whatever_their_overlap(dim):
     sound = random(2, 30, 30, 3)
     for longest, overlap in ((30, 7), (12, 3), (5, 1), (4, 0)):
         spans = plan_spans(30, longest=longest, overlap=overlap)
-        cut = torch.stack([sound.narrow(dim, start, stop - start) for start, stop in spans], dim=1)
-        torch.testing.assert_close(averaged(cut, spans, dim=dim), sound)
+        target = torch.zeros(2, len(spans), 1)
+        found = predict(lambda rows, _: rows, sound, target, None, spans=spans, guidance=1.0, n_rows=3, dim=dim)
+        torch.testing.assert_close(found, sound)
 
 
 def test_where_two_windows_differ_the_result_goes_over_from_one_to_the_other():
-    spans = [(0, 10), (6, 16)]
-    windows = torch.stack([torch.zeros(10), torch.ones(10)])[None, :, :, None]
-    found = averaged(windows, spans)[0, :, 0]
+    def network(rows, conditions):
+        return conditions[:, None].expand(rows.shape)
+
+    spans, target = [(0, 10), (6, 16)], torch.tensor([[[0.0], [1.0]]])
+    found = predict(network, torch.zeros(1, 16, 1), target, None, spans=spans, guidance=1.0, n_rows=8)[0, :, 0]
     torch.testing.assert_close(found[6:10], torch.tensor([0.125, 0.375, 0.625, 0.875]))
     assert (found[:6] == 0).all()
     assert (found[10:] == 1).all()

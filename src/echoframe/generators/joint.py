@@ -44,47 +44,57 @@ def predict(
     n_rows: int,
     dim: int = 1,
 ) -> Float[Tensor, "batch ..."]:
-    """What `network` says of `latents` in all windows, of the latents' shape.
+    """What `network` says of `latents` in all windows, of the latents' shape: the mean where windows overlap.
 
     network: (N, ...) windows and (N, D) conditions -> (N, ...) float32. negative: what to be guided away from; none
     without guidance. n_rows: windows that are computed together, twice as many rows with guidance. dim: of time.
     """
-    rows = torch.stack([latents.narrow(dim, start, stop - start) for start, stop in spans], dim=1).flatten(0, 1)
-    conditions = target.flatten(0, 1)
-    away = None if negative is None else negative.repeat_interleave(len(spans), dim=0)
-    found = []
+    if len(spans) == 1:
+        parts = [slice(first, first + n_rows) for first in range(0, len(latents), n_rows)]
+        away = [None if negative is None else negative[part] for part in parts]
+        found = [
+            _told(network, latents[part], target[part, 0], each, guidance)
+            for part, each in zip(parts, away, strict=True)
+        ]
+        return torch.cat(found)
+    summed = torch.zeros(latents.shape, device=latents.device)
     # a long sound's windows are never computed with another's: its numbers are the same bits in a batch and alone
-    own = len(spans) if len(spans) > 1 else len(rows)
-    for first in (at for item in range(0, len(rows), own) for at in range(item, item + own, n_rows)):
-        part = slice(first, min(first + n_rows, first - first % own + own))
-        if away is None:
-            found.append(network(rows[part], conditions[part]))
-        else:
-            twice = torch.cat([rows[part], rows[part]])
-            found.append(guided(network(twice, torch.cat([away[part], conditions[part]])), guidance))
-    return averaged(torch.cat(found).unflatten(0, (-1, len(spans))), spans, dim=dim)
+    for n, (item, into) in enumerate(zip(latents, summed, strict=True)):
+        for first in range(0, len(spans), n_rows):
+            part = spans[first : first + n_rows]
+            rows = torch.stack([item.narrow(dim - 1, start, stop - start) for start, stop in part])
+            away = None if negative is None else negative[n].expand(len(part), -1)
+            for (start, stop), window in zip(
+                part, _told(network, rows, target[n, first : first + n_rows], away, guidance), strict=True
+            ):
+                into.narrow(dim - 1, start, stop - start).add_(window * _along(_ramp(window, dim - 1), window, dim - 1))
+    weight = torch.zeros(latents.shape[dim], device=latents.device)
+    for start, stop in spans:
+        weight[start:stop] += _ramp(summed.narrow(dim, start, stop - start), dim)
+    return summed.div_(_along(weight, summed, dim))
+
+
+def _told(
+    network: Callable[[Tensor, Tensor], Tensor], rows: Tensor, target: Tensor, away: Tensor | None, guidance: float
+) -> Tensor:
+    """What the network says of rows, towards a target each and away from what each is given, if anything."""
+    if away is None:
+        return network(rows, target)
+    return guided(network(torch.cat([rows, rows]), torch.cat([away, target])), guidance)
+
+
+def _ramp(like: Tensor, dim: int) -> Tensor:
+    """How much each place along `dim` of a window counts: the less, the nearer to an end."""
+    place = torch.arange(like.shape[dim], device=like.device) + 0.5
+    return torch.minimum(place, like.shape[dim] - place)
+
+
+def _along(values: Tensor, like: Tensor, dim: int) -> Tensor:
+    """One-dimensional values, shaped so that they lie along `dim` of another tensor."""
+    return values.view([-1 if axis == dim else 1 for axis in range(like.ndim)])
 
 
 def guided(predicted: Tensor, guidance: float) -> Tensor:
     """Classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598, eq. 6): (2B, ...), unconditional first -> (B, ...)."""
     uncond, cond = predicted.chunk(2)
     return uncond + guidance * (cond - uncond)
-
-
-def averaged(
-    windows: Float[Tensor, "batch windows ..."], spans: Sequence[Span], *, dim: int = 1
-) -> Float[Tensor, "batch ..."]:
-    """The mean of windows where they overlap; a window counts less towards its ends. dim: of time, in the result."""
-    if len(spans) == 1:
-        return windows[:, 0]
-    length = spans[0][1] - spans[0][0]
-    place = torch.arange(length, device=windows.device) + 0.5
-    ramp = torch.minimum(place, length - place).to(windows.dtype)
-    shape = list(windows[:, 0].shape)
-    shape[dim] = spans[-1][1]
-    summed, weight = windows.new_zeros(shape), windows.new_zeros(shape[dim])
-    along = [-1 if axis == dim else 1 for axis in range(len(shape))]
-    for n, (start, _) in enumerate(spans):
-        summed.narrow(dim, start, length).add_(windows[:, n] * ramp.view(along))
-        weight[start : start + length] += ramp
-    return summed / weight.view(along)
