@@ -1,5 +1,6 @@
 """Stand-ins for the networks: small, exact, and different for every input, so that each step can be followed."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from echoframe.media.audio import n_samples
 from echoframe.options import SampleOptions
 from echoframe.pipeline import EchoFrame
 from echoframe.progress import ProgressCallback
+from echoframe.timing.cues import Cues
 from echoframe.provenance import BundleId
 from echoframe.spec import ClipSpec
 
@@ -45,29 +47,34 @@ class FakeGenerator:
         self.calls: list[dict[str, Any]] = []
 
     def windows_s(self, duration_s: float) -> list[tuple[float, float]]:
-        return [(0.0, duration_s)]
+        """Of 4 s at most, neighbours share a second."""
+        n = max(math.ceil((duration_s - 1) / 3 - 1e-9), 1)
+        length = (duration_s - 1) / n + 1
+        return [(k * (length - 1), k * (length - 1) + length) for k in range(n)]
 
     def remembered(self, target, *, seed, options):
         return ()
 
     def generate(
         self,
-        target: Float[Tensor, "batch dim"],
+        target: Float[Tensor, "batch *windows dim"],
         *,
         duration_s: float,
         seeds: Sequence[int],
         options: SampleOptions | None = None,
         negative: Float[Tensor, "batch dim"] | None = None,
+        cues: Sequence[Cues | None] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "batch samples"]:
-        self.calls.append({"target": target, "duration_s": duration_s, "seeds": list(seeds), "options": options})
+        call = {"target": target, "duration_s": duration_s, "seeds": list(seeds), "options": options, "cues": cues}
+        self.calls.append(call)
         steps = (options or SampleOptions()).steps
         for step in range(steps):
             if progress is not None:
                 progress(step + 1, steps, "")
         times_s = torch.arange(n_samples(duration_s, RATE)) / RATE
         tones = [torch.sin(2 * torch.pi * (20 + seed % 89) * times_s) for seed in seeds]
-        return torch.stack(tones) * target[:, :1].abs()
+        return torch.stack(tones) * target.reshape(len(seeds), -1)[:, :1].abs()
 
 
 class FakeEars:

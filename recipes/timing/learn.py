@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
-from echoframe.evaluation.alignment import onset_f1
+from echoframe.media.onsets import onset_f1
 from echoframe.media.video import probe
 from echoframe.timing.onset_net import OnsetNet, beside, load_onset_net, residuals
 from echoframe.timing.onsets import contrast, peaks
@@ -125,7 +125,7 @@ def score(net: OnsetNet, film: Film) -> np.ndarray:
     scale = contrast(frames)
     frames, residual = frames / scale, residual / scale
     following = torch.cat([residual[1:], torch.zeros_like(residual[:1])])
-    seen = torch.cat([net.look(*each) for each in zip(*(x.split(64) for x in (frames, residual, following)))])
+    seen = torch.cat([net.look(*each) for each in zip(*(x.split(64) for x in (frames, residual, following)), strict=True)])
     return net.tell(seen[None], beside(frames, residual, film.motion, film.times_s)[None])[0].sigmoid().numpy()
 
 

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import av
 import numpy as np
-from scipy.ndimage import gaussian_filter
-
 from more_scenes import LEARNED
 from scenes import CALM, STRIKING, WIDTH, Scene, Shape, drifting
+from scipy.ndimage import gaussian_filter
 
 KINDS = tuple(STRIKING)
 UNSEEN_KINDS = ("dropping", "clapping")
@@ -49,7 +48,9 @@ def still_camera(_: float) -> tuple[float, float, float]:
     return 0.0, 0.0, 1.0
 
 
-def wandering(random: np.random.Generator, length_s: float, *, speed: float, smooth_s: float) -> Callable[[float], float]:
+def wandering(
+    random: np.random.Generator, length_s: float, *, speed: float, smooth_s: float
+) -> Callable[[float], float]:
     """A smooth random path with that standard deviation."""
     n = int(length_s * 100) + 200
     path = gaussian_filter(random.normal(size=n), smooth_s * 100, mode="wrap")

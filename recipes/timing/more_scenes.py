@@ -7,7 +7,6 @@ something in quick motion stops, turns or vanishes at once.
 import math
 
 import numpy as np
-
 from scenes import GRAVITY, WIDTH, Paint, Scene, Shape, _at, _paint, bar, disc
 
 
@@ -91,7 +90,14 @@ def drumming(random: np.random.Generator, length_s: float, ground: float) -> Sce
             side, px = (-1) ** k, x + (k - n / 2) * 0.2
             angle = -reach * _at(times, away, t)
             found.append(
-                bar(px + side * long, y, px + side * long * (1 - math.cos(angle)), y + long * math.sin(angle), thick, paint)
+                bar(
+                    px + side * long,
+                    y,
+                    px + side * long * (1 - math.cos(angle)),
+                    y + long * math.sin(angle),
+                    thick,
+                    paint,
+                )
             )
         return found
 
@@ -163,11 +169,7 @@ def throwing(random: np.random.Generator, length_s: float, ground: float) -> Sce
             elif late > 1.5:
                 continue
             found.append(disc(fx, fy, size, paint))
-        return (
-            found
-            if side > 0
-            else [Shape(**{**_fields(s), "x0": WIDTH - s.x0, "x1": WIDTH - s.x1}) for s in found]
-        )
+        return found if side > 0 else [Shape(**{**_fields(s), "x0": WIDTH - s.x0, "x1": WIDTH - s.x1}) for s in found]
 
     return Scene(shapes=shapes, struck=[b + takes for b, takes, _, _ in flights if b + takes < length_s])
 
@@ -180,7 +182,9 @@ def toppling(random: np.random.Generator, length_s: float, ground: float) -> Sce
     plank = bar(-1, floor + 0.2, WIDTH + 1, floor + 0.2, 0.2, _paint(random, ground))
     while t < length_s:
         takes, high = random.uniform(0.25, 0.7), random.uniform(0.2, 0.55)
-        falls.append((t, takes, random.uniform(0.6, WIDTH - 0.6), high * random.choice([-1, 1]), _paint(random, ground)))
+        falls.append(
+            (t, takes, random.uniform(0.6, WIDTH - 0.6), high * random.choice([-1, 1]), _paint(random, ground))
+        )
         t += random.uniform(0.4, 1.5)
         n += 1
     thick = random.uniform(0.02, 0.06)

@@ -207,7 +207,9 @@ def stepping(random: np.random.Generator, length_s: float, ground: float) -> Sce
             along, height = foot(t, which)
             x = start_x + direction * stride * (along + offset)
             found.append(bar(hip_x, hip_y, x, floor - 0.03 - height, 0.03 * scale + 0.01, legs))
-            found.append(bar(x, floor - 0.025 - height, x + direction * 0.07 * scale, floor - 0.025 - height, 0.025, legs))
+            found.append(
+                bar(x, floor - 0.025 - height, x + direction * 0.07 * scale, floor - 0.025 - height, 0.025, legs)
+            )
         found.append(bar(hip_x, hip_y, hip_x + 0.01, hip_y - 0.3 * scale, 0.08 * scale, body))
         found.append(disc(hip_x + 0.015, hip_y - 0.44 * scale, 0.07 * scale, legs))
         return found

@@ -54,7 +54,7 @@ def name_of(option: "Field[Any]") -> str:
     """What people call an option: its name without the unit.
 
     >>> [name_of(option) for option in fields(Settings)][-3:]
-    ['duration', 'candidates', 'loudness']
+    ['candidates', 'whole', 'loudness']
     """
     return option.name.removesuffix("_s").removesuffix("_lufs").removesuffix("_db").replace("_", " ")
 
@@ -123,9 +123,9 @@ class SampleOptions:
     sync: float = option(
         default=0.0,
         default_text="the model's own",
-        help="how sure an onset in the picture must be for the sound to heed it: 0 heeds none, 1 all",
+        help="how readily the sound heeds onsets in the picture: 0 heeds none, 1 all, 0.5 those more likely than not",
         valid=lambda s: 0 <= s <= 1,
-        expected="a number from 0 to 1; 0.5 heeds what is more likely than not",
+        expected="a number from 0 to 1; 0.5 is usual",
         metavar="S",
         kind=float,
     )
@@ -164,6 +164,12 @@ class Settings(SampleOptions):
         metavar="K",
         kind=int,
     )
+    whole: bool = option(
+        default=True,
+        default_text="a sound for each shot, or for neighbouring shots that sound alike",
+        help="one sound for the whole film, whatever its cuts",
+        kind=bool,
+    )
     loudness_lufs: float | None = option(
         default=None,
         default_text=f"{TARGET_LUFS:g}",
@@ -199,6 +205,7 @@ class Request:
     scheduler: str | None = None
     variation: float | None = None
     sync: float | None = None
+    whole: bool = False
     loudness_lufs: float | None = TARGET_LUFS
 
     def __post_init__(self) -> None:

@@ -24,7 +24,6 @@ from echoframe.mappers.hashed import KeptHash
 from echoframe.media.audio import fade_ends, n_samples, room_for
 from echoframe.media.frame_array import FrameArray, frames_of, opened
 from echoframe.media.loudness import bring_to_loudness
-from echoframe.media.onsets import fits
 from echoframe.media.video import Frames, VideoInfo
 from echoframe.options import TARGET_LUFS, Request, SampleOptions, Settings, check_duration
 from echoframe.progress import ProgressCallback, nth_of
@@ -33,6 +32,7 @@ from echoframe.sound import Sound, one_or_list
 from echoframe.sound.finished import Maker, finished, notes_on
 from echoframe.spec import ClipSpec
 from echoframe.timing.cues import Cues
+from echoframe.timing.fit import fits
 from echoframe.timing.passages import Passage, Shot, Stretch, View, course, passages_of, shots_of, views_of
 from echoframe.timing.watch import Watched, watch
 from echoframe.windows import (
@@ -133,6 +133,7 @@ class EchoFrame:
         scheduler: str | None = None,
         variation: float | None = None,
         sync: float | None = None,
+        whole: bool = False,
         loudness_lufs: float | None = TARGET_LUFS,
         force: bool = False,
         progress: ProgressCallback | None = None,
@@ -153,8 +154,10 @@ class EchoFrame:
             scheduler: a name in `echoframe.options.SCHEDULER_NAMES`. The default is the model's own.
             variation: 0 keeps to one of the recordings that the model remembers, 1 starts from noise alone. The default
                 is the model's own.
-            sync: how sure an onset in the picture must be for the sound to heed it: 0 heeds none, 1 all. The default is
-                the model's own.
+            sync: how readily the sound heeds onsets in the picture: 0 heeds none, 1 all, 0.5 those that are more likely
+                than not. The default is the model's own.
+            whole: one sound for the whole film, whatever its cuts. Otherwise each shot has its own, or neighbouring shots
+                that sound alike share one.
             loudness_lufs: the loudness of the result in LUFS, unless its peak would pass -1 dBFS; None leaves it as made.
             force: allows more than an hour of sound.
             progress: a callback that takes (steps done, steps in all, name of the last one).
@@ -176,6 +179,7 @@ class EchoFrame:
             scheduler=scheduler,
             variation=variation,
             sync=sync,
+            whole=whole,
             loudness_lufs=loudness_lufs,
         )
         clip = opened(source, frame_rate)
@@ -289,7 +293,8 @@ class EchoFrame:
         found = []
         for shot, part in zip(shots, parts, strict=True):
             views = []
-            for (start_s, stop_s), frames in zip(part, every_frames):
+            for start_s, stop_s in part:
+                frames = next(every_frames)
                 seen.keep(frames, stop_s)
                 target = self.predict_target(frames, until_s=stop_s, seed=seed)
                 views.append(View(start_s, stop_s, target[0]))
@@ -321,7 +326,7 @@ class EchoFrame:
     @torch.no_grad()
     def generate_candidates(
         self,
-        target: Float[Tensor, "targets dim"],
+        target: Float[Tensor, "targets *windows dim"],
         *,
         duration_s: float,
         seeds: Sequence[int],
@@ -396,7 +401,12 @@ class EchoFrame:
         found = self.generator.remembered(target[0], seed=seeds[best], options=settings.sampling)
         seen.remembered.extend(asdict(each) for each in found)
         seen.shots.extend(
-            {"start_s": round(shot.start_s, 3), "stop_s": round(shot.stop_s, 3), "label": self._label(mean), "seed": seeds[best]}
+            {
+                "start_s": round(shot.start_s, 3),
+                "stop_s": round(shot.stop_s, 3),
+                "label": self._label(mean),
+                "seed": seeds[best],
+            }
             for shot in passage.shots
         )
         return waveforms[best : best + 1]

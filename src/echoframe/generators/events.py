@@ -20,7 +20,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 FLOOR_DB = 60.0  # under the loudest band: nothing below is heard to rise
-RISE_DB, AROUND, APART = 3.0, 20, 8  # an onset of a recording: beyond the median of 20 frames to each side, 8 frames apart
+RISE_DB, AROUND, APART = (
+    3.0,
+    20,
+    8,
+)  # an onset of a recording: beyond the median of 20 frames to each side, 8 frames apart
 BEFORE = 2  # frames of a recording before its onset
 FADE, FADE_DB = 4, 30.0  # frames in which what is cut off fades, and by how much
 SILENT_DB = 25.0  # under the recording's loudest frame

@@ -4,6 +4,7 @@ Waveforms are float32 in [-1, 1], channels first: (C, S) or (B, S), S in samples
 """
 
 import math
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from echoframe.errors import AudioError
 from echoframe.spec import MelSpec
 
 FADE_S = 0.005
+LONG = 1 << 22  # samples: 16 MiB
 
 
 def read_audio(path: Path, *, sample_rate: int | None = None) -> tuple[Float[Tensor, "1 samples"], int]:
@@ -52,6 +54,17 @@ def resample(
     # copied: soxr may return memory it does not own for long
     resampled = np.array(soxr.resample(waveform.detach().cpu().numpy().T, from_rate, to_rate), dtype=np.float32)
     return torch.from_numpy(np.ascontiguousarray(resampled.T)).to(waveform.device)
+
+
+def room_for(n_samples: int) -> Float[Tensor, "1 {n_samples}"]:
+    """Silence to write a sound into, (1, n_samples). A long one lies in a file without a name, which the system may write to
+    the disk while more is made, and which is gone with the process, however that ends.
+    """
+    if n_samples <= LONG:
+        return torch.zeros(1, n_samples)
+    with tempfile.TemporaryFile() as file:
+        file.truncate(4 * n_samples)
+        return torch.from_numpy(np.memmap(file, dtype=np.float32, mode="r+", shape=(1, n_samples)))
 
 
 def pad_or_trim(waveform: Float[Tensor, "channels samples"], n_samples: int) -> Float[Tensor, "channels {n_samples}"]:

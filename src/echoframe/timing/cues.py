@@ -3,7 +3,7 @@
 *Conventions*: times are seconds from the beginning of what the cues describe; strengths and confidences lie in 0 to 1.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -35,8 +35,8 @@ class Cues:
     """
 
     onsets: tuple[Onset, ...] = ()
-    times_s: Float[np.ndarray, " frames"]
-    activity: Float[np.ndarray, " frames"]
+    times_s: Float[np.ndarray, " frames"] = field(default_factory=lambda: np.zeros(0))
+    activity: Float[np.ndarray, " frames"] = field(default_factory=lambda: np.zeros(0))
 
     def between(self, start_s: float, stop_s: float) -> "Cues":
         """What happens from start to stop, with times from the start."""

@@ -108,6 +108,8 @@ def course(views: Sequence[View], windows: Sequence[Stretch]) -> Tensor:
         if float(weights.max()) > 1 - NEARLY or not sum(shared):
             found.append(views[int(weights.argmax())].target)
             continue
-        mean = torch.stack([weight * view.target for weight, view in zip(weights.tolist(), views, strict=True)]).sum(dim=0)
+        mean = torch.stack([weight * view.target for weight, view in zip(weights.tolist(), views, strict=True)]).sum(
+            dim=0
+        )
         found.append(torch.nn.functional.normalize(mean, dim=0))
     return torch.stack(found)[None] if len(found) > 1 else found[0][None]

@@ -5,7 +5,7 @@ Only a few hundred numbers of each frame are kept, so that a film of ten minutes
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -37,7 +37,7 @@ class Watched:
         borders: where one shot ends and the next begins, rising in time.
     """
 
-    cues: Cues
+    cues: Cues = field(default_factory=Cues)
     borders: tuple[Border, ...] = ()
 
 
@@ -72,12 +72,11 @@ def watch(clip: VideoInfo | FrameArray, *, until_s: float = math.inf) -> Watched
     Raises:
         VideoError: the file cannot be decoded.
     """
-    nothing = np.zeros(0)
     if clip.is_still:
-        return Watched(cues=Cues(times_s=nothing, activity=nothing))
+        return Watched()
     parts = list(_look(with_contrast(small_frames(clip, until_s=until_s)), onset_net()))
     if not parts:
-        return Watched(cues=Cues(times_s=nothing, activity=nothing))
+        return Watched()
     whole = [torch.cat([getattr(part, name) for part in parts]) for name in _Seen.__slots__]
     times, seen, numbers, small, moving, changed = whole
     with torch.no_grad():
