@@ -25,6 +25,7 @@ from echoframe.media.audio import n_samples, pad_or_trim
 from echoframe.options import SampleOptions
 from echoframe.progress import ProgressCallback, nth_of
 from echoframe.timing.cues import Cues, Onset
+from echoframe.timing.envelope import shape_loudness
 
 _DECODER = 0x6465636F646572  # "decoder": turns an item's seed into the one its decoder draws from
 _BATCH = 8  # windows denoised together (twice as many rows with guidance): more would cost memory and gain no speed
@@ -134,7 +135,12 @@ class LatentGenerator(ABC):
             cues=cues,
             progress=progress,
         )
-        return pad_or_trim(self.decode(latents, seeds=seeds), n_samples(duration_s, self.sample_rate))
+        waveform = pad_or_trim(self.decode(latents, seeds=seeds), n_samples(duration_s, self.sample_rate))
+        options = options or self.defaults
+        if self.memory is None or options.variation == 1:  # nothing was laid on the onsets
+            for row, each in zip(waveform, cues or (), strict=False):
+                shape_loudness(row, each.heeded(options.sync) if each else (), self.sample_rate)
+        return waveform
 
     @torch.no_grad()
     def sample_latents(
