@@ -12,6 +12,7 @@ from echoframe.media.video import VideoInfo
 from echoframe.options import Settings
 from echoframe.provenance import BundleId, InputId, Machine, MapperId, Provenance, Result, samples_sha256
 from echoframe.sound import Sound
+from echoframe.timing.watch import Watched
 from echoframe.windows import Seen, unit_mean
 
 N_NEAREST = 5
@@ -36,8 +37,12 @@ def finished(
     seen: Seen,
     maker: Maker,
     notes: tuple[str, ...],
+    watched: Watched | None = None,
 ) -> Sound:
-    """The sound with its record, the pictures and points that its windows left behind, and the labels nearest to it."""
+    """The sound with its record, the pictures and points that its windows left behind, and the labels nearest to it.
+
+    watched: what was seen of the clip over time, if that was looked at.
+    """
     target = unit_mean(seen.targets)
     embedding = unit_mean(seen.embeddings) if seen.embeddings else None
     nearest = _nearest(maker.labels, target if embedding is None else embedding)
@@ -68,6 +73,7 @@ def finished(
         nearest=nearest,
         target=target,
         embedding=embedding,
+        watched=watched,
     )
 
 
