@@ -17,9 +17,9 @@ from echoframe.media.audio import n_samples
 from echoframe.options import SampleOptions
 from echoframe.pipeline import EchoFrame
 from echoframe.progress import ProgressCallback
-from echoframe.timing.cues import Cues
 from echoframe.provenance import BundleId
 from echoframe.spec import ClipSpec
+from echoframe.timing.cues import Cues
 
 DIM = 4
 RATE = 1000  # Hz

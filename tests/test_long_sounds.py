@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from echoframe.media.audio import log_mel
 from echoframe.options import SampleOptions
 from echoframe.pretrained import load_part
 from echoframe.spec import MINI_MEL
+from echoframe.timing.cues import Cues, Onset
 from echoframe.weights import read_json
 from tiny_audioldm import write_tiny_textless_audioldm
 from tiny_mel_flow import tiny_codec, tiny_denoiser
@@ -297,3 +299,18 @@ def test_mini_begins_every_window_with_its_own_recording(mini, wagon_and_siren):
     )
     assert begins["wagon"] < 0.2 * begins["siren"]
     assert ends["siren"] < 0.2 * ends["wagon"]
+
+
+def test_what_is_struck_in_a_later_window_is_heard_there(mini):
+    assert mini.memory is not None
+    labels = [entry.label for entry in mini.memory.entries]
+    target = mini.memory.embeddings[[labels.index("dog barking")]]
+    times_s = (3.0, 12.0, 16.5, 22.0)
+    onsets = tuple(Onset(time_s=time_s, strength=1.0, confidence=1.0) for time_s in times_s)
+    cues = Cues(onsets=onsets, times_s=np.zeros(0), activity=np.zeros(0))
+    options = replace(mini.defaults, variation=0.0, sync=1.0)
+    latents = mini.sample_latents(target, duration_s=LONG_S, seeds=[0], options=options, cues=[cues])
+    level = mini.codec.decode(latents)[0].mean(dim=1)  # type: ignore[attr-defined]  # a frame is 10 ms
+    for time_s in times_s:
+        at = round(100 * time_s)
+        assert level[at : at + 20].max() > level[at - 40 : at - 10].mean() + 20 / (MINI_MEL.scale * 8.686)

@@ -281,6 +281,7 @@ class EchoFrame:
             seen=seen,
             maker=Maker(bundle=self.identity, mapper=self.mapper_id, machine=machine, labels=self.labels),
             notes=notes_on(clip, seen, duration_s=settings.duration_s, n_draws=n_draws),
+            watched=watched if is_watched else None,
         )
 
     def _look(

@@ -287,8 +287,10 @@ class LatentGenerator(ABC):
         place = {"device": self.device, "dtype": self.dtype}
         away = None if negative is None else negative.to(**place)
         conditions, rows = target.to(**place), latents.to(**place)
+        # a CPU gains nothing by several at once, and the same bits come back however many there are
+        n_rows = 1 if self.device.type == "cpu" and len(spans) > 1 else _BATCH
         return predict(
-            network, rows, conditions, away, spans=spans, guidance=guidance, n_rows=_BATCH, dim=self.time_dim
+            network, rows, conditions, away, spans=spans, guidance=guidance, n_rows=n_rows, dim=self.time_dim
         )
 
 
