@@ -46,7 +46,9 @@ def test_a_dissolve_stands_in_its_middle(lasts):
     assert 0.4 * lasts / 25 <= found.lasts_s <= 2 * lasts / 25 + 0.2
 
 
-def test_cuts_and_dissolves_of_one_film_are_told_apart_and_rise():
+@pytest.mark.parametrize("block", [1024, 7])
+def test_cuts_and_dissolves_of_one_film_are_told_apart_and_rise(block, monkeypatch):
+    monkeypatch.setattr("echoframe.timing.shots.BLOCK", block)
     one, two, three, four = shots([40, 50, 50, 40])
     film = np.concatenate([joined([one, two], dissolve=14), joined([three, four], dissolve=14)])
     assert [border.kind for border in borders(film)] == ["dissolve", "cut", "dissolve"]

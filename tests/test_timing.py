@@ -318,6 +318,7 @@ def test_what_is_seen_does_not_depend_on_how_many_frames_are_looked_at_together(
     film = np.concatenate([fading, coloured(held(wall(), 30))])
     usual = watched(film)
     monkeypatch.setattr(watch, "CHUNK", chunk)
+    monkeypatch.setattr(watch, "ROOM", 3)
     other = watched(film)
     assert other.cues.times_s.tolist() == usual.cues.times_s.tolist()
     assert other.cues.activity == pytest.approx(usual.cues.activity, rel=1e-4, abs=1e-6)

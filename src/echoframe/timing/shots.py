@@ -19,6 +19,7 @@ CUT = 0.09  # mean difference of luma, beyond what the frames around it differ b
 STANDS_OUT = 3.0  # times the differences around it
 AROUND = 5  # frames to each side
 FLASH = 3  # frames: what looks as before within so many was lit, not cut
+BLOCK = 1024  # frames compared together: memory does not grow with the film
 BLENDS_S = (0.3, 0.5, 0.8, 1.2, 1.8, 2.5)  # seconds that a dissolve may take
 BLEND = 0.07  # mean difference of luma between the ends of a dissolve
 BENT = 0.22  # in parts of that: how far from the blend of both ends the frames between them may be
@@ -93,18 +94,27 @@ def _dissolves(small: np.ndarray, times_s: np.ndarray, cuts: list[int]) -> list[
         n = len(small) - 2 * half
         if n < 1:
             continue
-        first, last = small[:n], small[2 * half :]
-        apart = np.abs(last - first).mean(axis=1)
-        bent = [
-            np.abs(small[at : at + n] - first - (at / (2 * half)) * (last - first)).mean(axis=1)
-            for at in (half // 2, half, 2 * half - half // 2)
-        ]
-        wrong = np.max(bent, axis=0) / np.maximum(apart, 1e-6)
-        good = (apart > BLEND) & (wrong < BENT) & (_alike(first, last) < ALIKE) & (shot[:n] == shot[2 * half :])
+        parts = [_blended(small[at : at + BLOCK + 2 * half], half) for at in range(0, n, BLOCK)]
+        apart, wrong, alike = np.concatenate(parts, axis=1)
+        good = (apart > BLEND) & (wrong < BENT) & (alike < ALIKE) & (shot[:n] == shot[2 * half :])
         for at in np.flatnonzero(good).tolist():
             border = Border(time_s=float(times_s[at + half]), kind="dissolve", lasts_s=2 * half * step)
             found.append((float(apart[at] * (1 - wrong[at])), border))
     return _strongest(found)
+
+
+def _blended(small: np.ndarray, half: int) -> np.ndarray:
+    """(3, T - 2 half): how far apart each frame and the one 2 half later are, how far from a blend what lies between is, in
+    parts of that, and how alike both are.
+    """
+    n = len(small) - 2 * half
+    first, last = small[:n], small[2 * half :]
+    apart = np.abs(last - first).mean(axis=1)
+    bent = [
+        np.abs(small[at : at + n] - first - (at / (2 * half)) * (last - first)).mean(axis=1)
+        for at in (half // 2, half, 2 * half - half // 2)
+    ]
+    return np.stack([apart, np.max(bent, axis=0) / np.maximum(apart, 1e-6), _alike(first, last)])
 
 
 def _alike(first: np.ndarray, last: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from echoframe.timing.shots import Border, find_borders, thumbs
 from echoframe.timing.small_frames import small_frames
 
 CHUNK = 64  # frames looked at together
+ROOM = 1024  # frames that there is room for at first
 LEAST = 0.1  # confidence of an onset that is kept at all
 CUT_S = 0.12  # near a border what changes is the picture, not what it shows
 
@@ -73,11 +74,18 @@ def watch(clip: VideoInfo | FrameArray, *, until_s: float = math.inf) -> Watched
         VideoError: the file cannot be decoded.
     """
     if clip.is_still:
+<<<<<<< HEAD
         return Watched()
     parts = list(_look(with_contrast(small_frames(clip, until_s=until_s)), onset_net()))
     if not parts:
         return Watched()
     whole = [torch.cat([getattr(part, name) for part in parts]) for name in _Seen.__slots__]
+=======
+        return Watched(cues=Cues(times_s=nothing, activity=nothing))
+    whole = _gathered(_look(with_contrast(small_frames(clip, until_s=until_s)), onset_net()))
+    if not whole:
+        return Watched(cues=Cues(times_s=nothing, activity=nothing))
+>>>>>>> seen
     times, seen, numbers, small, moving, changed = whole
     with torch.no_grad():
         sure = onset_net().tell(seen[None].float(), numbers[None])[0].sigmoid().double().numpy()
@@ -88,6 +96,25 @@ def watch(clip: VideoInfo | FrameArray, *, until_s: float = math.inf) -> Watched
     return Watched(
         cues=Cues(onsets=_onsets(sure, activity, times_s), times_s=times_s, activity=activity), borders=tuple(borders)
     )
+
+
+def _gathered(parts: Iterator[_Seen]) -> list[Tensor]:
+    """Each field of all parts, one after the other; none of no parts.
+
+    Many small tensors that are kept would keep the freed memory between them as well: five minutes took 90 MB more.
+    """
+    held: list[Tensor] = []
+    n = 0
+    for part in parts:
+        pieces = [getattr(part, name) for name in _Seen.__slots__]
+        n_new = len(pieces[0])
+        held = held or [piece.new_empty(ROOM, *piece.shape[1:]) for piece in pieces]
+        while n + n_new > len(held[0]):
+            held = [torch.cat([each, torch.empty_like(each)]) for each in held]
+        for each, piece in zip(held, pieces, strict=True):
+            each[n : n + n_new] = piece
+        n += n_new
+    return [each[:n] for each in held]
 
 
 @torch.no_grad()
