@@ -91,7 +91,7 @@ def test_each_part_of_a_long_shot_is_looked_at_and_heeded_where_it_lies(long_fil
     firsts = [numbers(shown)[0] for shown in shown_to(model)]
     assert firsts == [1, 14, 27]
     mask = torch.tensor([[True] * 7 + [False]])  # eight frames, half a second apart: the last one lies in the next part
-    seen = torch.cat([model.mapper(model.visual_encoder(shown)[None], mask) for shown in shown_to(model)])
+    seen = torch.cat([model.mapper(model.visual_encoder(shown)[None], mask) for shown in list(shown_to(model))])
     assert call["target"].shape == (1, 3, DIM)
     first = torch.nn.functional.normalize(seen[0] * 10 / 3 + seen[1] * 2 / 3, dim=0)
     torch.testing.assert_close(call["target"][0, 0], first)

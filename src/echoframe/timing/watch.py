@@ -74,18 +74,10 @@ def watch(clip: VideoInfo | FrameArray, *, until_s: float = math.inf) -> Watched
         VideoError: the file cannot be decoded.
     """
     if clip.is_still:
-<<<<<<< HEAD
         return Watched()
-    parts = list(_look(with_contrast(small_frames(clip, until_s=until_s)), onset_net()))
-    if not parts:
-        return Watched()
-    whole = [torch.cat([getattr(part, name) for part in parts]) for name in _Seen.__slots__]
-=======
-        return Watched(cues=Cues(times_s=nothing, activity=nothing))
     whole = _gathered(_look(with_contrast(small_frames(clip, until_s=until_s)), onset_net()))
     if not whole:
-        return Watched(cues=Cues(times_s=nothing, activity=nothing))
->>>>>>> seen
+        return Watched()
     times, seen, numbers, small, moving, changed = whole
     with torch.no_grad():
         sure = onset_net().tell(seen[None].float(), numbers[None])[0].sigmoid().double().numpy()
