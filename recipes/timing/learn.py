@@ -125,7 +125,9 @@ def score(net: OnsetNet, film: Film) -> np.ndarray:
     scale = contrast(frames)
     frames, residual = frames / scale, residual / scale
     following = torch.cat([residual[1:], torch.zeros_like(residual[:1])])
-    seen = torch.cat([net.look(*each) for each in zip(*(x.split(64) for x in (frames, residual, following)), strict=True)])
+    seen = torch.cat(
+        [net.look(*each) for each in zip(*(x.split(64) for x in (frames, residual, following)), strict=True)]
+    )
     return net.tell(seen[None], beside(frames, residual, film.motion, film.times_s)[None])[0].sigmoid().numpy()
 
 

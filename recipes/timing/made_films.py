@@ -170,10 +170,17 @@ def make(
     others = drifting(random, length_s, ground) if camera.crowd else None
     frames = _shoot(scene, others, camera, random, rate=rate, length_s=length_s, ground=ground, size=size)
     struck: list[float] = []
-    for t in sorted(scene.struck):
-        if t < length_s and (not struck or t - struck[-1] >= APART_S):
+    for t, x, y in sorted(scene.struck):
+        if t < length_s and _in_sight(x, y, camera.move(t)) and (not struck or t - struck[-1] >= APART_S):
             struck.append(t)
     return MadeFilm(frames=frames, frame_rate=rate, size=size, struck=struck, camera=camera)
+
+
+def _in_sight(x: float, y: float, move: tuple[float, float, float]) -> bool:
+    """Whether a place of the scene lies in the picture: what happens elsewhere cannot be seen."""
+    shift_x, shift_y, zoom = move
+    seen_x, seen_y = (x - shift_x - WIDTH / 2) * zoom + WIDTH / 2, (y - shift_y - 0.5) * zoom + 0.5
+    return 0 <= seen_x <= WIDTH and 0 <= seen_y <= 1
 
 
 def _shoot(

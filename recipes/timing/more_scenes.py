@@ -15,6 +15,7 @@ def strokes(random: np.random.Generator, length_s: float) -> tuple[np.ndarray, n
     often, blow, pause = random.uniform(0.15, 1.0), random.uniform(0.05, 0.4), random.uniform(0.0, 0.5)
     power, rebound = random.uniform(1.0, 2.2), random.uniform(0, 0.5)
     t, times, away, struck = random.uniform(0, 0.8), [0.0], [1.0], []
+    springs = random.random() < 0.4
     ease = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 9))[1:]
     while t < length_s:
         soft = random.random() < 0.18
@@ -32,6 +33,12 @@ def strokes(random: np.random.Generator, length_s: float) -> tuple[np.ndarray, n
             away += list(1 - share**power)
             t += takes
             struck.append(t)
+            if springs and random.random() < 0.8:  # it comes back at once
+                takes = often * random.uniform(0.5, 1.0)
+                times += list(t + random.uniform(0.0, 0.03) + takes * share)
+                away += list(np.sin(0.5 * np.pi * share))
+                t += takes + 0.035
+                continue
             if rebound > 0.1:
                 back = rebound * random.uniform(0.5, 1)
                 takes = random.uniform(0.05, 0.15)
@@ -50,10 +57,6 @@ def strokes(random: np.random.Generator, length_s: float) -> tuple[np.ndarray, n
     return order, np.array(away), [s for s in struck if s < length_s]
 
 
-def _merged(*each: list[float]) -> list[float]:
-    return sorted(t for times in each for t in times)
-
-
 def colliding(random: np.random.Generator, length_s: float, ground: float) -> Scene:
     """A thing runs into another one, from any side; the other gives way a little and comes back."""
     times, away, struck = strokes(random, length_s)
@@ -61,19 +64,23 @@ def colliding(random: np.random.Generator, length_s: float, ground: float) -> Sc
     x, y = random.uniform(0.5, WIDTH - 0.5), random.uniform(0.35, 0.65)
     size, other, give = random.uniform(0.03, 0.12), random.uniform(0.05, 0.2), random.uniform(0, 0.08)
     first, second = _paint(random, ground), _paint(random, ground)
-    is_bar = random.random() < 0.5
+    is_bar, own = (
+        random.random() < 0.5,
+        random.uniform(0, 0.6) if random.random() < 0.5 else 0.0,
+    )  # of the way: the other's
 
     def shapes(t: float) -> list[Shape]:
         ux, uy = math.cos(angle), math.sin(angle)
         past = min((t - s for s in struck if s <= t), default=9.0)
         shift = give * math.exp(-past / 0.12) * min(past / 0.03, 1.0)
-        far = size + other + reach * _at(times, away, t)
-        mx, my = x + ux * far - ux * shift, y + uy * far - uy * shift
-        ox, oy = x - ux * shift, y - uy * shift
+        way = reach * _at(times, away, t)
+        far, back = size + other + (1 - own) * way - shift, own * way + shift
+        mx, my, ox, oy = x + ux * far, y + uy * far, x - ux * back, y - uy * back
         mover = bar(mx, my, mx - uy * size, my + ux * size, size, first) if is_bar else disc(mx, my, size, first)
         return [disc(ox, oy, other, second), mover]
 
-    return Scene(shapes=shapes, struck=struck)
+    place = x + math.cos(angle) * other, y + math.sin(angle) * other
+    return Scene(shapes=shapes, struck=[(t, *place) for t in struck])
 
 
 def drumming(random: np.random.Generator, length_s: float, ground: float) -> Scene:
@@ -101,7 +108,8 @@ def drumming(random: np.random.Generator, length_s: float, ground: float) -> Sce
             )
         return found
 
-    return Scene(shapes=shapes, struck=_merged(*(s for _, _, s in sticks)))
+    struck = sorted((t, x + (k - n / 2) * 0.2, y) for k, (_, _, own) in enumerate(sticks) for t in own)
+    return Scene(shapes=shapes, struck=struck)
 
 
 def shutting(random: np.random.Generator, length_s: float, ground: float) -> Scene:
@@ -116,7 +124,8 @@ def shutting(random: np.random.Generator, length_s: float, ground: float) -> Sce
         ends = [(px + long * math.cos(a), py + long * math.sin(a)) for a in (rest + 2 * thick / long, angle)]
         return [bar(px, py, *ends[0], thick, frame), bar(px, py, *ends[1], thick, lid)]
 
-    return Scene(shapes=shapes, struck=struck)
+    place = px + 0.7 * long * math.cos(rest), py + 0.7 * long * math.sin(rest)
+    return Scene(shapes=shapes, struck=[(t, *place) for t in struck])
 
 
 def pressing(random: np.random.Generator, length_s: float, ground: float) -> Scene:
@@ -134,7 +143,8 @@ def pressing(random: np.random.Generator, length_s: float, ground: float) -> Sce
             found.append(bar(float(x), top - 0.15, float(x), top, size, paint))
         return [Shape(**{**_fields(s), "y0": 1 - s.y0, "y1": 1 - s.y1}) for s in found] if upside else found
 
-    return Scene(shapes=shapes, struck=_merged(*(s for _, _, s in each)))
+    struck = sorted((t, float(x), 1 - y if upside else y) for x, (_, _, own) in zip(xs, each, strict=True) for t in own)
+    return Scene(shapes=shapes, struck=struck)
 
 
 def _fields(shape: Shape) -> dict[str, object]:
@@ -171,7 +181,8 @@ def throwing(random: np.random.Generator, length_s: float, ground: float) -> Sce
             found.append(disc(fx, fy, size, paint))
         return found if side > 0 else [Shape(**{**_fields(s), "x0": WIDTH - s.x0, "x1": WIDTH - s.x1}) for s in found]
 
-    return Scene(shapes=shapes, struck=[b + takes for b, takes, _, _ in flights if b + takes < length_s])
+    x = wall if side > 0 else WIDTH - wall
+    return Scene(shapes=shapes, struck=[(b + takes, x, y) for b, takes, y, _ in flights if b + takes < length_s])
 
 
 def toppling(random: np.random.Generator, length_s: float, ground: float) -> Scene:
@@ -202,7 +213,8 @@ def toppling(random: np.random.Generator, length_s: float, ground: float) -> Sce
             found.append(bar(x, foot, end_x, end_y, thick, paint))
         return found
 
-    return Scene(shapes=shapes, struck=[b + takes for b, takes, *_ in falls if b + takes < length_s])
+    struck = [(b + takes, x + 0.5 * high, floor) for b, takes, x, high, _ in falls if b + takes < length_s]
+    return Scene(shapes=shapes, struck=struck)
 
 
 def popping(random: np.random.Generator, length_s: float, ground: float) -> Scene:
@@ -214,7 +226,7 @@ def popping(random: np.random.Generator, length_s: float, ground: float) -> Scen
         place = random.uniform(0.25, WIDTH - 0.25), random.uniform(0.25, 0.75)
         pops.append((t, life, *place, random.uniform(0.06, 0.2), _paint(random, ground)))
         t += random.uniform(0.25, 1.3)
-    struck = sorted(t + life for t, life, *_ in pops if t + life < length_s)
+    struck = sorted((t + life, x, y) for t, life, x, y, _, _ in pops if t + life < length_s)
 
     def shapes(t: float) -> list[Shape]:
         found = []
@@ -265,7 +277,7 @@ def jumping(random: np.random.Generator, length_s: float, ground: float) -> Scen
             disc(x, hip - 0.38 * scale, 0.06 * scale, legs),
         ]
 
-    return Scene(shapes=shapes, struck=[b + f for b, f, _ in jumps if b + f < length_s])
+    return Scene(shapes=shapes, struck=[(b + f, x, floor) for b, f, _ in jumps if b + f < length_s])
 
 
 LEARNED = {

@@ -34,12 +34,17 @@ class Shape:
     flat: float = 1.0
 
 
+Event = tuple[float, float, float]  # when, in seconds, and where
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """shapes: what is seen at a time in seconds, the nearest last. light: how bright it is, 1 is usual. struck: when, rising."""
+    """shapes: what is seen at a time in seconds, the nearest last. light: how bright it is, 1 is usual. struck: when and where
+    something is: seconds, x, y.
+    """
 
     shapes: Callable[[float], list[Shape]]
-    struck: list[float]
+    struck: list[Event]
     light: Callable[[float], float] = field(default=lambda _: 1.0)
 
 
@@ -69,7 +74,8 @@ def _at(times: np.ndarray, values: np.ndarray, t: float) -> float:
 
 def bouncing(random: np.random.Generator, length_s: float, ground: float) -> Scene:
     """One or two balls that fall, bounce until they lie, and are lifted again."""
-    floor, balls, struck = random.uniform(0.7, 0.92), [], []
+    floor, balls = random.uniform(0.7, 0.92), []
+    struck: list[Event] = []
     times = np.arange(0, length_s + 1, STEP_S)
     for _ in range(random.integers(1, 3)):
         radius, keeps = random.uniform(0.04, 0.12), random.uniform(0.55, 0.85)
@@ -91,7 +97,7 @@ def bouncing(random: np.random.Generator, length_s: float, ground: float) -> Sce
                 y += speed * STEP_S
                 if y >= low:
                     if speed > LEAST_SPEED:
-                        struck.append(float(t))
+                        struck.append((float(t), x, floor))
                         speed, y = -keeps * speed, low
                     else:
                         speed, y = 0.0, low
@@ -101,7 +107,7 @@ def bouncing(random: np.random.Generator, length_s: float, ground: float) -> Sce
             if not radius < x < WIDTH - radius:
                 drift = -drift
                 if abs(drift) > LEAST_SPEED:
-                    struck.append(float(t))
+                    struck.append((float(t), x, y))
             heights[i], xs[i] = y, x
         balls.append((radius, _paint(random, ground), heights, xs))
     plank = bar(-1, floor + 0.2, WIDTH + 1, floor + 0.2, 0.2, _paint(random, ground))
@@ -158,7 +164,8 @@ def hammering(random: np.random.Generator, length_s: float, ground: float) -> Sc
             disc(x, y, big, head),
         ]
 
-    return Scene(shapes=shapes, struck=struck)
+    hx, hy = px + side * length * math.cos(rest), py + length * math.sin(rest)
+    return Scene(shapes=shapes, struck=[(t, hx, hy) for t in struck])
 
 
 def stepping(random: np.random.Generator, length_s: float, ground: float) -> Scene:
@@ -214,7 +221,12 @@ def stepping(random: np.random.Generator, length_s: float, ground: float) -> Sce
         found.append(disc(hip_x + 0.015, hip_y - 0.44 * scale, 0.07 * scale, legs))
         return found
 
-    return Scene(shapes=shapes, struck=[t for t in steps if t < length_s])
+    def lands(n: int) -> float:
+        """Where the foot of step n is put down."""
+        hip = n + 0.5
+        return start_x + direction * stride * (n + 1.0 + (0.0 if walks else -hip))
+
+    return Scene(shapes=shapes, struck=[(t, lands(n), floor) for n, t in enumerate(steps) if t < length_s])
 
 
 def flashing(random: np.random.Generator, length_s: float, ground: float) -> Scene:
@@ -247,7 +259,9 @@ def flashing(random: np.random.Generator, length_s: float, ground: float) -> Sce
         lamp = {"shade": min(0.1 + 0.9 * glow(t), 1.6), "tint": (1.0, 0.95, 0.8), "grain": 0.0}
         return [*things, *([] if everywhere else [disc(x, y, radius, lamp)])]
 
-    return Scene(shapes=shapes, struck=struck, light=light)
+    return Scene(
+        shapes=shapes, struck=[(t, *((WIDTH / 2, 0.5) if everywhere else (x, y))) for t in struck], light=light
+    )
 
 
 def dropping(random: np.random.Generator, length_s: float, ground: float) -> Scene:
@@ -261,7 +275,7 @@ def dropping(random: np.random.Generator, length_s: float, ground: float) -> Sce
         pull = GRAVITY * random.uniform(0.8, 1.5)
         falls.append((t, random.uniform(0.15, WIDTH - 0.15), radius, height, pull, _paint(random, ground)))
         t += random.uniform(0.35, 1.6)
-    struck = sorted(t + math.sqrt(2 * height / pull) for t, _, _, height, pull, _ in falls)
+    struck = sorted((t + math.sqrt(2 * height / pull), x, floor) for t, x, _, height, pull, _ in falls)
 
     def shapes(t: float) -> list[Shape]:
         found = [plank]
@@ -275,7 +289,7 @@ def dropping(random: np.random.Generator, length_s: float, ground: float) -> Sce
             found.append(disc(x, floor - radius - height + fallen - enter * (floor - height + radius), radius, paint))
         return found
 
-    return Scene(shapes=shapes, struck=[t for t in struck if t < length_s])
+    return Scene(shapes=shapes, struck=[each for each in struck if each[0] < length_s])
 
 
 def clapping(random: np.random.Generator, length_s: float, ground: float) -> Scene:
@@ -314,7 +328,7 @@ def clapping(random: np.random.Generator, length_s: float, ground: float) -> Sce
             found.append(bar(hx, hy - size, hx, hy + size, size * 0.55, hand))
         return found
 
-    return Scene(shapes=shapes, struck=[t for t in struck if t < length_s])
+    return Scene(shapes=shapes, struck=[(t, x, y) for t in struck if t < length_s])
 
 
 def swinging(random: np.random.Generator, length_s: float, ground: float) -> Scene:
