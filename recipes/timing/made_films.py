@@ -51,10 +51,10 @@ def still_camera(_: float) -> tuple[float, float, float]:
 def wandering(
     random: np.random.Generator, length_s: float, *, speed: float, smooth_s: float
 ) -> Callable[[float], float]:
-    """A smooth random path with that standard deviation."""
-    n = int(length_s * 100) + 200
+    """A smooth random path around 0 with that standard deviation."""
+    n = int(length_s * 100) + 1
     path = gaussian_filter(random.normal(size=n), smooth_s * 100, mode="wrap")
-    path *= speed / max(path.std(), 1e-9)
+    path = (path - path.mean()) * (speed / max(path.std(), 1e-9))
     return lambda t: float(np.interp(t * 100, np.arange(n), path))
 
 
@@ -64,7 +64,7 @@ def camera_of(look: str, random: np.random.Generator, length_s: float) -> Camera
         move=still_camera, grain=random.uniform(0, 0.01), shutter=float(random.choice([0.0, 0.3, 0.6])), crf=20
     )
     x, y = (wandering(random, length_s, speed=random.uniform(0.004, 0.012), smooth_s=0.08) for _ in "xy")
-    far = wandering(random, length_s, speed=random.uniform(0.1, 0.4), smooth_s=random.uniform(0.8, 2))
+    far = wandering(random, length_s, speed=random.uniform(0.1, 0.3), smooth_s=random.uniform(0.8, 2))
     tall = wandering(random, length_s, speed=random.uniform(0.02, 0.1), smooth_s=random.uniform(0.8, 2))
     near = wandering(random, length_s, speed=random.uniform(0.06, 0.2), smooth_s=random.uniform(0.8, 2))
     match look:
