@@ -1,6 +1,7 @@
 """Sound in and out: closed forms, and transformers and librosa as second opinions."""
 
 import math
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from transformers.audio_utils import mel_filter_bank
 
 from echoframe.errors import AudioError
+from echoframe.media import audio
 from echoframe.media.audio import fade_ends, log_mel, mel_filters, n_samples, pad_or_trim, read_audio, resample
 from echoframe.spec import AUDIOLDM_MEL, MelSpec
 
@@ -186,6 +188,25 @@ def test_log_mel_of_silence_is_the_floor_and_has_a_gradient() -> None:
     mel.sum().backward()
     assert waveform.grad is not None
     assert torch.isfinite(waveform.grad).all()
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux lists what is mapped")
+def test_room_for_a_long_sound_lies_in_a_file_that_nobody_has_to_remove(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(audio, "LONG", 1000)
+    short, long = audio.room_for(1000), audio.room_for(1001)
+    mapped = [line for line in Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line]
+    assert len(mapped) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert (short.shape, long.shape) == ((1, 1000), (1, 1001))
+    for room in (short, long):
+        assert torch.equal(room, torch.zeros_like(room))
+        room[:, 500:600] = torch.arange(100.0)
+        room *= 2
+        assert torch.equal(room[0, 500:600], 2 * torch.arange(100.0))
+        assert int(room.count_nonzero()) == 99
+    del room, long
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
 
 
 def test_ten_and_a_quarter_seconds_are_1024_frames() -> None:

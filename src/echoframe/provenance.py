@@ -87,7 +87,8 @@ class Result:
     well its onsets fit, if it had to heed some; empty where there was one candidate. nearest: sound label -> its cosine
     with the sound, the nearest first. remembered: the recordings that the sound began with, in order, their source and
     licence; empty where it began with noise alone. redrawn: per passage, how often it was drawn again as nothing could be
-    heard; empty in records from before that was done.
+    heard; empty in records from before that was done. onsets: what is seen to be struck, with time_s, strength and confidence
+    as `echoframe.timing.cues.Onset` has them; empty where the film was not watched.
     """
 
     sample_rate: int
@@ -98,6 +99,7 @@ class Result:
     remembered: tuple[dict[str, str | float], ...] = ()
     redrawn: tuple[int, ...] = ()
     shots: tuple[dict[str, str | float | int], ...] = ()
+    onsets: tuple[dict[str, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

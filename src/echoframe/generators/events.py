@@ -31,6 +31,7 @@ SILENT_DB = 25.0  # under the recording's loudest frame
 # what a room is charged for: each onset too many, silence in all of it, 10 dB too soft, coming again, another recording
 AGAIN, SILENT, SOFT, REPEATED, OTHER = 1.0, 2.0, 0.7, 1.0, 0.3
 FORGETS = 0.6  # how much a repetition still counts one onset later
+TWICE = 1.0 + FORGETS  # what was heard twice in a row is not heard again, if there is another
 ATTACK = 12  # frames after an onset in which its loudness is read
 CHEAPEST = 3  # among which the seed draws
 GAIN_DB = -12.0  # of an onset without strength
@@ -153,6 +154,7 @@ def _choose(
             soft_db = each.loudest_db - float(each.course_db[at : min(at + ATTACK, stop)].max())
             cost = AGAIN * max(n_again, 0) + SILENT * share + SOFT * soft_db / 10 + OTHER * (which > 0)
             offers.append((cost + REPEATED * heard.get((which, at), 0.0), which, at))
-    offers.sort()
-    _, which, onset = offers[int(torch.randint(min(CHEAPEST, len(offers)), (1,), generator=random))]
+    fresh = [offer for offer in offers if heard.get(offer[1:], 0.0) < TWICE] or offers
+    fresh.sort()
+    _, which, onset = fresh[int(torch.randint(min(CHEAPEST, len(fresh)), (1,), generator=random))]
     return which, onset

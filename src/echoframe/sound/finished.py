@@ -1,6 +1,6 @@
 """A waveform becomes a `Sound`: with its record, what its windows saw, and what a user should know of it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -55,6 +55,7 @@ def finished(
         remembered=tuple(seen.remembered),
         redrawn=tuple(seen.redrawn),
         shots=tuple(seen.shots),
+        onsets=_onsets(watched),
     )
     return Sound(
         waveform=waveform,
@@ -89,6 +90,11 @@ def notes_on(clip: VideoInfo | FrameArray, seen: Seen, *, duration_s: float, n_d
         where = "in the sound" if whole else f"from {begin_s:.1f} to {end_s:.1f} s"
         notes.append(f"nothing can be heard {where}, though it was drawn {n_draws} times; try another seed or length")
     return tuple(notes)
+
+
+def _onsets(watched: Watched | None) -> tuple[dict[str, float], ...]:
+    onsets = watched.cues.onsets if watched else ()
+    return tuple({name: round(value, 4) for name, value in asdict(onset).items()} for onset in onsets)
 
 
 def _nearest(labels: LabelBank | None, embedding: Float[Tensor, "1 dim"]) -> tuple[tuple[str, float], ...]:
