@@ -1,7 +1,8 @@
 """Remembered recordings laid where something is struck.
 
 At every onset of the picture a recording begins to sound at one of its own onsets, and goes on as it does until the next
-onset of the picture: a whole burst where there is room for it, a single blow where there is not. Which onset of which
+onset of the picture: a whole burst where there is room for it, a single blow where there is not. Where the picture says
+nothing for long, the recording comes again by itself, as what happens is not always seen. Which onset of which
 recording begins is chosen by what would be heard in that room: nothing that begins again off the picture's time, little
 silence, nothing much softer than the recording's loudest, and not what has just been heard.
 
@@ -33,6 +34,7 @@ AGAIN, SILENT, SOFT, REPEATED, OTHER = 1.0, 2.0, 0.7, 1.0, 0.3
 FORGETS = 0.6  # how much a repetition still counts one onset later
 TWICE = 1.0 + FORGETS  # what was heard twice in a row is not heard again, if there is another
 ATTACK = 12  # frames after an onset in which its loudness is read
+LONG_SILENCE, PAUSE = 200, (30, 100)  # frames: a recording comes again after a pause before all is silent for so long
 CHEAPEST = 3  # among which the seed draws
 GAIN_DB = -12.0  # of an onset without strength
 QUIET_SHARE = 0.08  # of the frames: the background
@@ -115,19 +117,30 @@ def lay(
     found = ground.clone()
     nat = per_db / (math.log(10) / 20)  # of one neper
     heard: dict[tuple[int, int], float] = {}
+    if struck and struck[0].frame > LONG_SILENCE:
+        struck = [Struck(_drawn(PAUSE, random)), *struck]
     for now, following in pairwise([*struck, Struck(len(ground))]):
-        which, onset = _choose(materials, max(following.frame - now.frame, APART), heard, random)
-        heard = {each: FORGETS * count for each, count in heard.items()}
-        heard[which, onset] = heard.get((which, onset), 0.0) + 1
-        source = materials[which]
-        gain = now.gain_db + materials[0].loudest_db - source.loudest_db
-        part = _part(source.mel, onset, following.frame - now.frame, per_db) + gain * per_db
-        start = now.frame - min(onset, BEFORE)
-        first, stop = max(-start, 0), min(len(part), len(found) - start)
-        if stop > first:
-            under = found[start + first : start + stop]
-            found[start + first : start + stop] = torch.logaddexp(under / nat, part[first:stop] / nat) * nat
+        frame = now.frame
+        while True:
+            which, onset = _choose(materials, max(following.frame - frame, APART), heard, random)
+            heard = {each: FORGETS * count for each, count in heard.items()}
+            heard[which, onset] = heard.get((which, onset), 0.0) + 1
+            source = materials[which]
+            gain = now.gain_db + materials[0].loudest_db - source.loudest_db
+            part = _part(source.mel, onset, following.frame - frame, per_db) + gain * per_db
+            start = frame - min(onset, BEFORE)
+            first, stop = max(-start, 0), min(len(part), len(found) - start)
+            if stop > first:
+                under = found[start + first : start + stop]
+                found[start + first : start + stop] = torch.logaddexp(under / nat, part[first:stop] / nat) * nat
+            if following.frame - (start + len(part)) <= LONG_SILENCE:
+                break
+            frame = start + len(part) + _drawn(PAUSE, random)
     return found
+
+
+def _drawn(between: tuple[int, int], random: torch.Generator) -> int:
+    return int(torch.randint(*between, (1,), generator=random))
 
 
 def _part(mel: Tensor, onset: int, room: int, per_db: float) -> Tensor:
@@ -148,7 +161,8 @@ def _choose(
     for which, each in enumerate(materials):
         audible = np.concatenate([[0], (each.course_db > each.loudest_db - SILENT_DB).cumsum()])
         stops = np.minimum(each.onsets + room, len(each.mel))
-        again = np.searchsorted(each.onsets, stops - BEFORE) - np.searchsorted(each.onsets, each.onsets + APART)
+        near = np.minimum(each.onsets + min(room, LONG_SILENCE), len(each.mel))  # later on nobody waits for an onset
+        again = np.searchsorted(each.onsets, near - BEFORE) - np.searchsorted(each.onsets, each.onsets + APART)
         silent = 1 - (audible[stops] - audible[each.onsets]) / room
         for at, n_again, share, stop in zip(each.onsets.tolist(), again, silent, stops, strict=True):
             soft_db = each.loudest_db - float(each.course_db[at : min(at + ATTACK, stop)].max())
