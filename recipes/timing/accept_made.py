@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from made_films import UNSEEN_KINDS, UNSEEN_LOOKS
 
 sys.path.append(str(Path(__file__).parents[1] / "mini"))
 
 from ears import heard_labels, right_classes
-
 from echoframe import load
 from echoframe.evaluation.judges.yamnet import YamnetJudge
 from echoframe.media.onsets import onset_f1, onsets

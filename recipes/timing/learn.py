@@ -40,8 +40,9 @@ class Film:
     struck: Tensor
 
 
-def read_film(path: Path, struck: list[float]) -> Film:
-    kept = path.with_suffix(".npz")
+def read_film(path: Path, struck: list[float], *, keep: Path | None = None) -> Film:
+    """A film, with what it looks like small kept beside it, or at `keep`."""
+    kept = keep or path.with_suffix(".npz")
     if not kept.exists():
         times_s, images = zip(*small_frames(probe(path)), strict=True)
         frames = np.stack(images)

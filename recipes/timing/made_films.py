@@ -16,9 +16,10 @@ from pathlib import Path
 
 import av
 import numpy as np
+from scipy.ndimage import gaussian_filter
+
 from more_scenes import LEARNED
 from scenes import CALM, STRIKING, WIDTH, Scene, Shape, drifting
-from scipy.ndimage import gaussian_filter
 
 KINDS = tuple(STRIKING)
 UNSEEN_KINDS = ("dropping", "clapping")

@@ -13,8 +13,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from made_films import KINDS, LOOKS, SIZE, MadeFilm, camera_of, make, write
 from PIL import Image
+
+from made_films import KINDS, LOOKS, SIZE, MadeFilm, camera_of, make, write
 
 
 def slow_picture(path: Path, random: np.random.Generator, n: int) -> Iterator[np.ndarray]:

@@ -7,6 +7,7 @@ something in quick motion stops, turns or vanishes at once.
 import math
 
 import numpy as np
+
 from scenes import GRAVITY, WIDTH, Paint, Scene, Shape, _at, _paint, bar, disc
 
 

@@ -39,8 +39,8 @@ Event = tuple[float, float, float]  # when, in seconds, and where
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """shapes: what is seen at a time in seconds, the nearest last. light: how bright it is, 1 is usual. struck: when and where
-    something is: seconds, x, y.
+    """shapes: what is seen at a time in seconds, the nearest last. light: how bright it is, 1 is usual. struck: when
+    something is, in seconds, and where.
     """
 
     shapes: Callable[[float], list[Shape]]
