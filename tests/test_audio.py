@@ -1,6 +1,8 @@
 """Sound in and out: closed forms, and transformers and librosa as second opinions."""
 
+import errno
 import math
+import os
 import tempfile
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import soundfile
 import torch
 from transformers.audio_utils import mel_filter_bank
 
-from echoframe.errors import AudioError
+from echoframe.errors import AudioError, OutputError
 from echoframe.media import audio
 from echoframe.media.audio import fade_ends, log_mel, mel_filters, n_samples, pad_or_trim, read_audio, resample
 from echoframe.spec import AUDIOLDM_MEL, MelSpec
@@ -207,6 +209,22 @@ def test_room_for_a_long_sound_lies_in_a_file_that_nobody_has_to_remove(tmp_path
         assert int(room.count_nonzero()) == 99
     del room, long
     assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+
+
+@pytest.mark.parametrize("what", ["full", "nowhere"])
+def test_no_room_for_a_long_sound_is_told_at_once(what: str, tmp_path: Path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if what == "full":
+        monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path if what == "full" else tmp_path / "nowhere"))
+    monkeypatch.setattr(audio, "LONG", 1000)
+    with pytest.raises(
+        OutputError, match=r"no room for a sound of 4004 bytes \(No s.*\); free some space, or set TMPDIR"
+    ):
+        audio.room_for(1001)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ten_and_a_quarter_seconds_are_1024_frames() -> None:

@@ -158,7 +158,7 @@ class Settings(SampleOptions):
     )
     candidates: int = option(
         default=1,
-        help="make K sounds and keep the one nearest to the target",
+        help="make K sounds and keep the one that fits best",
         valid=lambda k: 1 <= k <= MAX_CANDIDATES,
         expected=f"1 to {MAX_CANDIDATES}; 3 is usual",
         metavar="K",

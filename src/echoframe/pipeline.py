@@ -1,8 +1,8 @@
 """Silent video to sound: frames -> visual embeddings -> a point in the audio space -> a waveform.
 
-The way of one window is `EchoFrame.predict_target` and `generate_candidates`. Clips longer than the generator's longest
-sound are made in overlapping windows: each sees its own frames, has its own target and its own seed, and is faded into
-the next.
+A film is made in passages, of one shot or of several that sound alike. The way of each is `EchoFrame.predict_target`, for
+every part that is looked at, and `generate_candidates`: a passage has its own targets, cues and seed, and is faded into the
+next. The generator itself knows how to make a long one in windows.
 """
 
 import logging
@@ -147,7 +147,8 @@ class EchoFrame:
             seed: another number gives another sound.
             duration_s: seconds of sound. The default is the length of the video, or 10 s for a still image. Past the end
                 of the video, its last frame is held.
-            candidates: how many sounds to make; the one nearest to the target is kept.
+            candidates: how many sounds to make of each shot. The one nearest to the target is kept; where it has onsets to
+                heed, it also counts how many of them a sound meets.
             steps: denoising steps. The default is the model's own.
             guidance: 1 follows the target alone; larger numbers push away from what no target would give. The default is
                 the model's own.

@@ -1,4 +1,4 @@
-"""Several clips at once: their windows of one length are generated in one call, which a GPU does in little more time."""
+"""Several clips at once: their passages of one length are generated in one call, which a GPU does in little more time."""
 
 from collections.abc import Sequence
 

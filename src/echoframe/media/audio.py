@@ -4,6 +4,7 @@ Waveforms are float32 in [-1, 1], channels first: (C, S) or (B, S), S in samples
 """
 
 import math
+import os
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from echoframe.errors import AudioError
+from echoframe.errors import AudioError, OutputError
 from echoframe.spec import MelSpec
 
 FADE_S = 0.005
@@ -58,13 +59,25 @@ def resample(
 
 def room_for(n_samples: int) -> Float[Tensor, "1 {n_samples}"]:
     """Silence to write a sound into, (1, n_samples). A long one lies in a file without a name, which the system may write to
-    the disk while more is made, and which is gone with the process, however that ends.
+    the disk while more is made, and which is gone with the process, however that ends. Raises OutputError if it has no room.
     """
     if n_samples <= LONG:
         return torch.zeros(1, n_samples)
-    with tempfile.TemporaryFile() as file:
-        file.truncate(4 * n_samples)
-        return torch.from_numpy(np.memmap(file, dtype=np.float32, mode="r+", shape=(1, n_samples)))
+    n_bytes = 4 * n_samples
+    try:
+        with tempfile.TemporaryFile() as file:
+            if hasattr(
+                os, "posix_fallocate"
+            ):  # without it, the first sample that a full disk cannot hold ends the process
+                os.posix_fallocate(file.fileno(), 0, n_bytes)
+            else:
+                file.truncate(n_bytes)
+            return torch.from_numpy(np.memmap(file, dtype=np.float32, mode="r+", shape=(1, n_samples)))
+    except OSError as error:
+        raise OutputError(
+            f"the folder for temporary files: no room for a sound of {n_bytes} bytes ({error.strerror}); free some space, "
+            "or set TMPDIR to another folder"
+        ) from error
 
 
 def pad_or_trim(waveform: Float[Tensor, "channels samples"], n_samples: int) -> Float[Tensor, "channels {n_samples}"]:
