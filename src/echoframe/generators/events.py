@@ -52,8 +52,8 @@ class Struck:
 def gain_db(strength: float) -> float:
     """Of an onset's strength, 0 to 1: the strongest is as loud as the recording.
 
-    >>> gain_db(1.0), gain_db(0.25)
-    (0.0, -6.0)
+    >>> gain_db(0.25), gain_db(0.0)
+    (-6.0, -12.0)
     """
     return GAIN_DB * (1 - math.sqrt(min(max(strength, 0.0), 1.0)))
 
