@@ -18,10 +18,13 @@ import av
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from calm_scenes import CALM_LEARNED
 from more_scenes import LEARNED
 from scenes import CALM, STRIKING, WIDTH, Scene, Shape, drifting
 
 KINDS = tuple(STRIKING)
+SCENES = {**STRIKING, **CALM, **LEARNED, **CALM_LEARNED}
+ALL_KINDS = tuple(SCENES)
 UNSEEN_KINDS = ("dropping", "clapping")
 LOOKS = ("plain", "textured", "grainy", "blurred", "shaking", "crowded", "panning", "zooming", "dark", "compressed")
 UNSEEN_LOOKS = ("zooming", "dark", "compressed")
@@ -163,10 +166,10 @@ def make(
     rates: tuple[Fraction, ...] = RATES,
 ) -> MadeFilm:
     """A film of that kind and look."""
-    random = np.random.default_rng([seed, (*KINDS, *CALM, *LEARNED).index(kind), LOOKS.index(look)])
+    random = np.random.default_rng([seed, ALL_KINDS.index(kind), LOOKS.index(look)])
     rate = rates[random.integers(len(rates))]
     ground = float(random.uniform(0.2, 0.8))
-    scene = {**STRIKING, **CALM, **LEARNED}[kind](random, length_s, ground)
+    scene = SCENES[kind](random, length_s, ground)
     camera = camera_of(look, random, length_s)
     others = drifting(random, length_s, ground) if camera.crowd else None
     frames = _shoot(scene, others, camera, random, rate=rate, length_s=length_s, ground=ground, size=size)
@@ -230,7 +233,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--each", type=int, default=1, help="films of every kind and look")
-    parser.add_argument("--kinds", nargs="+", choices=(*KINDS, *CALM, *LEARNED), default=KINDS)
+    parser.add_argument("--kinds", nargs="+", choices=ALL_KINDS, default=KINDS)
     parser.add_argument("--looks", nargs="+", choices=LOOKS, default=LOOKS)
     parser.add_argument("--seed", type=int, default=0, help="of the first; the next ones follow")
     parser.add_argument("--length", type=float, default=8.0, help="seconds")
