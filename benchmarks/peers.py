@@ -32,7 +32,7 @@ BEGIN, END = "<!-- benchmarks/peers.py: the table below is its output -->", "<!-
 SYSTEMS = {"Frieren": "frieren", "Diff-Foley": "diff_foley", "Im2Wav": "im2wav", "SpecVQGAN": "specvqgan"}
 SHOWN = {"yamnet": ("hit", "kl"), "echoframe": ("cosine", "onset_f1_100", "envelope")}
 DRAWS, SHUFFLES = 1000, 10
-REAL, NOISE, UNSYNCED = "the film's own sound", "noise", ", --sync 0"
+REAL, NOISE, SYNCED = "the film's own sound", "noise", ", --sync 0.5"
 RATE = 16_000  # at which onsets are counted
 DENSITY = "how often a sound is heard to begin; dense onsets match by chance"
 
@@ -140,8 +140,8 @@ def main() -> None:
     args = parser.parse_args()
     films, name = args.peers / "films", Path(args.model).name
     seeds = {f"{name} {seed}": args.out / name / f"seed{seed}" for seed in range(args.seeds)}
-    free = {f"{system}{UNSYNCED}": folder.with_name(f"{folder.name}_unsynced") for system, folder in seeds.items()}
-    for sync, each in (((), seeds), (("--sync", 0), free)):
+    timed = {f"{system}{SYNCED}": folder.with_name(f"{folder.name}_synced") for system, folder in seeds.items()}
+    for sync, each in (((), seeds), (("--sync", 0.5), timed)):
         for seed, folder in enumerate(each.values()):
             folder.mkdir(parents=True, exist_ok=True)
             made = (
@@ -159,12 +159,12 @@ def main() -> None:
     (args.out / NOISE).mkdir(parents=True, exist_ok=True)
     noise(films, args.out / NOISE)
     systems = {system: args.peers / folder for system, folder in SYSTEMS.items()}
-    folders = {REAL: films, **systems, **seeds, **free, NOISE: args.out / NOISE}
+    folders = {REAL: films, **systems, **seeds, **timed, NOISE: args.out / NOISE}
     rows = {
         REAL: [REAL],
         **{system: [system] for system in systems},
         name: list(seeds),
-        f"{name}{UNSYNCED}": list(free),
+        f"{name}{SYNCED}": list(timed),
     }
     rows[NOISE] = [NOISE]
     shuffled = [judged(seeds, films, args.yamnet, seed=seed) for seed in range(SHUFFLES)]

@@ -39,7 +39,7 @@ NEEDS = "0.5.0"  # of echoframe: a memory, a texture and a label prior are new
 VISUAL_SPACE = Space(name="efficientnet_lite0/features+probabilities", dim=2280)
 AUDIO_SPACE = Space(name="aisfx/centred", dim=512)
 PHASE_ITERATIONS = 1  # more lose label hits where the mel is not a real one's: waveforms.py
-DEFAULTS = SampleOptions(steps=20, guidance=3.0, scheduler="dpm++2m", variation=0.3, sync=0.5)
+DEFAULTS = SampleOptions(steps=20, guidance=3.0, scheduler="dpm++2m", variation=0.3)
 # no licence was stated for a part of the training sounds, so none can be given on to others
 TRAINED_LICENCE = "LicenseRef-research-only"
 MAX_BYTES = 75_000_000
