@@ -233,7 +233,7 @@ def test_ten_and_a_quarter_seconds_are_1024_frames() -> None:
 
 def test_faded_ends_begin_and_end_at_nothing_and_leave_the_middle():
     waveform = torch.ones(1, 1600)
-    faded = fade_ends(waveform, 16_000)
+    faded = fade_ends(waveform.clone(), 16_000)
     assert torch.equal(faded[:, 80:-80], waveform[:, 80:-80])
     assert faded[0, 0] < 1e-3
     assert faded[0, -1] < 1e-3

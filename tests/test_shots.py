@@ -63,6 +63,12 @@ def test_a_flash_is_no_border():
         assert borders(film) == []
 
 
+def test_a_light_that_dies_away_in_half_a_second_is_no_border():
+    film = 0.3 * held(wall(4, patch=30), 75).astype(float)
+    film[25:] += 150 * np.exp(-np.arange(50) / 5)[:, None, None]
+    assert borders(np.clip(film, 0, 255).astype(np.uint8)) == []
+
+
 def test_a_light_that_goes_on_or_slowly_dims_is_no_dissolve():
     film = held(wall(4, patch=30), 60)
     dims = film * np.linspace(1, 0.5, 60)[:, None, None]

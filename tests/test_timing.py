@@ -352,8 +352,8 @@ def test_uneven_frames_have_onsets_at_their_own_times(tmp_path, bounces):
     path = write_video(tmp_path / "a.mkv", images=[bounces[i] for i in kept], times=times)
     found = watch.watch(probe(path)).cues
     assert found.times_s == pytest.approx([float(t) for t in times], abs=1e-3)
-    surest = max(found.onsets, key=lambda onset: onset.confidence)
-    assert min(abs(surest.time_s - hit) for hit in HITS) <= 0.08
+    near = [hit for hit in HITS if any(abs(onset.time_s - hit) <= 0.08 for onset in found.onsets)]
+    assert len(near) >= 2
 
 
 def test_a_file_is_watched_until_the_time_that_is_asked_for(tmp_path, bounces):

@@ -117,6 +117,7 @@ def lay(
     found = ground.clone()
     nat = per_db / (math.log(10) / 20)  # of one neper
     heard: dict[tuple[int, int], float] = {}
+    struck = [each for each in struck if each.frame < len(ground) + BEFORE]
     if struck and struck[0].frame > LONG_SILENCE:
         struck = [Struck(_drawn(PAUSE, random)), *struck]
     for now, following in pairwise([*struck, Struck(len(ground))]):

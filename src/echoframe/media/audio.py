@@ -87,12 +87,12 @@ def pad_or_trim(waveform: Float[Tensor, "channels samples"], n_samples: int) -> 
 
 
 def fade_ends(waveform: Float[Tensor, "channels samples"], sample_rate: int) -> Float[Tensor, "channels samples"]:
-    """The waveform with its first and last 5 ms faded from and to zero, half a cosine, so that neither end clicks."""
+    """The waveform itself, its first and last 5 ms faded in place from and to zero, half a cosine: neither end clicks."""
     n = min(round(FADE_S * sample_rate), waveform.shape[1] // 2)
     ramp = 0.5 - 0.5 * torch.cos(math.pi * (torch.arange(n, device=waveform.device) + 0.5) / max(n, 1))
-    gain = torch.ones(waveform.shape[1], device=waveform.device)
-    gain[:n], gain[waveform.shape[1] - n :] = ramp, ramp.flip(0)
-    return waveform * gain
+    waveform[:, :n] *= ramp
+    waveform[:, waveform.shape[1] - n :] *= ramp.flip(0)
+    return waveform
 
 
 def n_samples(duration_s: float, sample_rate: int) -> int:

@@ -24,6 +24,7 @@ BLENDS_S = (0.3, 0.5, 0.8, 1.2, 1.8, 2.5)  # seconds that a dissolve may take
 BLEND = 0.07  # mean difference of luma between the ends of a dissolve
 BENT = 0.22  # in parts of that: how far from the blend of both ends the frames between them may be
 ALIKE = 0.7  # correlation of frames that show the same, in another light
+BACK_S, BACK = 0.6, 0.4  # seconds within which a light dies away, and how much of the change may be left of it
 SHORTEST_S = 0.4  # of a shot
 LAST_S = 0.1  # from the last border to the last frame, at least
 
@@ -61,7 +62,20 @@ def find_borders(
     for border in _dissolves(small, times_s, cuts):
         if all(abs(border.time_s - times_s[at]) >= SHORTEST_S for at in cuts):  # of the two, a cut is surer
             found.append(border)
+    found = [border for border in found if not _comes_back(small, times_s, border)]
     return _apart(sorted(found, key=lambda border: border.time_s), times_s)
+
+
+def _comes_back(small: np.ndarray, times_s: np.ndarray, border: Border) -> bool:
+    """Whether soon after a border the picture is what it was before: something was lit, and the light died away."""
+    half = border.lasts_s / 2
+    begin, end = np.searchsorted(times_s, (border.time_s - half - 1e-6, border.time_s + half - 1e-6))
+    before = small[np.searchsorted(times_s, times_s[begin] - BACK_S) : max(begin, 1)]
+    after = small[end : np.searchsorted(times_s, border.time_s + half + BACK_S)]
+    if not len(before) or len(after) < 2:
+        return False
+    apart = np.abs(after[0] - before[-1]).mean()
+    return bool(np.abs(after[1:, None] - before[None]).mean(axis=2).min() < BACK * apart)
 
 
 def _cuts(small: np.ndarray, changed: np.ndarray) -> list[int]:

@@ -26,7 +26,7 @@ from echoframe.timing.small_frames import small_frames
 CHUNK = 64  # frames looked at together
 ROOM = 1024  # frames that there is room for at first
 LEAST = 0.1  # confidence of an onset that is kept at all
-CUT_S = 0.12  # near a border what changes is the picture, not what it shows
+CUT_S = 0.12  # near a cut what changes is the picture, not what it shows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -84,7 +84,8 @@ def watch(clip: VideoInfo | FrameArray, *, until_s: float = math.inf) -> Watched
     times_s, activity = times.numpy(), moving.numpy()
     borders = find_borders(small.float().numpy(), changed.numpy(), times_s)
     for border in borders:
-        sure[np.abs(times_s - border.time_s) <= border.lasts_s / 2 + CUT_S] = 0.0
+        if border.kind == "cut":
+            sure[np.abs(times_s - border.time_s) <= CUT_S] = 0.0
     return Watched(
         cues=Cues(onsets=_onsets(sure, activity, times_s), times_s=times_s, activity=activity), borders=tuple(borders)
     )
