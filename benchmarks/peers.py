@@ -21,15 +21,20 @@ from echoframe.evaluation.bootstrap import FEWEST_DRAWS, bootstrap_interval
 from echoframe.evaluation.evaluate import EvaluateConfig, Evaluation, evaluate
 from echoframe.evaluation.features import default_cache
 from echoframe.evaluation.figures import of_values
-from echoframe.evaluation.protocols import find_protocol
+from echoframe.evaluation.protocols import WHOLE_S, find_protocol
+from echoframe.evaluation.sounds import Listening, find_sounds, listen
 from echoframe.evaluation.table import Cell, Column, Line, Table, markdown
+from echoframe.media.audio import resample
+from echoframe.media.onsets import onsets
 from echoframe.output import atomic_files
 
 BEGIN, END = "<!-- benchmarks/peers.py: the table below is its output -->", "<!-- end of benchmarks/peers.py -->"
 SYSTEMS = {"Frieren": "frieren", "Diff-Foley": "diff_foley", "Im2Wav": "im2wav", "SpecVQGAN": "specvqgan"}
 SHOWN = {"yamnet": ("hit", "kl"), "echoframe": ("cosine", "onset_f1_100", "envelope")}
 DRAWS, SHUFFLES = 1000, 10
-REAL, NOISE = "the film's own sound", "noise"
+REAL, NOISE, SYNCED = "the film's own sound", "noise", ", --sync 0.5"
+RATE = 16_000  # at which onsets are counted
+DENSITY = "how often a sound is heard to begin; dense onsets match by chance"
 
 
 def judged(folders: Mapping[str, Path], films: Path, yamnet: Path, *, seed: int = 0) -> dict[str, Evaluation]:
@@ -64,13 +69,27 @@ def chance(evaluations: Sequence[Evaluation], key: str) -> Cell | None:
     return Cell(value=float(np.mean([cell.value for cell in found])), n=found[0].n)
 
 
+def density(folders: Sequence[Path], stems: Sequence[str]) -> Cell:
+    """Onsets a second, the mean over sounds: dense ones match by chance."""
+    found = []
+    for folder in folders:
+        sounds = find_sounds(folder)
+        for stem in stems:
+            excerpt = listen(sounds[stem], Listening(clip_s=WHOLE_S))
+            samples = resample(excerpt.waveform, excerpt.sample_rate, RATE)[0].numpy()
+            found.append(len(onsets(samples, RATE)) / (len(samples) / RATE))
+    return Cell(value=float(np.mean(found)), n=len(stems))
+
+
 def table_of(
     evaluations: Mapping[str, Evaluation],
     shuffled: Sequence[Mapping[str, Evaluation]],
     rows: Mapping[str, list[str]],
+    folders: Mapping[str, Path],
     model: str,
 ) -> Table:
     """rows: the folders behind each row; several are a model's seeds. shuffled: of these alone, each with other pairs."""
+    stems = next(iter(evaluations.values())).stems
     figures = [figure for name, keys in SHOWN.items() for figure in find_protocol(name).figures if figure.key in keys]
     protocol_of = {key: name for name, keys in SHOWN.items() for key in keys}
     of_figure = {figure.key: evaluations[protocol_of[figure.key]] for figure in figures}
@@ -84,6 +103,7 @@ def table_of(
             measured = of_values(of_clips)
             interval = bootstrap_interval(measured.statistic, measured.n, draws=DRAWS, seed=0)
             cells[key] = Cell(value=interval.value, low=interval.low, high=interval.high, n=measured.n)
+        cells["density"] = density([folders[system] for system in systems], stems)
         lines.append(Line(name=name, cells=cells))
     floor = {key: chance([one[protocol_of[key]] for one in shuffled], key) for key in of_figure}
     cells = {key: cell for key, cell in floor.items() if cell is not None}
@@ -92,15 +112,15 @@ def table_of(
         Column(key=figure.key, title=figure.title, better=figure.better, digits=2, definition=figure.about)
         for figure in figures
     ]
+    columns.append(Column(key="density", title="onsets a second", better="", digits=2, definition=DENSITY))
     seeds = "seed 0" if len(rows[model]) == 1 else f"mean of seeds 0 to {len(rows[model]) - 1}"
     notes = [
         f"{model}: {seeds}. Intervals are 95 %, {DRAWS} bootstrap draws of clips. Chance: the mean of {SHUFFLES} shuffles.",
         *(f"{figure.title}: {figure.about}." for figure in figures),
+        f"onsets a second: {DENSITY}.",
         *(note for one in evaluations.values() for note in one.table.notes if note.startswith("Judge ")),
     ]
-    return Table(
-        title=f"{len(next(iter(evaluations.values())).stems)} films.", columns=columns, lines=lines, notes=notes
-    )
+    return Table(title=f"{len(stems)} films.", columns=columns, lines=lines, notes=notes)
 
 
 def in_readme(text: str, table: str) -> str:
@@ -120,16 +140,35 @@ def main() -> None:
     args = parser.parse_args()
     films, name = args.peers / "films", Path(args.model).name
     seeds = {f"{name} {seed}": args.out / name / f"seed{seed}" for seed in range(args.seeds)}
-    for seed, folder in enumerate(seeds.values()):
-        folder.mkdir(parents=True, exist_ok=True)
-        run("generate", *sorted(films.iterdir()), "--model", args.model, "-o", folder, "--no-mux", "--seed", seed)
+    timed = {f"{system}{SYNCED}": folder.with_name(f"{folder.name}_synced") for system, folder in seeds.items()}
+    for sync, each in (((), seeds), (("--sync", 0.5), timed)):
+        for seed, folder in enumerate(each.values()):
+            folder.mkdir(parents=True, exist_ok=True)
+            made = (
+                "generate",
+                *sorted(films.iterdir()),
+                "--model",
+                args.model,
+                "-o",
+                folder,
+                "--no-mux",
+                "--seed",
+                seed,
+            )
+            run(*made, *sync)
     (args.out / NOISE).mkdir(parents=True, exist_ok=True)
     noise(films, args.out / NOISE)
     systems = {system: args.peers / folder for system, folder in SYSTEMS.items()}
-    folders = {REAL: films, **systems, **seeds, NOISE: args.out / NOISE}
-    rows = {REAL: [REAL], **{system: [system] for system in systems}, name: list(seeds), NOISE: [NOISE]}
+    folders = {REAL: films, **systems, **seeds, **timed, NOISE: args.out / NOISE}
+    rows = {
+        REAL: [REAL],
+        **{system: [system] for system in systems},
+        name: list(seeds),
+        f"{name}{SYNCED}": list(timed),
+    }
+    rows[NOISE] = [NOISE]
     shuffled = [judged(seeds, films, args.yamnet, seed=seed) for seed in range(SHUFFLES)]
-    table = markdown(table_of(judged(folders, films, args.yamnet), shuffled, rows, name))
+    table = markdown(table_of(judged(folders, films, args.yamnet), shuffled, rows, folders, name))
     print(table)
     if args.readme:
         text = in_readme(args.readme.read_text(encoding="utf-8"), table)

@@ -60,7 +60,7 @@ def run(parts: Parts, arguments: list[str]) -> int:
     parts.replace("texts", AudioLdmGenerator, "embed_text")
     parts.replace("CLIP", ClipVisualEncoder, "__call__")
     parts.replace("steps", AudioLdmGenerator, "_denoise")
-    parts.replace("decoding", AudioLdmGenerator, "_decode")
+    parts.replace("decoding", AudioLdmGenerator, "decode")
     parts.replace("CLAP", ClapAudioEncoder, "__call__")
     return cli.main(["generate", *arguments])
 

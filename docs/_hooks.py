@@ -13,10 +13,11 @@ def option_table() -> str:
     rows = ["| flag | in Python | meaning | default | range |", "|---|---|---|---|---|"]
     for option in [*REQUEST_FIELDS, *fields(RunOptions), *WRITE_FIELDS]:
         about = option.metadata
-        flag = f"`--{name_of(option).replace(' ', '-')} {about['metavar']}`"
+        flag = f"--{name_of(option).replace(' ', '-')} {about['metavar']}".rstrip()
         name = f"`{option.name}`" if option in REQUEST_FIELDS else ""
-        expected = about["expected"] or "one of `echoframe.options.SCHEDULER_NAMES`"
-        rows.append(f"| {flag} | {name} | {about['help']} | {about['default_text']} | {expected} |")
+        choices = "one of `echoframe.options.SCHEDULER_NAMES`" if about["choices"] else ""
+        expected = about["expected"] or choices or "given or not"
+        rows.append(f"| `{flag}` | {name} | {about['help']} | {about['default_text']} | {expected} |")
     return "\n".join(rows)
 
 

@@ -1,5 +1,6 @@
 """Stand-ins for the networks: small, exact, and different for every input, so that each step can be followed."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from echoframe.pipeline import EchoFrame
 from echoframe.progress import ProgressCallback
 from echoframe.provenance import BundleId
 from echoframe.spec import ClipSpec
+from echoframe.timing.cues import Cues
 
 DIM = 4
 RATE = 1000  # Hz
@@ -44,27 +46,35 @@ class FakeGenerator:
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
 
+    def windows_s(self, duration_s: float) -> list[tuple[float, float]]:
+        """Of 4 s at most, neighbours share a second."""
+        n = max(math.ceil((duration_s - 1) / 3 - 1e-9), 1)
+        length = (duration_s - 1) / n + 1
+        return [(k * (length - 1), k * (length - 1) + length) for k in range(n)]
+
     def remembered(self, target, *, seed, options):
-        return None
+        return ()
 
     def generate(
         self,
-        target: Float[Tensor, "batch dim"],
+        target: Float[Tensor, "batch *windows dim"],
         *,
         duration_s: float,
         seeds: Sequence[int],
         options: SampleOptions | None = None,
         negative: Float[Tensor, "batch dim"] | None = None,
+        cues: Sequence[Cues | None] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "batch samples"]:
-        self.calls.append({"target": target, "duration_s": duration_s, "seeds": list(seeds), "options": options})
+        call = {"target": target, "duration_s": duration_s, "seeds": list(seeds), "options": options, "cues": cues}
+        self.calls.append(call)
         steps = (options or SampleOptions()).steps
         for step in range(steps):
             if progress is not None:
                 progress(step + 1, steps, "")
         times_s = torch.arange(n_samples(duration_s, RATE)) / RATE
         tones = [torch.sin(2 * torch.pi * (20 + seed % 89) * times_s) for seed in seeds]
-        return torch.stack(tones) * target[:, :1].abs()
+        return torch.stack(tones) * target.reshape(len(seeds), -1)[:, :1].abs()
 
 
 class FakeEars:

@@ -1,6 +1,9 @@
 """Sound in and out: closed forms, and transformers and librosa as second opinions."""
 
+import errno
 import math
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,8 @@ import soundfile
 import torch
 from transformers.audio_utils import mel_filter_bank
 
-from echoframe.errors import AudioError
+from echoframe.errors import AudioError, OutputError
+from echoframe.media import audio
 from echoframe.media.audio import fade_ends, log_mel, mel_filters, n_samples, pad_or_trim, read_audio, resample
 from echoframe.spec import AUDIOLDM_MEL, MelSpec
 
@@ -188,13 +192,48 @@ def test_log_mel_of_silence_is_the_floor_and_has_a_gradient() -> None:
     assert torch.isfinite(waveform.grad).all()
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux lists what is mapped")
+def test_room_for_a_long_sound_lies_in_a_file_that_nobody_has_to_remove(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(audio, "LONG", 1000)
+    short, long = audio.room_for(1000), audio.room_for(1001)
+    mapped = [line for line in Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line]
+    assert len(mapped) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert (short.shape, long.shape) == ((1, 1000), (1, 1001))
+    for room in (short, long):
+        assert torch.equal(room, torch.zeros_like(room))
+        room[:, 500:600] = torch.arange(100.0)
+        room *= 2
+        assert torch.equal(room[0, 500:600], 2 * torch.arange(100.0))
+        assert int(room.count_nonzero()) == 99
+    del room, long
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+
+
+@pytest.mark.parametrize("what", ["full", "nowhere"])
+def test_no_room_for_a_long_sound_is_told_at_once(what: str, tmp_path: Path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if what == "full":
+        monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path if what == "full" else tmp_path / "nowhere"))
+    monkeypatch.setattr(audio, "LONG", 1000)
+    with pytest.raises(
+        OutputError, match=r"no room for a sound of 4004 bytes \(No s.*\); free some space, or set TMPDIR"
+    ):
+        audio.room_for(1001)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_ten_and_a_quarter_seconds_are_1024_frames() -> None:
     assert log_mel(torch.zeros(1, n_samples(10.24, 16_000)), AUDIOLDM_MEL).shape == (1, 1024, 64)
 
 
 def test_faded_ends_begin_and_end_at_nothing_and_leave_the_middle():
     waveform = torch.ones(1, 1600)
-    faded = fade_ends(waveform, 16_000)
+    faded = fade_ends(waveform.clone(), 16_000)
     assert torch.equal(faded[:, 80:-80], waveform[:, 80:-80])
     assert faded[0, 0] < 1e-3
     assert faded[0, -1] < 1e-3

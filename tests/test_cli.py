@@ -460,14 +460,14 @@ def test_a_longer_sound_than_the_film_holds_the_last_frame(bundle, films, out):
     assert soundfile.info(out / "one.wav").frames == 21 * 16_000
 
 
-def test_windows_of_a_long_film_see_their_own_frames(bundle, tmp_path):
+def test_all_parts_of_a_long_film_are_seen(bundle, tmp_path):
     write_video(tmp_path / "long.mp4", n_frames=48, rate=Fraction(2))  # 24 s
     sound = load(bundle).generate(tmp_path / "long.mp4")
     assert sound.times_s == pytest.approx([1.5 + 3 * i for i in range(8)], abs=1.3)  # the middles of eight parts
     assert len({frame.mean() for frame in sound.frames}) == 8
 
 
-def test_a_video_is_opened_four_times_at_most(bundle, films, out, monkeypatch):
+def test_a_video_is_opened_five_times_at_most(bundle, films, out, monkeypatch):
     import av
 
     opened: list[str] = []
@@ -479,5 +479,5 @@ def test_a_video_is_opened_four_times_at_most(bundle, films, out, monkeypatch):
 
     monkeypatch.setattr(av, "open", counted)
     assert run("generate", films / "one.mp4", "-o", out, "--model", bundle, "--duration", 12) == 0
-    # to look at it, to read every window's frames, to measure its length for the copy, to copy
-    assert 0 < len(opened) <= 4, opened
+    # to look at it, to watch it, to read every part's frames, to measure its length for the copy, to copy
+    assert 0 < len(opened) <= 5, opened

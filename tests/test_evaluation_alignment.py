@@ -10,12 +10,10 @@ from echoframe.evaluation.alignment import (
     envelope,
     envelope_correlation,
     motion_correlation,
-    onset_f1,
-    onset_strength,
-    onsets,
 )
 from echoframe.evaluation.motion import FRAME_RATE, motion_envelope
 from echoframe.media.audio import resample
+from echoframe.media.onsets import onset_f1, onset_strength, onsets
 from planted_video import write_video
 
 RATE = 16_000

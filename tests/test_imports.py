@@ -27,6 +27,7 @@ LEVELS = {
     "encoders": 3,
     "generators": 3,
     "mappers": 3,
+    "timing": 3,
     "windows": 3,
     "data": 4,
     "evaluation": 4,

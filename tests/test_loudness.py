@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from echoframe.media.loudness import integrated_loudness, to_loudness
+from echoframe.media.loudness import bring_to_loudness, integrated_loudness, to_loudness
 
 
 def sine(seconds: float, *, hertz: float = 997.0, level_db: float = -23.0, rate: int = 16_000) -> torch.Tensor:
@@ -51,3 +51,13 @@ def test_silence_and_what_is_next_to_it_stay_as_they_are():
     for sound in (torch.zeros(1, 16_000), sine(2, level_db=-90)):
         assert integrated_loudness(sound, 16_000) == -math.inf
         assert torch.equal(to_loudness(sound, 16_000, -23.0), sound)
+
+
+@pytest.mark.parametrize(("level_db", "target_lufs"), [(-40.0, -23.0), (-3.0, -30.0), (-3.0, 0.0), (-math.inf, -23.0)])
+def test_in_place_the_same_samples_come_out(level_db, target_lufs):
+    sound = sine(5, level_db=level_db)  # longer than the filter is given at once
+    expected = to_loudness(sound, 16_000, target_lufs)
+    place = sound.data_ptr()
+    bring_to_loudness(sound, 16_000, target_lufs)
+    assert torch.equal(sound, expected)
+    assert sound.data_ptr() == place

@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import normalize
 
 from echoframe.errors import BundleError, ConfigError, InputError
+from echoframe.generators.events import Struck
 from echoframe.generators.mel_flow import MelFlowGenerator
 from echoframe.generators.memory import Labeller, Memory, MemoryConfig, Remembered, load_memory, save_memory
 from echoframe.options import SampleOptions
@@ -103,8 +104,66 @@ def test_the_same_seed_gives_the_same_scene_whatever_the_batch(generator):
 
 def test_what_was_remembered_is_named(generator):
     found = generator.remembered(torch.eye(DIM)[1], seed=0, options=options(0.4))
-    assert found == replace(tiny_memory().entries[1], cosine=1.0)
-    assert generator.remembered(torch.eye(DIM)[1], seed=0, options=options(1.0)) is None
+    assert found == (replace(tiny_memory().entries[1], cosine=1.0),)
+    assert generator.remembered(torch.eye(DIM)[1], seed=0, options=options(1.0)) == ()
+    several = generator.remembered(torch.eye(DIM)[[2, 2, 0, 2]], seed=0, options=options(0.4))
+    assert [each.sound for each in several] == ["2.ogg", "0.ogg"]
+
+
+def knocking_memory(*, steady: bool = False) -> Memory:
+    """Two recordings with one label, of a high and of a low thing that knocks, and one with another label."""
+    codec, memory = tiny_codec(components=128), tiny_memory()
+    size = codec.config.frames
+    mels = torch.full((3, 30 * size, codec.config.n_mels), -1.0)
+    for recording, at, bands in ((0, (4, 20), slice(40, 64)), (1, (8,), slice(0, 20)), (2, (6,), slice(None))):
+        for token in at:
+            mels[recording, token * size : (token + 2) * size, bands] = 1.0
+    return Memory(
+        memory.config,
+        entries=[replace(entry, label=label) for entry, label in zip(memory.entries, "aab", strict=True)],
+        embeddings=memory.embeddings,
+        tokens=codec.encode(mels).flatten(0, 1),
+        starts=torch.tensor([0, 30, 60, 90]),
+        steady=torch.tensor([steady, False, False]),
+        codec=codec,
+    )
+
+
+def rises(memory: Memory, tokens: torch.Tensor) -> list[int]:
+    """The frames from which on it is much louder than before."""
+    course = memory._codec.decode(tokens[None])[0].amax(dim=1)
+    return [n for n in range(2, len(course)) if course[n] > 0 and course[n - 2 : n].max() < 0]
+
+
+def test_what_is_struck_begins_a_recording_there_and_nowhere_else():
+    memory = knocking_memory()
+    struck = [Struck(frame) for frame in (32, 160, 400)]
+    for seed in range(4):
+        scene = memory.scene(torch.eye(DIM)[0], seed, 40, struck)
+        assert scene.shape == (40, memory.tokens.shape[1])
+        found = rises(memory, scene)
+        assert len(found) == 3
+        assert found == pytest.approx([32, 160, 400], abs=3)
+        assert torch.equal(scene, memory.scene(torch.eye(DIM)[0], seed, 40, struck))
+
+
+def test_recordings_of_the_same_label_help_out_and_others_do_not():
+    memory = knocking_memory()
+    struck = [Struck(frame) for frame in range(16, 1600, 80)]
+    scene = memory._codec.decode(memory.scene(torch.eye(DIM)[0], 1, 101, struck)[None])[0]
+    heard = torch.stack([scene[each.frame + 2 : each.frame + 20].amax(dim=0) for each in struck]) > 0  # (N, mels)
+    high, low, middle = heard[:, 45:60].all(dim=1), heard[:, 3:15].all(dim=1), heard[:, 25:35].all(dim=1)
+    assert high.any()
+    assert low.any()
+    assert not middle.any()
+
+
+def test_a_steady_recording_is_laid_out_as_if_nothing_were_struck():
+    memory = knocking_memory(steady=True)
+    target, struck = torch.eye(DIM)[0], [Struck(50)]
+    assert torch.equal(memory.scene(target, 3, 40, struck), memory.scene(target, 3, 40))
+    other = torch.eye(DIM)[1]
+    assert not torch.equal(memory.scene(other, 3, 40, struck), memory.scene(other, 3, 40))
 
 
 def test_a_short_sound_is_the_loudest_stretch(generator):
@@ -112,7 +171,7 @@ def test_a_short_sound_is_the_loudest_stretch(generator):
     codec = generator.codec
     quiet = torch.full((1, 20 * codec.config.frames, codec.config.n_mels), -1.0)
     quiet[:, 8 * codec.config.frames : 11 * codec.config.frames] = 1.0
-    cut = generator._cut(codec.encode(quiet), duration_s=3 * codec.config.frames * 0.01)
+    cut = generator._cut(codec.encode(quiet), duration_s=3 * codec.config.frames * 0.01, timed=[False])
     assert cut.shape[1] == 3
     assert torch.equal(cut, codec.encode(quiet)[:, 8:11])
 

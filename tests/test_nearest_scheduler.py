@@ -1,6 +1,7 @@
 """Which scheduler comes nearest to many steps: planted latents, and AudioLDM's structure with tiny random weights."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,17 @@ class Planted(LatentGenerator):
         self.asked.append(options)
         return (TRUE + torch.tensor([[ERRORS[options.scheduler], 0.0]]))[:, :, None, None]
 
-    def _denoise(
-        self, target: Any, negative: Any, duration_s: float, randoms: Any, options: Any, progress: Any
-    ) -> Tensor:
+    def _denoise(self, *_: Any, **__: Any) -> Tensor:
         return TRUE
 
-    def _decode(self, latents: Any, random: Any) -> Tensor:
-        return TRUE
+    def _decode(self, latents: Any, random: Any) -> Iterator[Tensor]:
+        yield TRUE
+
+    def _n_steps(self, duration_s: float) -> int:
+        return 1
+
+    def _n_decoded(self, n_steps: int) -> int:
+        return 1
 
 
 def test_distances_are_shares_of_the_references_size() -> None:

@@ -56,7 +56,7 @@ def test_what_is_not_asked_for_is_the_models_own():
     own = SampleOptions(steps=7, guidance=3.0, scheduler="ddim")
     settled = Request(guidance=1.0, loudness_lufs=None).settle(own, duration_s=2.0)
     assert settled == Settings(
-        seed=0, duration_s=2.0, candidates=1, steps=7, guidance=1.0, scheduler="ddim", loudness_lufs=None
+        seed=0, duration_s=2.0, candidates=1, steps=7, guidance=1.0, scheduler="ddim", whole=False, loudness_lufs=None
     )
     assert settled.sampling == SampleOptions(steps=7, guidance=1.0, scheduler="ddim")
 

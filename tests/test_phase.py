@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from echoframe.media.audio import log_mel
-from echoframe.media.phase import griffin_lim, linear_magnitude, phase_steps
+from echoframe.media.phase import griffin_lim, griffin_lim_in_pieces, linear_magnitude, phase_steps
 from echoframe.spec import AUDIOLDM_MEL, MINI_MEL
 
 
@@ -104,3 +104,20 @@ def test_phases_from_the_gradient_are_always_the_same_and_a_batch_is_its_items()
 def test_silence_stays_silent_from_the_gradient():
     mel = log_mel(torch.zeros(1, 8_000), MINI_MEL)
     assert griffin_lim(mel, MINI_MEL, iterations=2, start="gradient").abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("start", ["noise", "gradient"])
+@pytest.mark.parametrize("iterations", [1, 4])
+@pytest.mark.parametrize("sound", [noise(16_000, seed=1), chirps(16_000)])
+def test_a_stretch_at_a_time_it_is_what_one_piece_is(sound, iterations, start):
+    mel, asked = log_mel(sound, MINI_MEL), []
+
+    def between(low: int, high: int) -> torch.Tensor:
+        asked.append(high - low)
+        return mel[:, low:high]
+
+    whole = griffin_lim(mel, MINI_MEL, iterations=iterations, start=start)
+    for longest in (9, 40, 1000):
+        pieces = griffin_lim_in_pieces(between, 100, MINI_MEL, iterations=iterations, start=start, longest=longest)
+        torch.testing.assert_close(torch.cat(list(pieces), dim=1), whole, atol=1e-4, rtol=0)
+    assert max(asked[:12]) < 9 + 2 * 30

@@ -17,8 +17,8 @@ from echoframe.loading import from_bundle, remake
 from echoframe.media.video import probe
 from echoframe.options import Request, SampleOptions
 from echoframe.output import file_sha256
-from echoframe.windows import Chance, add_faded, plan_windows, seen_mask
-from fakes import RATE, FakeGenerator, calls_of, fake_model, shown_to
+from echoframe.windows import Chance, add_faded, seen_mask
+from fakes import DIM, RATE, FakeGenerator, calls_of, fake_model, shown_to
 from planted_video import numbers, write_video
 from tiny_bundles import write_tiny_mini
 
@@ -48,7 +48,9 @@ def still(tmp_path) -> Path:
 def test_every_part_is_given_what_the_one_before_gave(film):
     model = fake_model()
     steps: list[tuple[int, int]] = []
-    sound = model.generate(film, seed=7, guidance=1.5, progress=lambda done, total, _: steps.append((done, total)))
+    sound = model.generate(
+        film, seed=7, guidance=1.5, whole=True, progress=lambda done, total, _: steps.append((done, total))
+    )
     (shown,) = shown_to(model)
     # looked at every 0.5 s from 0.25 s on: frames 1, 3, ... of 4 a second; after 3 s the last one is held
     assert numbers(shown) == [1, 3, 5, 7, 9, 11, 11, 11]
@@ -79,17 +81,20 @@ def test_only_the_frames_of_a_shorter_sound_count(long_film):
     torch.testing.assert_close(calls_of(model)[0]["target"], model.mapper(model.visual_encoder(shown)[None], seen))
 
 
-def test_each_window_sees_its_own_frames_with_its_own_seed(long_film):
+def test_each_part_of_a_long_shot_is_looked_at_and_heeded_where_it_lies(long_film):
     model = fake_model()
-    sound = model.generate(long_film, seed=5)
-    # 10 s in windows of at most 4 s that overlap by 1 s: three of them, each 4 s, from 0, 3 and 6 s
-    assert [call["duration_s"] for call in calls_of(model)] == [4.0, 4.0, 4.0]
+    sound = model.generate(long_film, seed=5, whole=True)
+    (call,) = calls_of(model)
+    assert call["duration_s"] == 10.0
+    assert call["seeds"] == [Chance(seed=5, clip=file_sha256(long_film)).of_candidate(0)]
+    # looked at three times, from 0, 3.33 and 6.67 s on; heard in three windows of 4 s that share a second
     firsts = [numbers(shown)[0] for shown in shown_to(model)]
-    assert firsts == [1, 13, 25]
-    seeds = [call["seeds"][0] for call in calls_of(model)]
-    clip = file_sha256(long_film)
-    assert seeds == [Chance(seed=5, clip=clip, window=n).of_candidate(0) for n in range(3)]
-    assert len(set(seeds)) == 3
+    assert firsts == [1, 14, 27]
+    mask = torch.tensor([[True] * 7 + [False]])  # eight frames, half a second apart: the last one lies in the next part
+    seen = torch.cat([model.mapper(model.visual_encoder(shown)[None], mask) for shown in list(shown_to(model))])
+    assert call["target"].shape == (1, 3, DIM)
+    first = torch.nn.functional.normalize(seen[0] * 10 / 3 + seen[1] * 2 / 3, dim=0)
+    torch.testing.assert_close(call["target"][0, 0], first)
     assert sound.waveform.shape == (1, 10 * RATE)
     assert numbers(sound.frames) == pytest.approx([2, 7, 12, 17, 22, 27, 32, 37], abs=1)
 
@@ -99,8 +104,8 @@ def test_a_duration_gives_exactly_that_many_samples(film, duration_s):
     model = fake_model()
     sound = model.generate(film, duration_s=duration_s)
     assert sound.waveform.shape == (1, round(duration_s * RATE))
-    assert all(call["duration_s"] <= 4.0 for call in calls_of(model))
-    # every window past the end of the film sees its last frame
+    assert [call["duration_s"] for call in calls_of(model)] == [pytest.approx(duration_s, abs=1 / RATE)]
+    # whatever is looked at past the end of the film sees its last frame
     assert {numbers(shown)[-1] for shown in shown_to(model)} == {11}
 
 
@@ -113,16 +118,6 @@ def test_a_container_that_claims_to_be_longer_than_its_pictures(film, monkeypatc
     sound = fake_model().generate(film)
     assert sound.waveform.shape == (1, 12 * RATE)
     assert numbers(sound.frames)[-1] == 11
-
-
-def test_windows_cover_everything_and_are_never_too_long():
-    for total in (1, 99, 100, 101, 110, 189, 190, 191, 1000, 12_345):
-        windows = plan_windows(total, longest=100, overlap=10)
-        assert windows[0][0] == 0
-        assert windows[-1][1] == total
-        assert max(stop - start for start, stop in windows) <= 100
-        overlaps = [before[1] - after[0] for before, after in zip(windows, windows[1:], strict=False)]
-        assert overlaps == [10] * (len(windows) - 1)
 
 
 def test_the_fade_keeps_the_power_of_unlike_noise():

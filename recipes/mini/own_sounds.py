@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from echoframe.config import from_dict
 from echoframe.flow import flow_levels, solve
-from echoframe.generators import guided
 from echoframe.generators.denoiser import Denoiser, DenoiserConfig
+from echoframe.generators.joint import guided
 from echoframe.generators.mel_codec import load_codec
 from echoframe.generators.memory import Memory, Remembered, load_memory, save_memory
 from packed import Packed

@@ -54,7 +54,7 @@ def name_of(option: "Field[Any]") -> str:
     """What people call an option: its name without the unit.
 
     >>> [name_of(option) for option in fields(Settings)][-3:]
-    ['duration', 'candidates', 'loudness']
+    ['candidates', 'whole', 'loudness']
     """
     return option.name.removesuffix("_s").removesuffix("_lufs").removesuffix("_db").replace("_", " ")
 
@@ -120,6 +120,16 @@ class SampleOptions:
         kind=float,
     )
 
+    sync: float = option(
+        default=0.0,
+        default_text="the model's own",
+        help="how readily the sound heeds onsets in the picture: 0 heeds none, 1 all, 0.5 those more likely than not",
+        valid=lambda s: 0 <= s <= 1,
+        expected="a number from 0 to 1; 0.5 is usual",
+        metavar="S",
+        kind=float,
+    )
+
     def __post_init__(self) -> None:
         for each in fields(self):
             check(each, getattr(self, each.name))
@@ -148,11 +158,17 @@ class Settings(SampleOptions):
     )
     candidates: int = option(
         default=1,
-        help="make K sounds and keep the one nearest to the target",
+        help="make K sounds and keep the one that fits best",
         valid=lambda k: 1 <= k <= MAX_CANDIDATES,
         expected=f"1 to {MAX_CANDIDATES}; 3 is usual",
         metavar="K",
         kind=int,
+    )
+    whole: bool = option(
+        default=True,
+        default_text="a sound for each shot, or for neighbouring shots that sound alike",
+        help="one sound for the whole film, whatever its cuts",
+        kind=bool,
     )
     loudness_lufs: float | None = option(
         default=None,
@@ -188,6 +204,8 @@ class Request:
     guidance: float | None = None
     scheduler: str | None = None
     variation: float | None = None
+    sync: float | None = None
+    whole: bool = False
     loudness_lufs: float | None = TARGET_LUFS
 
     def __post_init__(self) -> None:

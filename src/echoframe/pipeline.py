@@ -1,13 +1,13 @@
 """Silent video to sound: frames -> visual embeddings -> a point in the audio space -> a waveform.
 
-The way of one window is `EchoFrame.predict_target` and `generate_candidates`. Clips longer than the generator's longest
-sound are made in overlapping windows: each sees its own frames, has its own target and its own seed, and is faded into
-the next.
+A film is made in passages, of one shot or of several that sound alike. The way of each is `EchoFrame.predict_target`, for
+every part that is looked at, and `generate_candidates`: a passage has its own targets, cues and seed, and is faded into the
+next. The generator itself knows how to make a long one in windows.
 """
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,9 @@ from echoframe.errors import InputError
 from echoframe.generators import Generator
 from echoframe.mappers import Mapper
 from echoframe.mappers.hashed import KeptHash
-from echoframe.media.audio import fade_ends, n_samples
+from echoframe.media.audio import fade_ends, n_samples, room_for
 from echoframe.media.frame_array import FrameArray, frames_of, opened
-from echoframe.media.loudness import to_loudness
+from echoframe.media.loudness import bring_to_loudness
 from echoframe.media.video import Frames, VideoInfo
 from echoframe.options import TARGET_LUFS, Request, SampleOptions, Settings, check_duration
 from echoframe.progress import ProgressCallback, nth_of
@@ -31,6 +31,10 @@ from echoframe.provenance import BundleId, InputId, Machine, MapperId
 from echoframe.sound import Sound, one_or_list
 from echoframe.sound.finished import Maker, finished, notes_on
 from echoframe.spec import ClipSpec
+from echoframe.timing.cues import Cues
+from echoframe.timing.fit import fits
+from echoframe.timing.passages import Passage, Shot, Stretch, View, course, passages_of, shots_of, views_of
+from echoframe.timing.watch import Watched, watch
 from echoframe.windows import (
     Chance,
     Rendering,
@@ -39,11 +43,11 @@ from echoframe.windows import (
     add_faded,
     draw,
     picture_times,
-    plan_windows,
     seen_mask,
+    unit_mean,
 )
 
-OVERLAP_S = 1.0  # of neighbouring windows
+ALIKE = 0.9  # cosine of targets that sound alike, where there are no labels
 STILL_DURATION_S = 10.0  # what a still image lasts unless asked otherwise
 N_PICTURE_FRAMES = 8
 N_DRAWS = 4  # of a window in which nothing can be heard, the first one counted
@@ -128,6 +132,8 @@ class EchoFrame:
         guidance: float | None = None,
         scheduler: str | None = None,
         variation: float | None = None,
+        sync: float | None = None,
+        whole: bool = False,
         loudness_lufs: float | None = TARGET_LUFS,
         force: bool = False,
         progress: ProgressCallback | None = None,
@@ -141,13 +147,18 @@ class EchoFrame:
             seed: another number gives another sound.
             duration_s: seconds of sound. The default is the length of the video, or 10 s for a still image. Past the end
                 of the video, its last frame is held.
-            candidates: how many sounds to make; the one nearest to the target is kept.
+            candidates: how many sounds to make of each shot. The one nearest to the target is kept; where it has onsets to
+                heed, it also counts how many of them a sound meets.
             steps: denoising steps. The default is the model's own.
             guidance: 1 follows the target alone; larger numbers push away from what no target would give. The default is
                 the model's own.
             scheduler: a name in `echoframe.options.SCHEDULER_NAMES`. The default is the model's own.
             variation: 0 keeps to one of the recordings that the model remembers, 1 starts from noise alone. The default
                 is the model's own.
+            sync: how readily the sound heeds onsets in the picture: 0 heeds none, 1 all, 0.5 those that are more likely
+                than not. The default is the model's own.
+            whole: one sound for the whole film, whatever its cuts. Otherwise each shot has its own, or neighbouring shots
+                that sound alike share one.
             loudness_lufs: the loudness of the result in LUFS, unless its peak would pass -1 dBFS; None leaves it as made.
             force: allows more than an hour of sound.
             progress: a callback that takes (steps done, steps in all, name of the last one).
@@ -168,6 +179,8 @@ class EchoFrame:
             guidance=guidance,
             scheduler=scheduler,
             variation=variation,
+            sync=sync,
+            whole=whole,
             loudness_lufs=loudness_lufs,
         )
         clip = opened(source, frame_rate)
@@ -211,6 +224,7 @@ class EchoFrame:
                 duration_s=wanted.duration_s,
                 seeds=wanted.seeds,
                 options=wanted.options,
+                cues=[wanted.cues] * len(wanted.seeds),
                 progress=nth_of(progress, wanted.window, wanted.n_windows),
             )
             try:
@@ -234,22 +248,31 @@ class EchoFrame:
         """
         rate = self.generator.sample_rate
         total = n_samples(settings.duration_s, rate)
-        longest, overlap = int(self.generator.max_duration_s * rate + 1e-6), round(OVERLAP_S * rate)
-        windows = plan_windows(total, longest=longest, overlap=min(overlap, longest // 2))
+        is_watched = settings.sync > 0 or not settings.whole
+        watched = watch(clip, until_s=settings.duration_s) if is_watched else Watched()
+        shots = shots_of(() if settings.whole else watched.borders, settings.duration_s)
+        input_id = InputId.of(clip)
+        chance = Chance(seed=settings.seed, clip=input_id.sha256 if own_chance else "")
         seen = Seen(picture_times(settings.duration_s, 1 if clip.is_still else N_PICTURE_FRAMES))
-        waveform = torch.zeros(1, total)
-        input_id, starts_s = InputId.of(clip), [start / rate for start, _ in windows]
-        every_frames = frames_of(clip, self.clip_spec, starts_s, short_side=self.visual_encoder.short_side)
-        for index, ((start, stop), frames) in enumerate(zip(windows, every_frames, strict=True)):
-            seen.keep(frames, stop / rate)
-            chance = Chance(seed=settings.seed, clip=input_id.sha256 if own_chance else "", window=index)
+        passages = passages_of(self._look(clip, shots, chance.of_clip, seen), self._sound_alike)
+        waveform, done = room_for(total), 0
+        for index, (passage, following) in enumerate(zip(passages, [*passages[1:], None], strict=True)):
+            start = round(passage.begins_s * rate)
+            stop = total if following is None else min(round(following.begins_over_s * rate), total)
             part = yield from self._best(
-                frames, (start / rate, (stop - start) / rate), len(windows), chance, settings, seen, n_draws=n_draws
+                passage,
+                (start / rate, (stop - start) / rate),
+                watched.cues.between(start / rate, stop / rate) if settings.sync > 0 else None,
+                len(passages),
+                replace(chance, window=index),
+                settings,
+                seen,
+                n_draws=n_draws,
             )
-            faded = 0 if index == 0 else windows[index - 1][1] - start
-            add_faded(waveform, part, start, n_fade=faded)
+            add_faded(waveform, part, start, n_fade=max(done - start, 0))
+            done = stop
         if settings.loudness_lufs is not None:
-            waveform = to_loudness(waveform, rate, settings.loudness_lufs)
+            bring_to_loudness(waveform, rate, settings.loudness_lufs)
         machine = Machine(device=self.device, dtype=self.dtype, batch_size=batch_size)
         return finished(
             fade_ends(waveform, rate).clamp_(-1, 1),
@@ -259,7 +282,32 @@ class EchoFrame:
             seen=seen,
             maker=Maker(bundle=self.identity, mapper=self.mapper_id, machine=machine, labels=self.labels),
             notes=notes_on(clip, seen, duration_s=settings.duration_s, n_draws=n_draws),
+            watched=watched if is_watched else None,
         )
+
+    def _look(
+        self, clip: VideoInfo | FrameArray, shots: Sequence[Shot], seed: int, seen: Seen
+    ) -> list[tuple[Shot, list[View]]]:
+        """What is seen in each shot, part by part, and the target that follows from it."""
+        parts = [views_of(shot, longest_s=self.generator.max_duration_s) for shot in shots]
+        starts_s = [start_s for part in parts for start_s, _ in part]
+        every_frames = frames_of(clip, self.clip_spec, starts_s, short_side=self.visual_encoder.short_side)
+        found = []
+        for shot, part in zip(shots, parts, strict=True):
+            views = []
+            for start_s, stop_s in part:
+                frames = next(every_frames)
+                seen.keep(frames, stop_s)
+                target = self.predict_target(frames, until_s=stop_s, seed=seed)
+                views.append(View(start_s, stop_s, target[0]))
+            found.append((shot, views))
+        return found
+
+    def _sound_alike(self, one: Tensor, other: Tensor) -> bool:
+        """Whether two targets, (Da,), are of the same sound: nearest to one label; without labels, near to each other."""
+        if self.labels is not None:
+            return self.labels.nearest(one, 1)[0].name == self.labels.nearest(other, 1)[0].name
+        return float(torch.nn.functional.cosine_similarity(one.float(), other.float(), dim=0)) >= ALIKE
 
     @torch.no_grad()
     def predict_target(self, frames: Frames, *, until_s: float, seed: int) -> Float[Tensor, "1 dim"]:
@@ -280,11 +328,12 @@ class EchoFrame:
     @torch.no_grad()
     def generate_candidates(
         self,
-        target: Float[Tensor, "targets dim"],
+        target: Float[Tensor, "targets *windows dim"],
         *,
         duration_s: float,
         seeds: Sequence[int],
         options: SampleOptions,
+        cues: Sequence[Cues | None] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "candidates samples"]:
         """Generates a sound of the target, or of its own target, for each seed.
@@ -294,57 +343,85 @@ class EchoFrame:
             duration_s: seconds of sound, at most `generator.max_duration_s`.
             seeds: one for each sound.
             options: how the generator samples.
+            cues: when things happen, one for each sound; heeded as far as `options.sync` asks.
             progress: a callback that takes (steps done, steps in all, name of the last one).
 
         Returns:
             (N, S) float32 samples, one row for each seed, at `generator.sample_rate`.
         """
         return self.generator.generate(
-            target.expand(len(seeds), -1), duration_s=duration_s, seeds=seeds, options=options, progress=progress
+            target.expand(len(seeds), *target.shape[1:]),
+            duration_s=duration_s,
+            seeds=seeds,
+            options=options,
+            cues=cues,
+            progress=progress,
         )
 
     def _best(
         self,
-        frames: Frames,
-        window: tuple[float, float],
-        n_windows: int,
+        passage: Passage,
+        stretch: Stretch,
+        cues: Cues | None,
+        n_passages: int,
         chance: Chance,
         settings: Settings,
         seen: Seen,
         *,
         n_draws: int,
     ) -> Rendering[Tensor]:
-        """(1, S): the one of a window's candidates whose embedding is nearest to the target, if it can be heard.
+        """(1, S): the one of a passage's candidates that fits best, if it can be heard.
 
-        window: start and length.
+        stretch: start and length, with what is faded at its ends.
         """
-        start_s, duration_s = window
-        target = self.predict_target(frames, until_s=start_s + duration_s, seed=chance.of_clip)
+        start_s, duration_s = stretch
+        windows = [(start_s + start, start_s + stop) for start, stop in self.generator.windows_s(duration_s)]
+        target = course(passage.views, windows)
         wanted = Wanted(
             target=target,
+            cues=cues,
             duration_s=duration_s,
             seeds=[chance.of_candidate(k) for k in range(settings.candidates)],
             options=settings.sampling,
             window=chance.window,
-            n_windows=n_windows,
+            n_windows=n_passages,
         )
         seeds, waveforms, heard = yield from draw(wanted, chance, seen, n_draws=n_draws)
         seen.silent_s.extend([] if heard.any() else [(start_s, start_s + duration_s)])
-        seen.targets.append(target.float().cpu())
-        if self.audio_encoder is None:
-            self._note(seen, target, seeds[0], settings)
-            return waveforms
-        # one by one: an audio encoder's memory would grow with the number of candidates
-        embedded = torch.cat([self.audio_encoder(w[None], self.generator.sample_rate).cpu() for w in waveforms])
-        scores = (embedded @ seen.targets[-1][0]).tolist()
-        best = int(np.argmax(np.where(heard | ~heard.any(), scores, -np.inf)))
-        if len(seeds) > 1:
-            seen.scores.append([round(score, 6) for score in scores])
-            _log.info("window %d: candidate %d of %d, scores %s", chance.window, best + 1, len(seeds), scores)
-        self._note(seen, target, seeds[best], settings)
-        seen.embeddings.append(embedded[best : best + 1])
+        mean = unit_mean(target.float().cpu().reshape(-1, 1, target.shape[-1]))
+        seen.targets.append(mean)
+        best = 0
+        if self.audio_encoder is not None:
+            embedded = torch.cat([self._embed(w[None]) for w in waveforms])
+            if len(seeds) > 1:
+                onsets = cues.heeded(settings.sync) if cues else ()
+                scores = fits(embedded @ mean[0], waveforms, self.generator.sample_rate, onsets)
+                best = int(np.argmax(np.where(heard | ~heard.any(), scores, -np.inf)))
+                seen.scores.append([round(score, 6) for score in scores])
+                _log.info("passage %d: candidate %d of %d, scores %s", chance.window, best + 1, len(seeds), scores)
+            seen.embeddings.append(embedded[best : best + 1])
+        found = self.generator.remembered(target[0], seed=seeds[best], options=settings.sampling)
+        seen.remembered.extend(asdict(each) for each in found)
+        seen.shots.extend(
+            {
+                "start_s": round(shot.start_s, 3),
+                "stop_s": round(shot.stop_s, 3),
+                "label": self._label(mean),
+                "seed": seeds[best],
+            }
+            for shot in passage.shots
+        )
         return waveforms[best : best + 1]
 
-    def _note(self, seen: Seen, target: Tensor, seed: int, settings: Settings) -> None:
-        found = self.generator.remembered(target[0], seed=seed, options=settings.sampling)
-        seen.remembered.extend([asdict(found)] if found else [])
+    def _embed(self, waveform: Float[Tensor, "1 samples"]) -> Float[Tensor, "1 dim"]:
+        """A sound's point of the audio space; of a long one the mean of its windows', which alone does not grow."""
+        assert self.audio_encoder is not None
+        rate = self.generator.sample_rate
+        bounds = [
+            (round(start_s * rate), round(stop_s * rate))
+            for start_s, stop_s in self.generator.windows_s(waveform.shape[1] / rate)
+        ]
+        return unit_mean([self.audio_encoder(waveform[:, a:b], rate).cpu() for a, b in bounds])
+
+    def _label(self, target: Float[Tensor, "1 dim"]) -> str:
+        return "" if self.labels is None else self.labels.nearest(target[0], 1)[0].name

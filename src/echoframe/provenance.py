@@ -82,10 +82,13 @@ class Machine:
 class Result:
     """What came out. samples_sha256: of the float32 samples, little-endian, before any file format rounded them.
 
-    candidate_scores: per window, the cosine of each candidate with the target; empty where there was one candidate.
-    nearest: sound label -> its cosine with the sound, the nearest first. remembered: per window, the recording that the
-    sound began with, its source and licence; empty where it began with noise alone. redrawn: per window, how often it was
-    drawn again as nothing could be heard; empty in records from before that was done.
+    shots: of the film, with start_s, stop_s, the nearest label of what was seen and the seed; neighbours with one seed are
+    one passage, and share a sound. candidate_scores: per passage, the cosine of each candidate with the target, and how
+    well its onsets fit, if it had to heed some; empty where there was one candidate. nearest: sound label -> its cosine
+    with the sound, the nearest first. remembered: the recordings that the sound began with, in order, their source and
+    licence; empty where it began with noise alone. redrawn: per passage, how often it was drawn again as nothing could be
+    heard; empty in records from before that was done. onsets: what is seen to be struck, with time_s, strength and confidence
+    as `echoframe.timing.cues.Onset` has them; empty where the film was not watched.
     """
 
     sample_rate: int
@@ -95,6 +98,8 @@ class Result:
     nearest: dict[str, float] = field(default_factory=dict)
     remembered: tuple[dict[str, str | float], ...] = ()
     redrawn: tuple[int, ...] = ()
+    shots: tuple[dict[str, str | float | int], ...] = ()
+    onsets: tuple[dict[str, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

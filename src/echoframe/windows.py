@@ -1,8 +1,8 @@
-"""A long sound in pieces: which windows cover it, their seeds, what they see, and how they fade into each other."""
+"""A film's sound in passages: their seeds, what they wait for, what they leave behind, and how they fade into each other."""
 
 import hashlib
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, TypeVar
 
@@ -13,27 +13,9 @@ from torch import Tensor
 
 from echoframe.media.video import Frames
 from echoframe.options import SampleOptions
+from echoframe.timing.cues import Cues
 
 SILENT_PEAK = 10 ** (-60 / 20)  # below that nothing can be heard, and no gain makes a sound of it
-
-
-def plan_windows(total: int, *, longest: int, overlap: int) -> list[tuple[int, int]]:
-    """(start, stop) of overlapping windows of equal length that cover `total` samples, none above `longest`.
-
-    >>> plan_windows(100, longest=100, overlap=10)
-    [(0, 100)]
-    >>> plan_windows(250, longest=100, overlap=10)
-    [(0, 90), (80, 170), (160, 250)]
-    """
-    if total <= longest:
-        return [(0, total)]
-    n_windows = math.ceil((total - overlap) / (longest - overlap))
-    # equal lengths: a last window of the remainder alone could be too short to hold anything
-    starts = [i * (total - overlap) // n_windows for i in range(n_windows)]
-    return [
-        (start, start_of_next + overlap)
-        for start, start_of_next in zip(starts, [*starts[1:], total - overlap], strict=True)
-    ]
 
 
 def add_faded(joined: Float[Tensor, "1 total"], part: Float[Tensor, "1 samples"], start: int, *, n_fade: int) -> None:
@@ -84,9 +66,12 @@ class Chance:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """The sounds that a window waits for: one of `target`, (1, Da), for each of `seeds`. window: its number, of n_windows."""
+    """The sounds that a passage waits for: one of `target`, (1, Da) or (1, W, Da), for each of `seeds`. window: its number,
+    of n_windows. cues: when things happen in it.
+    """
 
-    target: Float[Tensor, "1 dim"]
+    target: Float[Tensor, "1 *windows dim"]
+    cues: Cues | None = None
     duration_s: float
     seeds: list[int]
     options: SampleOptions
@@ -130,6 +115,7 @@ class Seen:
     remembered: list[dict[str, str | float]] = field(default_factory=list)
     redrawn: list[int] = field(default_factory=list)
     silent_s: list[tuple[float, float]] = field(default_factory=list)  # from when to when nothing can be heard
+    shots: list[dict[str, str | float | int]] = field(default_factory=list)
 
     def keep(self, frames: Frames, until_s: float) -> None:
         """Keeps of one window only the frames nearest to the times the picture wants: memory does not grow."""
@@ -158,6 +144,6 @@ def draw(
         wanted = replace(wanted, seeds=[chance.of_candidate(nth * count + k) for k in range(count)])
 
 
-def unit_mean(vectors: Sequence[Float[Tensor, "1 dim"]]) -> Float[Tensor, "1 dim"]:
+def unit_mean(vectors: Iterable[Float[Tensor, "1 dim"]]) -> Float[Tensor, "1 dim"]:
     """The mean of unit vectors, brought to length 1: (1, D)."""
     return torch.nn.functional.normalize(torch.cat(list(vectors)).mean(dim=0, keepdim=True), dim=1)

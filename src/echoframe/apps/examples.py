@@ -15,6 +15,7 @@ EXAMPLES = {
         "generate 'videos/*.mp4' -o out --json --quiet > results.jsonl",
         "generate -o out -- -1pRmoJIGQc.mp4",
     ),
+    "echoframe cues": ("cues clip.mp4", "cues clip.mp4 -o cues.otio", "cues clip.mp4 --json"),
     "echoframe models": ("models list", "models check mini"),
     "echoframe models list": ("models list",),
     "echoframe models info": ("models info mini",),

@@ -194,5 +194,7 @@ def _as_json(job: Job, how: How, seconds: float) -> str:
         "seed": found.settings.seed,
         "nearest": found.result.nearest,
         "notes": found.notes,
+        "shots": found.result.shots,
+        "onsets": found.result.onsets,
     }
     return json.dumps(values, ensure_ascii=False)

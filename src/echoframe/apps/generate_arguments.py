@@ -33,7 +33,7 @@ def add_generate(parser: Parser) -> None:
     add_run(parser)
     add("--mux", action=argparse.BooleanOptionalAction, help="write the video with its sound (default: yes)")
     add_writing(parser)
-    add("--picture", action="store_true", help="draw frames, spectrogram and nearest labels as NAME.png")
+    add("--picture", action="store_true", help="draw frames, shots, onsets, spectrogram and nearest labels as NAME.png")
     add("--from", dest="record", metavar="JSON", help="make the same samples again as this JSON says")
     add("--device", metavar="NAME", help="auto, cpu, cuda, mps (default: auto)")
     add("--dtype", metavar="NAME", help="auto, float32, float16, bfloat16 (default: auto)")

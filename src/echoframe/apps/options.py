@@ -49,11 +49,6 @@ def _flag(option: Any) -> str:
 
 def _add(parser: argparse.ArgumentParser, option: Any) -> None:
     about = option.metadata
-    parser.add_argument(
-        _flag(option),
-        dest=option.name,
-        type=about["kind"],
-        metavar=about["metavar"],
-        default=argparse.SUPPRESS,
-        help=f"{about['help']} (default: {about['default_text']})".replace("%", "%%"),
-    )
+    takes = {"action": "store_true"} if about["kind"] is bool else {"type": about["kind"], "metavar": about["metavar"]}
+    words = f"{about['help']} (default: {about['default_text']})".replace("%", "%%")
+    parser.add_argument(_flag(option), dest=option.name, default=argparse.SUPPRESS, help=words, **takes)

@@ -14,10 +14,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from echoframe.errors import AudioError, InputError, OutputError
-from echoframe.evaluation.alignment import envelope, onset_strength, onsets
+from echoframe.evaluation.alignment import envelope
 from echoframe.evaluation.judges import Judge
 from echoframe.evaluation.sounds import Excerpt, Listening, listen
 from echoframe.media.audio import resample
+from echoframe.media.onsets import onset_strength, onsets
 from echoframe.output import atomic_files, file_sha256, make_folder
 
 TIMING = "timing"

@@ -13,6 +13,7 @@ from echoframe.evaluation.features import SoundFeatures, Timing
 from echoframe.evaluation.metrics import Classes
 from echoframe.evaluation.motion import FRAME_RATE
 from echoframe.evaluation.protocols import Figure
+from echoframe.media.onsets import onset_f1
 
 NEAREST = 5  # neighbours of precision, recall, density and coverage
 IS_PARTS = 10  # of the inception score, in every protocol
@@ -252,7 +253,7 @@ def _timings(side: SoundSet) -> list[Timing]:
 
 def _onset_f1(figure: Figure, reference: SoundSet, generated: SoundSet) -> np.ndarray:
     both = zip(_timings(reference), _timings(generated), strict=True)
-    scores = [alignment.onset_f1(a.onsets.numpy(), b.onsets.numpy(), tolerance_s=figure.at) for a, b in both]
+    scores = [onset_f1(a.onsets.numpy(), b.onsets.numpy(), tolerance_s=figure.at) for a, b in both]
     return np.array([np.nan if score is None else score.f1 for score in scores])
 
 

@@ -1,11 +1,13 @@
 """From one audio embedding to a waveform. Kinds: `audioldm` (large, from the hub) and `mel_flow` (small, mini's own).
 
-*Conventions*: targets are unit vectors of the audio space, (B, D); latents have the batch first; waveforms are float32
-in [-1, 1]. A kind is loaded by `load_generator`, which imports nothing of the other: diffusers alone takes seconds.
+*Conventions*: targets are unit vectors of the audio space, (B, D), or (B, W, D) with one for each window of a long sound;
+latents have the batch first; waveforms are float32 in [-1, 1]. A kind is loaded by `load_generator`, which imports nothing
+of the other: diffusers alone takes seconds.
 """
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -16,45 +18,58 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from echoframe.errors import BundleError, DeviceError, InputError
+from echoframe.generators.asked import check_duration, check_embeddings, check_seeds
+from echoframe.generators.joint import Span, plan_spans, predict
 from echoframe.generators.memory import Memory, Remembered
 from echoframe.media.audio import n_samples, pad_or_trim
 from echoframe.options import SampleOptions
 from echoframe.progress import ProgressCallback, nth_of
+from echoframe.timing.cues import Cues, Onset
+from echoframe.timing.envelope import shape_loudness
 
 _DECODER = 0x6465636F646572  # "decoder": turns an item's seed into the one its decoder draws from
-_BATCH = 8  # items denoised together (twice as many rows with guidance): more would cost memory and gain no speed
+_BATCH = 8  # windows denoised together (twice as many rows with guidance): more would cost memory and gain no speed
+OVERLAP_SHARE = 4  # neighbouring windows of a long sound share a fourth of the longest
 
 
 @runtime_checkable
 class Generator(Protocol):
-    """Sound from an audio embedding. dim: numbers in a target; sample_rate in Hz; max_duration_s in seconds."""
+    """Sound from an audio embedding. dim: numbers in a target; sample_rate in Hz; max_duration_s: seconds of a window."""
 
     dim: int
     sample_rate: int
     max_duration_s: float
 
+    def windows_s(self, duration_s: float) -> list[tuple[float, float]]:
+        """From when to when each window of such a sound lies, in seconds: one window where it is short."""
+        ...
+
     def generate(
         self,
-        target: Float[Tensor, "batch dim"],
+        target: Float[Tensor, "batch *windows dim"],
         *,
         duration_s: float,
         seeds: Sequence[int],
         options: SampleOptions | None = None,
         negative: Float[Tensor, "batch dim"] | None = None,
+        cues: Sequence[Cues | None] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "batch samples"]:
-        """One sound per target, exactly round(duration_s * sample_rate) samples: (B, D) -> (B, S) in [-1, 1]."""
+        """One sound per seed, exactly round(duration_s * sample_rate) samples: (B, D) or (B, W, D) -> (B, S) in [-1, 1]."""
         ...
 
-    def remembered(self, target: Float[Tensor, " dim"], *, seed: int, options: SampleOptions) -> Remembered | None:
-        """The recording that `generate` begins with for that target and seed; None where it begins with noise."""
+    def remembered(
+        self, target: Float[Tensor, "*windows dim"], *, seed: int, options: SampleOptions
+    ) -> tuple[Remembered, ...]:
+        """The recordings that `generate` begins with for those targets and that seed; none where it begins with noise."""
         ...
 
 
 class LatentGenerator(ABC):
-    """What every diffusion and flow shares: guidance, batches, seeds of one's own, the exact length.
+    """What every diffusion and flow shares: guidance, batches, seeds of one's own, windows, the exact length.
 
-    A kind gives `_denoise` (noise to latents) and `_decode` (latents to waveform).
+    A kind gives `_denoise` (noise to latents) and `_decode` (latents to waveform). step: samples of one step of its
+    latents in time, which is their dimension `time_dim`. span_multiple: steps that a window's bounds are a multiple of.
     """
 
     dim: int
@@ -63,55 +78,95 @@ class LatentGenerator(ABC):
     defaults: SampleOptions
     device: torch.device
     dtype: torch.dtype
+    step: int
+    time_dim: int
+    span_multiple: int
     text_folder: Path | None = None  # where a text tower lies, if there is one
     memory: Memory | None = None
 
-    def remembered(self, target: Float[Tensor, " dim"], *, seed: int, options: SampleOptions) -> Remembered | None:
-        """The recording that `generate` begins with for that target and seed; None where it begins with noise."""
+    def windows_s(self, duration_s: float) -> list[tuple[float, float]]:
+        """From when to when each window of such a sound lies, in seconds: one window where it is short."""
+        spans = self._spans(self._n_steps(duration_s))
+        if len(spans) == 1:
+            return [(0.0, duration_s)]
+        step_s = self.step / self.sample_rate
+        return [(start * step_s, min(stop * step_s, duration_s)) for start, stop in spans]
+
+    def remembered(
+        self, target: Float[Tensor, "*windows dim"], *, seed: int, options: SampleOptions
+    ) -> tuple[Remembered, ...]:
+        """The recordings that `generate` begins with for those targets and that seed; none where it begins with noise.
+
+        Each once, in the order of the windows, with the cosine of the first window that begins with it.
+        """
         if self.memory is None or options.variation == 1:
-            return None
-        return self.memory.remembered(normalize(target.float(), dim=-1), seed)
+            return ()
+        found: dict[tuple[str, str], Remembered] = {}
+        for row in normalize(target.float(), dim=-1).reshape(-1, self.dim):
+            each = self.memory.remembered(row, seed)
+            found.setdefault((each.source, each.sound), each)
+        return tuple(found.values())
 
     def generate(
         self,
-        target: Float[Tensor, "batch dim"],
+        target: Float[Tensor, "batch *windows dim"],
         *,
         duration_s: float,
         seeds: Sequence[int],
         options: SampleOptions | None = None,
         negative: Float[Tensor, "batch dim"] | None = None,
+        cues: Sequence[Cues | None] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "batch samples"]:
-        """One sound per target: (B, D) -> (B, round(duration_s * sample_rate)) float32 in [-1, 1], on the CPU.
+        """One sound per seed: (B, D) or (B, W, D) -> (B, round(duration_s * sample_rate)) float32 in [-1, 1], on the CPU.
 
-        seeds: one per item; an item depends on its own seed, not on the batch it ran in, up to float rounding (within
-        1e-4 in float32: other batch sizes may take other kernels). negative: what to steer away from instead of the
-        unconditional embedding. progress: called with (steps done, steps in all).
+        target: of the whole sound, or one for each of the W windows of `windows_s(duration_s)`, heeded where they lie;
+        windows are denoised together, so that nothing is joined. seeds: one per item; an item depends on its own seed, not
+        on the batch it ran in, up to float rounding (within 1e-4 in float32: other batch sizes may take other kernels).
+        negative: what to steer away from in all windows instead of the unconditional embedding. cues: when things happen,
+        one per item, heeded as far as `options.sync` asks. progress: called with (steps done, steps in all).
         """
         latents = self.sample_latents(
-            target, duration_s=duration_s, seeds=seeds, options=options, negative=negative, progress=progress
+            target,
+            duration_s=duration_s,
+            seeds=seeds,
+            options=options,
+            negative=negative,
+            cues=cues,
+            progress=progress,
         )
-        return pad_or_trim(self.decode(latents, seeds=seeds), n_samples(duration_s, self.sample_rate))
+        waveform = pad_or_trim(self.decode(latents, seeds=seeds), n_samples(duration_s, self.sample_rate))
+        options = options or self.defaults
+        if self.memory is None or options.variation == 1:  # nothing was laid on the onsets
+            for row, each in zip(waveform, cues or (), strict=False):
+                shape_loudness(row, each.heeded(options.sync) if each else (), self.sample_rate)
+        return waveform
 
     @torch.no_grad()
     def sample_latents(
         self,
-        target: Float[Tensor, "batch dim"],
+        target: Float[Tensor, "batch *windows dim"],
         *,
         duration_s: float,
         seeds: Sequence[int],
         options: SampleOptions | None = None,
         negative: Float[Tensor, "batch dim"] | None = None,
+        cues: Sequence[Cues | None] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "batch ..."]:
         """The denoised latents of `generate`, before they are decoded: float32, on the generator's device."""
         options = options or self.defaults
-        self._check_request(target, negative, duration_s, seeds)
+        check_duration(duration_s, sample_rate=self.sample_rate)
+        check_embeddings(target, negative, n=len(seeds), n_windows=len(self.windows_s(duration_s)), dim=self.dim)
+        check_seeds(seeds)
+        spans = self._spans(self._n_steps(duration_s))
         if options.variation < 1 and self.memory is None:
             raise InputError(
                 f"variation {options.variation:g}: this generator remembers no recordings; leave it out, or ask for 1"
             )
         target = normalize(target.float(), dim=-1)  # a regression's output is shorter than 1; a trained one's never is
+        if target.ndim == 2:
+            target = target[:, None].expand(-1, len(spans), -1)
         if options.guidance == 1:
             negative = None
         elif negative is None:
@@ -123,8 +178,11 @@ class LatentGenerator(ABC):
         for i, part in enumerate(parts):
             randoms = [torch.Generator("cpu").manual_seed(seed) for seed in seeds[part]]
             negative_part = None if negative is None else negative[part]
+            onsets = [each.heeded(options.sync) if each else () for each in (cues or [None] * len(seeds))[part]]
             report = nth_of(progress, i, len(parts))
-            latents.append(self._denoise(target[part], negative_part, duration_s, randoms, options, report))
+            latents.append(
+                self._denoise(target[part], negative_part, duration_s, spans, randoms, options, onsets, report)
+            )
         return torch.cat(latents)
 
     def embed_text(self, texts: list[str]) -> Float[Tensor, "texts dim"]:
@@ -142,20 +200,39 @@ class LatentGenerator(ABC):
     ) -> Float[Tensor, "batch samples"]:
         """Latents to a waveform: all their frames as float32 in [-1, 1] on the CPU, not trimmed.
 
-        seeds: of what a decoder draws, one per item; 0 for all if not given. Item by item, so that memory does not
-        grow with the batch. Raises DeviceError if the sound is not finite.
+        seeds: of what a decoder draws, one per item; 0 for all if not given. Item by item and piece by piece, so that
+        memory grows with neither, but for the waveform. Raises DeviceError if the sound is not finite.
         """
-        items = zip(latents.split(1), [0] * len(latents) if seeds is None else seeds, strict=True)
+        waveform = torch.empty(len(latents), self._n_decoded(latents.shape[self.time_dim]))
+        for n, seed in zip(range(len(latents)), [0] * len(latents) if seeds is None else seeds, strict=True):
+            start = 0
+            for piece in self.decode_in_pieces(latents[n : n + 1], seed=seed):
+                waveform[n : n + 1, start : start + piece.shape[1]] = piece
+                start += piece.shape[1]
+        return waveform
+
+    def decode_in_pieces(
+        self, latents: Float[Tensor, "1 ..."], *, seed: int = 0
+    ) -> Iterator[Float[Tensor, "1 samples"]]:
+        """What `decode` gives for one item, in order, about a window at a time: one piece where the sound is short."""
         # not the generator of the latents' own noise, whose numbers would come again
-        randoms = ((item, torch.Generator("cpu").manual_seed(seed ^ _DECODER)) for item, seed in items)
-        waveform = torch.cat([self._decode(item.to(self.device), random).cpu() for item, random in randoms])
-        if not torch.isfinite(waveform).all():
-            raise DeviceError(f"the generator gave samples that are not finite in {self.dtype}; use dtype float32")
-        return waveform.clamp(-1, 1)
+        random = torch.Generator("cpu").manual_seed(seed ^ _DECODER)
+        pieces = self._decode(latents.to(self.device), random)
+        while True:
+            with torch.no_grad():  # a generator that waits would leave it on for whoever reads it
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            if not torch.isfinite(piece).all():
+                raise DeviceError(f"the generator gave samples that are not finite in {self.dtype}; use dtype float32")
+            yield piece.cpu().clamp(-1, 1)
 
     @abstractmethod
-    def _decode(self, latents: Float[Tensor, "1 ..."], random: torch.Generator) -> Float[Tensor, "1 samples"]:
-        """One item's latents to a float32 waveform. random: for a kind that draws what its latents do not say."""
+    def _decode(self, latents: Float[Tensor, "1 ..."], random: torch.Generator) -> Iterator[Float[Tensor, "1 samples"]]:
+        """One item's latents to a float32 waveform: in one piece if they have `_longest` steps at most.
+
+        random: for a kind that draws what its latents do not say.
+        """
 
     @abstractmethod
     def _denoise(
@@ -163,36 +240,58 @@ class LatentGenerator(ABC):
         target: Tensor,
         negative: Tensor | None,
         duration_s: float,
+        spans: Sequence[Span],
         randoms: list[torch.Generator],
         options: SampleOptions,
+        onsets: Sequence[Sequence[Onset]],
         progress: ProgressCallback | None,
     ) -> Tensor:
-        """Latents of at most `_BATCH` items, each from its own random generator. negative: none without guidance."""
+        """Latents of at most `_BATCH` items, each from its own random generator. negative: none without guidance.
 
-    def _check_request(self, target: Tensor, negative: Tensor | None, duration_s: float, seeds: Sequence[int]) -> None:
-        for name, embedding in (("target", target), ("negative", negative)):
-            if embedding is not None and embedding.shape != (len(seeds), self.dim):
-                raise InputError(
-                    f"{name}: shape {tuple(embedding.shape)}, expected ({len(seeds)}, {self.dim}): "
-                    f"one row for each of the {len(seeds)} seeds, {self.dim} numbers each"
-                )
-            if embedding is not None and not (embedding.isfinite().all() and embedding.any(dim=-1).all()):
-                raise InputError(f"{name}: an embedding is all zero or not finite; expected a direction in audio space")
-        if len(seeds) == 0:
-            raise InputError("no targets: expected at least one embedding and its seed")
-        if any(not 0 <= seed < 2**63 for seed in seeds):
-            raise InputError(f"seeds {list(seeds)}: expected whole numbers from 0 to 2**63 - 1")
-        if not 1 / self.sample_rate <= duration_s <= self.max_duration_s + 1e-9:
-            raise InputError(
-                f"duration {duration_s} s: this generator makes from one sample to {self.max_duration_s} s at once; "
-                "ask for less, or join several sounds"
-            )
+        target: (B, W, D), of the windows that `spans` places in the latents, whose length is the last one's end. onsets:
+        what each item has to heed.
+        """
 
+    @abstractmethod
+    def _n_steps(self, duration_s: float) -> int:
+        """Steps of the latents of such a sound, if it is short."""
 
-def guided(predicted: Tensor, guidance: float) -> Tensor:
-    """Classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598, eq. 6): (2B, ...), unconditional first -> (B, ...)."""
-    uncond, cond = predicted.chunk(2)
-    return uncond + guidance * (cond - uncond)
+    @abstractmethod
+    def _n_decoded(self, n_steps: int) -> int:
+        """Samples that so many steps are decoded to."""
+
+    @property
+    def _longest(self) -> int:
+        """Steps of the longest sound that is made in one window, and decoded in one piece."""
+        return self._n_steps(self.max_duration_s)
+
+    def _spans(self, n_steps: int) -> list[Span]:
+        """Where the windows of latents lie, in steps; the end of the last may be a little later than asked."""
+        if n_steps <= self._longest:
+            return [(0, n_steps)]
+        unit = self.span_multiple
+        longest = max(n_samples(self.max_duration_s, self.sample_rate) // (self.step * unit), 1)
+        spans = plan_spans(math.ceil(n_steps / unit), longest=longest, overlap=longest // OVERLAP_SHARE)
+        return [(start * unit, stop * unit) for start, stop in spans]
+
+    def _predict(
+        self,
+        network: Callable[[Tensor, Tensor], Tensor],
+        latents: Tensor,
+        target: Tensor,
+        negative: Tensor | None,
+        spans: Sequence[Span],
+        guidance: float,
+    ) -> Tensor:
+        """What the network says of latents in all their windows, guided; see `joint.predict`."""
+        place = {"device": self.device, "dtype": self.dtype}
+        away = None if negative is None else negative.to(**place)
+        conditions, rows = target.to(**place), latents.to(**place)
+        # a CPU gains nothing by several at once, and the same bits come back however many there are
+        n_rows = 1 if self.device.type == "cpu" and len(spans) > 1 else _BATCH
+        return predict(
+            network, rows, conditions, away, spans=spans, guidance=guidance, n_rows=n_rows, dim=self.time_dim
+        )
 
 
 def load_generator(kind: str, folder: Path, *, device: torch.device | str, dtype: torch.dtype) -> LatentGenerator:

@@ -7,6 +7,7 @@ VAE decodes to what its vocoder was trained on, whatever `mel.offset` and `mel.s
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,14 +21,17 @@ from torch.nn.functional import normalize
 from transformers import SpeechT5HifiGan
 
 from echoframe.errors import BundleError, ConfigError
-from echoframe.generators import LatentGenerator, guided
+from echoframe.generators import LatentGenerator
 from echoframe.generators.attention_heads import use_original_heads
+from echoframe.generators.joint import Span
+from echoframe.generators.long_vocoder import mel_pieces, vocoded, vocoder_length
 from echoframe.generators.schedulers import build_scheduler, step_randomness
 from echoframe.media.audio import n_samples
 from echoframe.options import SampleOptions
 from echoframe.pretrained import LOAD_ERRORS, freeze, load_part, quiet
 from echoframe.progress import ProgressCallback
 from echoframe.spec import AUDIOLDM_MEL, MelSpec
+from echoframe.timing.cues import Onset
 from echoframe.weights import read_config, read_json
 
 
@@ -54,6 +58,8 @@ class GeneratorConfig:
 class AudioLdmGenerator(LatentGenerator):
     """AudioLDM's structure, frozen: UNet, VAE, vocoder, a scheduler's config, and a text tower where there is one."""
 
+    time_dim = 2
+
     def __init__(
         self,
         unet: UNet2DConditionModel,
@@ -79,7 +85,9 @@ class AudioLdmGenerator(LatentGenerator):
         self.max_duration_s, self.defaults = config.max_duration_s, config.defaults
         self.vae_factor = 2 ** (len(vae.config["block_out_channels"]) - 1)
         # the UNet halves its input between blocks: a height it cannot halve would have to be resized on the way up
-        self.frame_multiple = self.vae_factor * 2 ** (len(unet.config["block_out_channels"]) - 1)
+        self.span_multiple = 2 ** (len(unet.config["block_out_channels"]) - 1)
+        self.frame_multiple = self.vae_factor * self.span_multiple
+        self.step = config.mel.hop_length * self.vae_factor
 
     @classmethod
     def from_directory(cls, path: Path, *, device: torch.device | str, dtype: torch.dtype) -> "AudioLdmGenerator":
@@ -105,40 +113,55 @@ class AudioLdmGenerator(LatentGenerator):
         target: Tensor,
         negative: Tensor | None,
         duration_s: float,
+        spans: Sequence[Span],
         randoms: list[torch.Generator],
         options: SampleOptions,
+        onsets: Sequence[Sequence[Onset]],
         progress: ProgressCallback | None,
     ) -> Tensor:
         scheduler = build_scheduler(options, self.scheduler_config, device=self.device)
         # float32 whatever the networks' dtype is: the solvers subtract nearly equal numbers
-        latents = self._noise(duration_s, randoms) * scheduler.init_noise_sigma  # (B, C, H, W)
-        condition = (target if negative is None else torch.cat([negative, target])).to(self.device, self.dtype)
+        latents = self._noise(spans[-1][1], randoms) * scheduler.init_noise_sigma  # (B, C, H, W)
         noise_source = step_randomness(scheduler, randoms)
         for i, t in enumerate(scheduler.timesteps):
-            model_input = scheduler.scale_model_input(latents, t).to(self.dtype)
-            if negative is not None:
-                model_input = torch.cat([model_input, model_input])
-            predicted = self.unet(model_input, t, encoder_hidden_states=None, class_labels=condition)[0].float()  # type: ignore[arg-type]
-            if negative is not None:
-                predicted = guided(predicted, options.guidance)
+            model_input = scheduler.scale_model_input(latents, t)
+
+            def network(rows: Tensor, conditions: Tensor, t: Tensor = t) -> Tensor:
+                return self.unet(rows, t, encoder_hidden_states=None, class_labels=conditions)[0].float()  # type: ignore[arg-type]
+
+            predicted = self._predict(network, model_input, target, negative, spans, options.guidance)
             latents = scheduler.step(predicted, t, latents, **noise_source, return_dict=False)[0]
             if progress is not None:
                 progress(i + 1, len(scheduler.timesteps), "")
         return latents
 
-    def _noise(self, duration_s: float, randoms: list[torch.Generator]) -> Tensor:
+    def _n_steps(self, duration_s: float) -> int:
         frames = math.ceil(n_samples(duration_s, self.sample_rate) / self.config.mel.hop_length)
-        frames = math.ceil(frames / self.frame_multiple) * self.frame_multiple
-        size = (self.unet.config["in_channels"], frames // self.vae_factor, self.config.mel.n_mels // self.vae_factor)
+        return math.ceil(frames / self.frame_multiple) * self.span_multiple
+
+    def _n_decoded(self, n_steps: int) -> int:
+        return vocoder_length(self.vocoder.config, n_steps * self.vae_factor)
+
+    def _noise(self, n_rows: int, randoms: list[torch.Generator]) -> Tensor:
+        size = (self.unet.config["in_channels"], n_rows, self.config.mel.n_mels // self.vae_factor)
         return torch.stack([torch.randn(size, generator=random) for random in randoms]).to(self.device)
 
     def _decode(
         self, latents: Float[Tensor, "1 channels height width"], random: torch.Generator
-    ) -> Float[Tensor, "1 samples"]:
-        scaled = (latents / self.vae.config["scaling_factor"]).to(self.dtype)
-        mel = self.vae.decode(scaled, return_dict=False)[0]  # type: ignore[arg-type]  # (1, 1, frames, mels)
+    ) -> Iterator[Float[Tensor, "1 samples"]]:
         place, numbers = vocoder_place(self.device, self.dtype)
-        return self.vocoder(mel[:, 0].to(place, numbers)).reshape(1, -1).float()
+
+        def decoded(part: Tensor) -> Tensor:
+            scaled = (part / self.vae.config["scaling_factor"]).to(self.dtype)
+            mel = self.vae.decode(scaled, return_dict=False)[0]  # type: ignore[arg-type]  # (1, 1, frames, mels)
+            return mel[:, 0].to(place, numbers)
+
+        spans, n_frames = self._spans(latents.shape[2]), latents.shape[2] * self.vae_factor
+        if len(spans) == 1:
+            yield self.vocoder(decoded(latents)).reshape(1, -1).float()
+            return
+        mels = mel_pieces(decoded, latents, spans, factor=self.vae_factor)
+        yield from vocoded(self.vocoder, mels, n_frames, longest=self._longest * self.vae_factor)
 
     @cached_property
     def unconditional(self) -> Float[Tensor, " dim"]:

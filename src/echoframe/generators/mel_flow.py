@@ -6,6 +6,7 @@ a token is (1 - level) sound + level noise (rectified flow: Liu et al., ICLR 202
 """
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,16 +16,21 @@ from torch import Tensor
 
 from echoframe.errors import BundleError, ConfigError, InputError
 from echoframe.flow import flow_levels, solve
-from echoframe.generators import LatentGenerator, guided
+from echoframe.generators import LatentGenerator
 from echoframe.generators.denoiser import Denoiser, load_denoiser
+from echoframe.generators.events import Struck, gain_db
+from echoframe.generators.joint import Span
 from echoframe.generators.mel_codec import MelCodec, load_codec
 from echoframe.generators.memory import Memory, load_memory
+from echoframe.generators.runs import scene_of_windows
 from echoframe.generators.texture import Texture, load_texture
 from echoframe.media.audio import n_samples
-from echoframe.media.phase import Start, griffin_lim
+from echoframe.media.phase import Start, griffin_lim, griffin_lim_in_pieces
+from echoframe.media.stretches import drawn_rows
 from echoframe.options import SampleOptions
 from echoframe.progress import ProgressCallback
 from echoframe.spec import MINI_MEL, MelSpec
+from echoframe.timing.cues import Onset
 from echoframe.weights import read_config
 
 SOLVERS = ("euler", "dpm++2m")
@@ -57,6 +63,8 @@ class MelFlowConfig:
 
 class MelFlowGenerator(LatentGenerator):
     """A denoiser, a mel codec, a texture and a memory if there are any, and Griffin-Lim, frozen."""
+
+    time_dim = 1
 
     def __init__(
         self,
@@ -96,6 +104,7 @@ class MelFlowGenerator(LatentGenerator):
         self.dim = denoiser.config.condition_dim
         self.sample_rate = config.mel.sample_rate
         self.max_duration_s, self.defaults = config.max_duration_s, config.defaults
+        self.step, self.span_multiple = config.mel.hop_length * codec.config.frames, denoiser.config.patch
 
     @classmethod
     def from_directory(cls, path: Path, *, device: torch.device | str, dtype: torch.dtype) -> "MelFlowGenerator":
@@ -114,8 +123,10 @@ class MelFlowGenerator(LatentGenerator):
         target: Tensor,
         negative: Tensor | None,
         duration_s: float,
+        spans: Sequence[Span],
         randoms: list[torch.Generator],
         options: SampleOptions,
+        onsets: Sequence[Sequence[Onset]],
         progress: ProgressCallback | None,
     ) -> Tensor:
         if options.scheduler not in SOLVERS:
@@ -123,55 +134,103 @@ class MelFlowGenerator(LatentGenerator):
                 f'scheduler "{options.scheduler}": this generator is a flow, solved by {" or ".join(SOLVERS)}; '
                 "choose one of them"
             )
-        samples = n_samples(max(duration_s, self.config.min_duration_s), self.sample_rate)
-        n_tokens = math.ceil(samples / (self.config.mel.hop_length * self.codec.config.frames))
-        noise = torch.stack([torch.randn((n_tokens, self.codec.channels), generator=random) for random in randoms])
+        shape = (spans[-1][1], self.codec.channels)
+        noise = torch.stack([torch.randn(shape, generator=random) for random in randoms])
         level = options.variation
         steps = max(1, round(options.steps * level))
-        start = self._start(noise, target, randoms, level)
+        start = self._start(noise, target, spans, randoms, level, onsets)
+        timed = [len(each) > 0 for each in onsets]
         if level == 0:
-            return self._cut(start.to(self.device), duration_s)
-        condition = (target if negative is None else torch.cat([negative, target])).to(self.device, self.dtype)
+            return self._cut(start.to(self.device), duration_s, timed)
         n_done = 0
 
         def direction(latents: Tensor, level: float) -> Tensor:
             nonlocal n_done
-            rows = latents.to(self.dtype)
-            if negative is not None:
-                rows = torch.cat([rows, rows])
-            predicted = self.denoiser(rows, torch.full((len(rows),), level).to(rows), condition).float()
+
+            def network(rows: Tensor, conditions: Tensor) -> Tensor:
+                return self.denoiser(rows, torch.full((len(rows),), level).to(rows), conditions).float()
+
+            predicted = self._predict(network, latents, target, negative, spans, options.guidance)
             n_done += 1
             if progress is not None:
                 progress(n_done, steps, "")
-            return predicted if negative is None else guided(predicted, options.guidance)
+            return predicted
 
         levels = [level * each for each in flow_levels(steps, self.config.level_shift)]
         found = solve(direction, start.to(self.device), levels, second_order=options.scheduler == "dpm++2m")
-        return self._cut(found, duration_s)
+        return self._cut(found, duration_s, timed)
 
-    def _start(self, noise: Tensor, target: Tensor, randoms: list[torch.Generator], level: float) -> Tensor:
-        """The noise, or what is remembered of each target noised to that level."""
+    def _start(
+        self,
+        noise: Tensor,
+        target: Tensor,
+        spans: Sequence[Span],
+        randoms: list[torch.Generator],
+        level: float,
+        onsets: Sequence[Sequence[Onset]],
+    ) -> Tensor:
+        """The noise, or what is remembered of each item's targets noised to that level, its events at the onsets."""
         if level == 1 or self.memory is None:
             return noise
-        pairs = zip(target, randoms, strict=True)
-        scenes = [self.memory.scene(row, random.initial_seed(), noise.shape[1]) for row, random in pairs]
+        frame_s = self.config.mel.hop_length / self.sample_rate
+        scenes = []
+        n_frames = self.codec.config.frames
+        for rows, random, heeded in zip(target, randoms, onsets, strict=True):
+            struck = [Struck(round(each.time_s / frame_s), gain_db(each.strength)) for each in heeded]
+            seed = random.initial_seed()
+            scenes.append(scene_of_windows(self.memory, rows, seed, spans, struck, n_frames=n_frames))
         return torch.lerp(torch.stack(scenes), noise, level)
 
-    def _cut(self, latents: Tensor, duration_s: float) -> Tensor:
-        """Of a scene longer than what was asked for, the loudest stretch: a short sound is no silence between two."""
-        token = self.config.mel.hop_length * self.codec.config.frames
-        needed = math.ceil(n_samples(duration_s, self.sample_rate) / token)
-        if not self.config.cut_loudest or needed >= latents.shape[1]:
+    def _cut(self, latents: Tensor, duration_s: float, timed: list[bool]) -> Tensor:
+        """Of a scene longer than what was asked for, the loudest stretch: a short sound is no silence between two.
+
+        timed: which begin where they begin, as their events have their times.
+        """
+        needed = math.ceil(n_samples(duration_s, self.sample_rate) / self.step)
+        if not self.config.cut_loudest or duration_s >= self.config.min_duration_s or needed >= latents.shape[1]:
             return latents
         first = self.codec.levels(latents).exp().unfold(1, needed, 1).mean(dim=2).argmax(dim=1)
-        return torch.stack([row[at : at + needed] for row, at in zip(latents, first.tolist(), strict=True)])
+        begins = [0 if fixed else at for at, fixed in zip(first.tolist(), timed, strict=True)]
+        return torch.stack([row[at : at + needed] for row, at in zip(latents, begins, strict=True)])
+
+    def _n_steps(self, duration_s: float) -> int:
+        return math.ceil(n_samples(max(duration_s, self.config.min_duration_s), self.sample_rate) / self.step)
+
+    def _n_decoded(self, n_steps: int) -> int:
+        return n_steps * self.step
 
     def _decode(
         self, latents: Float[Tensor, "1 tokens channels"], random: torch.Generator
-    ) -> Float[Tensor, "1 samples"]:
-        if self.texture is None:
-            mel = self.codec.decode(latents)
-        else:
-            mel = self.texture.fill(self.codec, latents, [random])
-        config = self.config
-        return griffin_lim(mel, config.mel, iterations=config.phase_iterations, start=config.phase_start)
+    ) -> Iterator[Float[Tensor, "1 samples"]]:
+        config, texture = self.config, self.texture
+        if latents.shape[1] <= self._longest:
+            mel = self.codec.decode(latents) if texture is None else texture.fill(self.codec, latents, [random])
+            yield griffin_lim(mel, config.mel, iterations=config.phase_iterations, start=config.phase_start)
+            return
+        yield from griffin_lim_in_pieces(
+            self._mel_of(latents, random),
+            latents.shape[1] * self.codec.config.frames,
+            config.mel,
+            iterations=config.phase_iterations,
+            start=config.phase_start,
+            longest=self._longest * self.codec.config.frames,
+        )
+
+    def _mel_of(self, latents: Tensor, random: torch.Generator) -> Callable[[int, int], Tensor]:
+        """Gives stretches of the log-mel of one item's tokens; the detail's noise is drawn in one order."""
+        texture, n = self.texture, self.codec.config.frames
+        around = 0 if texture is None else math.ceil(texture.reach / n)
+        noise = None if texture is None else drawn_rows((texture.config.rows, texture.config.size), random)
+
+        def between(low: int, high: int) -> Tensor:
+            first, last = max(low // n - around, 0), min(math.ceil(high / n) + around, latents.shape[1])
+            tokens = latents[:, first:last]
+            if texture is None or noise is None:
+                mel = self.codec.decode(tokens)
+            else:
+                patch = texture.config.frames
+                drawn = noise.between(first * n // patch, last * n // patch)[None]
+                mel = texture.fill_with(self.codec, tokens, drawn)
+            return mel[:, low - first * n : high - first * n]
+
+        return between

@@ -10,6 +10,8 @@ towards the target from there: 0 is the recording through the codec, 1 is no mem
 byte a number with a scale for each channel.
 """
 
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -19,11 +21,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from echoframe.errors import BundleError, ConfigError
+from echoframe.generators.events import Struck, background, lay, material
 from echoframe.generators.layout import Recordings, describe, lay_out, plan
 from echoframe.generators.mel_codec import MelCodec
 from echoframe.weights import read_config, read_json, read_weights, write_json, write_weights
 
 BEST = 8  # recordings among which a seed chooses
+MOST_OTHERS = 6  # recordings of the same label that help out where one is laid on onsets
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +107,7 @@ class Memory:
         self.config, self.entries, self.embeddings, self.labeller = config, entries, embeddings, labeller
         self._labels = _places(entries, labeller)
         self.tokens, self.starts, self.steady = tokens, starts, steady
+        self._codec = deepcopy(codec)  # the generator moves its own
         levels = [
             codec.levels(tokens[None, a:b])[0] for a, b in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
         ]
@@ -130,12 +135,35 @@ class Memory:
         cosine = float(self.embeddings[which] @ target.float().cpu())
         return replace(self.entries[which], cosine=round(cosine, 4))
 
-    def scene(self, target: Float[Tensor, " dim"], seed: int, n_tokens: int) -> Float[Tensor, "tokens channels"]:
-        """The chosen recording, laid out to `n_tokens` tokens; the seed draws places and gaps as well."""
+    def scene(
+        self, target: Float[Tensor, " dim"], seed: int, n_tokens: int, struck: Sequence[Struck] = ()
+    ) -> Float[Tensor, "tokens channels"]:
+        """The chosen recording, laid out to `n_tokens` tokens; the seed draws places and gaps as well.
+
+        struck: where its events begin, unless it is steady.
+        """
         which = torch.tensor([self.choose(target, seed)])
         random = torch.Generator().manual_seed(seed)
+        if struck and not self.steady[which]:
+            return self._struck(int(which), n_tokens, struck, random)
         scenes = plan(self.recordings[which], n_tokens, random)
         return lay_out(self.tokens, self.starts[which], scenes, self._unit)[0]
+
+    def _struck(
+        self, which: int, n_tokens: int, struck: Sequence[Struck], random: torch.Generator
+    ) -> Float[Tensor, "tokens channels"]:
+        """A recording's onsets where something is struck, and those of the nearest others of its label."""
+        near = (self.embeddings @ self.embeddings[which]).argsort(descending=True).tolist()
+        label = self.entries[which].label
+        others = [n for n in near if n != which and self.entries[n].label == label and not self.steady[n]]
+        per_db = self.config.per_db
+        materials = [material(self._mel(n), per_db) for n in (which, *others[:MOST_OTHERS])]
+        ground = background(materials[0], n_tokens * self._codec.config.frames, per_db)
+        return self._codec.encode(lay(materials, ground, struck, per_db, random)[None])[0]
+
+    def _mel(self, which: int) -> Float[Tensor, "frames mels"]:
+        first, last = self.starts[which], self.starts[which + 1]
+        return self._codec.decode(self.tokens[None, first:last])[0]
 
 
 def _places(entries: list[Remembered], labeller: Labeller | None) -> Tensor:

@@ -73,6 +73,11 @@ class Texture(nn.Module):
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)
 
+    @property
+    def reach(self) -> int:
+        """Frames on either side of a patch that its detail depends on: each convolution sees one patch further."""
+        return (self.config.depth + 1) * self.config.frames
+
     def mean_and_spread(self, smooth: Float[Tensor, "batch frames mels"]) -> tuple[Tensor, Tensor]:
         """Of the detail along each axis: two grids (B, time, rows, size)."""
         x = over_grid(self.proj_in, to_grid(smooth, self.config)) + self.row
@@ -93,15 +98,21 @@ class Texture(nn.Module):
         self, smooth: Float[Tensor, "batch frames mels"], randoms: list[torch.Generator]
     ) -> Float[Tensor, "batch frames mels"]:
         """A detail of each item from its own random generator (on the CPU): the same seed gives the same detail."""
-        shape = (smooth.shape[1] // self.config.frames, self.config.rows, self.config.size)
-        noise = torch.stack([torch.randn(shape, generator=random) for random in randoms])
-        return self(smooth, noise.to(smooth))
+        return self(smooth, self._noise(smooth.shape[1], randoms).to(smooth))
 
     def fill(self, codec: MelCodec, tokens: Tensor, randoms: list[torch.Generator]) -> Tensor:
         """(B, N, channels) -> (B, frames, mels): the log-mels of `tokens` with a drawn detail, their tokens unchanged."""
+        return self.fill_with(codec, tokens, self._noise(tokens.shape[1] * codec.config.frames, randoms))
+
+    def fill_with(self, codec: MelCodec, tokens: Tensor, noise: Float[Tensor, "batch time rows size"]) -> Tensor:
+        """`fill` with the detail that white `noise` becomes."""
         smooth = codec.decode(tokens)
-        fine = smooth + self.draw(smooth, randoms)
+        fine = smooth + self(smooth, noise.to(smooth))
         return fine + smooth - codec.decode(codec.encode(fine))
+
+    def _noise(self, n_frames: int, randoms: list[torch.Generator]) -> Tensor:
+        shape = (n_frames // self.config.frames, self.config.rows, self.config.size)
+        return torch.stack([torch.randn(shape, generator=random) for random in randoms])
 
     def to_axes(self, grid: Tensor) -> Tensor:
         """Patches along their row's axes: (B, T, rows, size) -> the same shape."""

@@ -7,7 +7,6 @@ made, once beside each file. They appear together or not at all, the JSON last. 
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image
 from torch import Tensor
 
 from echoframe.errors import EchoFrameError, InputError, VideoError
@@ -16,7 +15,6 @@ from echoframe.jobs.plans import ONLY_SOUND, REENCODED, Job, looked_at, only_sou
 from echoframe.loading import remake
 from echoframe.media.audio import resample
 from echoframe.media.mux import mux
-from echoframe.media.poster import draw_poster
 from echoframe.media.video import check_fits
 from echoframe.options import WRITE_FIELDS, Request, Settings, WriteOptions
 from echoframe.output import atomic_files, check_name, encode_sound, file_sha256
@@ -24,6 +22,7 @@ from echoframe.pipeline import EchoFrame
 from echoframe.progress import ProgressCallback
 from echoframe.provenance import Provenance, record_of, to_json
 from echoframe.sound import Sound
+from echoframe.sound.picture import picture_of
 
 
 def run_job(
@@ -125,7 +124,7 @@ def _write_all(sound: Sound, job: Job, writing: WriteOptions) -> None:
                 left_out = _write_film(*samples, job, partial, path, writing.original_level_db)
                 notes += [f"{path.name} is without {', '.join(left_out)}, which it cannot hold"] if left_out else []
             elif path == job.picture:
-                _draw(sound, job.clip.name).save(partial, format="PNG")
+                picture_of(sound, job.clip.name).save(partial, format="PNG")
             else:
                 record = replace(sound.provenance, outputs=made, notes=tuple(notes), reencoded=job.reencode, **written)
                 partial.write_text(to_json(record), encoding="utf-8")
@@ -148,21 +147,3 @@ def _write_film(
     except EchoFrameError as error:
         # the user knows the film by its final name
         raise type(error)(str(error).replace(partial.stem, final.stem)) from error
-
-
-def _draw(sound: Sound, title: str) -> Image.Image:
-    made_by: Provenance = sound.provenance
-    chosen = made_by.settings
-    subtitle = (
-        f"{made_by.bundle.name} {made_by.bundle.version}, seed {chosen.seed}, {chosen.steps} steps of "
-        f"{chosen.scheduler}, guidance {chosen.guidance:g}, {chosen.duration_s:.2f} s at {sound.sample_rate / 1000:g} kHz"
-    )
-    return draw_poster(
-        sound.waveform,
-        sound.sample_rate,
-        frames=sound.frames,
-        times_s=sound.times_s,
-        nearest=sound.nearest,
-        title=title,
-        subtitle=subtitle,
-    )

@@ -1,4 +1,4 @@
-"""Several clips at once: their windows of one length are generated in one call, which a GPU does in little more time."""
+"""Several clips at once: their passages of one length are generated in one call, which a GPU does in little more time."""
 
 from collections.abc import Sequence
 
@@ -46,10 +46,11 @@ def render_together(
 def _generated(model: EchoFrame, wanted: Sequence[Wanted], progress: ProgressCallback | None) -> tuple[Tensor, ...]:
     """The (N, S) waveforms of each, from one call."""
     waveforms = model.generate_candidates(
-        torch.cat([each.target.expand(len(each.seeds), -1) for each in wanted]),
+        torch.cat([each.target.expand(len(each.seeds), *each.target.shape[1:]) for each in wanted]),
         duration_s=wanted[0].duration_s,
         seeds=[seed for each in wanted for seed in each.seeds],
         options=wanted[0].options,
+        cues=[each.cues for each in wanted for _ in each.seeds],
         progress=progress,
     )
     return waveforms.split([len(each.seeds) for each in wanted])

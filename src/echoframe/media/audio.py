@@ -4,6 +4,8 @@ Waveforms are float32 in [-1, 1], channels first: (C, S) or (B, S), S in samples
 """
 
 import math
+import os
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,10 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from echoframe.errors import AudioError
+from echoframe.errors import AudioError, OutputError
 from echoframe.spec import MelSpec
 
 FADE_S = 0.005
+LONG = 1 << 22  # samples: 16 MiB
 
 
 def read_audio(path: Path, *, sample_rate: int | None = None) -> tuple[Float[Tensor, "1 samples"], int]:
@@ -54,6 +57,29 @@ def resample(
     return torch.from_numpy(np.ascontiguousarray(resampled.T)).to(waveform.device)
 
 
+def room_for(n_samples: int) -> Float[Tensor, "1 {n_samples}"]:
+    """Silence to write a sound into, (1, n_samples). A long one lies in a file without a name, which the system may write to
+    the disk while more is made, and which is gone with the process, however that ends. Raises OutputError if it has no room.
+    """
+    if n_samples <= LONG:
+        return torch.zeros(1, n_samples)
+    n_bytes = 4 * n_samples
+    try:
+        with tempfile.TemporaryFile() as file:
+            if hasattr(
+                os, "posix_fallocate"
+            ):  # without it, the first sample that a full disk cannot hold ends the process
+                os.posix_fallocate(file.fileno(), 0, n_bytes)
+            else:
+                file.truncate(n_bytes)
+            return torch.from_numpy(np.memmap(file, dtype=np.float32, mode="r+", shape=(1, n_samples)))
+    except OSError as error:
+        raise OutputError(
+            f"the folder for temporary files: no room for a sound of {n_bytes} bytes ({error.strerror}); free some space, "
+            "or set TMPDIR to another folder"
+        ) from error
+
+
 def pad_or_trim(waveform: Float[Tensor, "channels samples"], n_samples: int) -> Float[Tensor, "channels {n_samples}"]:
     """`waveform` with exactly `n_samples` samples: cut, or silence added, at the end."""
     missing = n_samples - waveform.shape[-1]
@@ -61,12 +87,12 @@ def pad_or_trim(waveform: Float[Tensor, "channels samples"], n_samples: int) -> 
 
 
 def fade_ends(waveform: Float[Tensor, "channels samples"], sample_rate: int) -> Float[Tensor, "channels samples"]:
-    """The waveform with its first and last 5 ms faded from and to zero, half a cosine, so that neither end clicks."""
+    """The waveform itself, its first and last 5 ms faded in place from and to zero, half a cosine: neither end clicks."""
     n = min(round(FADE_S * sample_rate), waveform.shape[1] // 2)
     ramp = 0.5 - 0.5 * torch.cos(math.pi * (torch.arange(n, device=waveform.device) + 0.5) / max(n, 1))
-    gain = torch.ones(waveform.shape[1], device=waveform.device)
-    gain[:n], gain[waveform.shape[1] - n :] = ramp, ramp.flip(0)
-    return waveform * gain
+    waveform[:, :n] *= ramp
+    waveform[:, waveform.shape[1] - n :] *= ramp.flip(0)
+    return waveform
 
 
 def n_samples(duration_s: float, sample_rate: int) -> int:

@@ -70,6 +70,12 @@ class FrameArray:
             mask = [self.is_still or time_s < self.duration_s - 1e-9 for time_s in times_s]
             yield Frames(images=np.stack([small[i] for i in shown]), mask=np.array(mask), times_s=times_s)
 
+    def small(self, size: tuple[int, int]) -> Iterator[tuple[float, UInt8[np.ndarray, "height width 3"]]]:
+        """(time in seconds, image) of every frame, brought to `size`, (width, height)."""
+        reformatter = VideoReformatter()
+        for index in range(len(self.images)):
+            yield index / (self.frame_rate or 1.0), self._render(reformatter, index, size)
+
     def _index_at(self, time_s: float) -> int:
         """The last frame that begins at or before `time_s`; the margin is for times that are not exact in binary."""
         return min(int(time_s * (self.frame_rate or 0.0) + 1e-6), len(self.images) - 1)

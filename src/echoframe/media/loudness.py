@@ -44,9 +44,18 @@ def to_loudness(
     waveform: Float[Tensor, "1 samples"], sample_rate: int, target_lufs: float
 ) -> Float[Tensor, "1 samples"]:
     """`waveform` at `target_lufs`, or quieter where its peak would pass -1 dBFS. Silence stays as it is."""
-    peak = float(waveform.abs().max())
+    return waveform * _gain(waveform, sample_rate, target_lufs)
+
+
+def bring_to_loudness(waveform: Float[Tensor, "1 samples"], sample_rate: int, target_lufs: float) -> None:
+    """As `to_loudness`, in place: a long sound is not copied."""
+    waveform *= _gain(waveform, sample_rate, target_lufs)
+
+
+def _gain(waveform: Tensor, sample_rate: int, target_lufs: float) -> float:
+    peak = max((float(part.abs().max()) for part in waveform.split(_LONGEST_BLOCK, dim=1)), default=0.0)
     measured = integrated_loudness(waveform, sample_rate)
     if peak == 0 or measured == -math.inf:
-        return waveform
+        return 1.0
     gain_db = min(target_lufs - measured, MAX_PEAK_DBFS - 20 * math.log10(peak))
-    return waveform * 10 ** (gain_db / 20)
+    return 10 ** (gain_db / 20)

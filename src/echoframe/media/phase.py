@@ -7,9 +7,13 @@ ask for: how a magnitude changes from bin to bin says how the phase goes on from
 2017, for Gaussian windows; here for Hann's, whose tones and clicks have closed forms). There a heap integrates from peak to
 peak; here the phase is summed along time, and then each bin takes the phase that its four neighbours ask for, louder ones
 weighing more, a few times over: array operations alone.
+
+A long sound is made a stretch at a time. A sample depends on frames nearby alone, but for the phase that is summed along
+time; with so many frames around a stretch, and that sum carried on, the samples are those that one piece would give.
 """
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
@@ -18,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from echoframe.media.audio import mel_basis
+from echoframe.media.stretches import drawn_rows, stretches
 from echoframe.spec import MelSpec
 
 Start = Literal["noise", "gradient"]
@@ -35,12 +40,48 @@ def griffin_lim(
     (B, F, n_mels) -> (B, F * hop) float32. The same input gives the same output: the noise has a seed of its own.
     """
     magnitude = linear_magnitude(mel, spec)
-    window = mel_basis(spec, str(mel.device))[1]
     if start == "gradient":
         angles = gradient_angles(magnitude, spec)
     else:
         noise = torch.randn(mel.shape[1] * spec.hop_length, generator=torch.Generator().manual_seed(0))
-        angles = torch.sgn(_stft(noise.to(mel.device)[None], spec, window)).expand_as(magnitude)
+        angles = _angles_of(noise, magnitude, spec)
+    return _agreed(magnitude, angles, spec, iterations)
+
+
+def griffin_lim_in_pieces(
+    mel_between: Callable[[int, int], Float[Tensor, "1 frames mels"]],
+    n_frames: int,
+    spec: MelSpec,
+    *,
+    iterations: int,
+    start: Start,
+    longest: int,
+) -> Iterator[Float[Tensor, "1 samples"]]:
+    """The samples of `griffin_lim`, in order, from at most `longest` frames and a few around them at a time.
+
+    mel_between: gives frames of the log-mel from the first to before the last; both grow from call to call.
+    """
+    hop = spec.hop_length
+    reach = math.ceil(spec.n_fft / hop) - 1  # frames on each side that share samples with a frame
+    # each iteration reaches so far, the last inverse and the noise's spectrum as well; then the neighbours' rounds
+    parts = stretches(n_frames, longest=longest, context=(iterations + 2) * reach + NEIGHBOUR_ROUNDS + 1)
+    noise = drawn_rows((hop,), torch.Generator().manual_seed(0))
+    first: Tensor | None = None  # phases of the part's first frame
+    for part, following in zip(parts, [*parts[1:], None], strict=True):
+        magnitude = linear_magnitude(mel_between(part.low, part.high), spec)
+        if start == "gradient":
+            angles, summed = _gradient(magnitude, spec, first)
+            if following is not None:
+                first = summed[:, :, [following.low - part.low]] % (2 * math.pi)
+        else:
+            angles = _angles_of(noise.between(part.low, part.high).flatten(), magnitude, spec)
+        samples = _agreed(magnitude, angles, spec, iterations)
+        yield samples[:, (part.start - part.low) * hop : (part.stop - part.low) * hop]
+
+
+def _agreed(magnitude: Tensor, angles: Tensor, spec: MelSpec, iterations: int) -> Tensor:
+    """The waveform of magnitudes whose angles have been brought to agree with each other."""
+    window = mel_basis(spec, str(magnitude.device))[1]
     previous = torch.zeros_like(angles)
     for _ in range(iterations):
         rebuilt = _stft(_istft(magnitude * angles, spec, window), spec, window)
@@ -49,15 +90,26 @@ def griffin_lim(
     return _istft(magnitude * angles, spec, window)
 
 
+def _angles_of(noise: Float[Tensor, " samples"], magnitude: Tensor, spec: MelSpec) -> Tensor:
+    window = mel_basis(spec, str(magnitude.device))[1]
+    return torch.sgn(_stft(noise.to(magnitude.device)[None], spec, window)).expand_as(magnitude)
+
+
 def gradient_angles(
     magnitude: Float[Tensor, "batch bins frames"], spec: MelSpec
 ) -> Complex[Tensor, "batch bins frames"]:
     """Phases that fit `magnitude`, as complex numbers of length one; a bin that is silent and alone may have zero."""
+    return _gradient(magnitude, spec, None)[0]
+
+
+def _gradient(magnitude: Tensor, spec: MelSpec, first: Tensor | None) -> tuple[Tensor, Tensor]:
+    """`gradient_angles`, and the phases (B, bins, frames) that they began at. first: (B, bins, 1), of the first frame."""
     forward, upward = phase_steps(magnitude, spec)
-    phases = torch.rand((magnitude.shape[1], 1), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    first = (2 * math.pi * phases).to(magnitude.device).expand(len(magnitude), -1, -1)
-    angles = _unit(torch.cat([first, first + forward.cumsum(2)], dim=2))
-    later, higher = _unit(forward), _unit(upward)
+    if first is None:
+        phases = torch.rand((magnitude.shape[1], 1), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        first = (2 * math.pi * phases).to(magnitude.device).expand(len(magnitude), -1, -1)
+    summed = torch.cat([first, first + forward.cumsum(2)], dim=2)
+    angles, later, higher = _unit(summed), _unit(forward), _unit(upward)
     for _ in range(NEIGHBOUR_ROUNDS):
         heard = magnitude * angles
         asked = torch.zeros_like(heard)
@@ -66,7 +118,7 @@ def gradient_angles(
         asked[:, 1:] += heard[:, :-1] * higher
         asked[:, :-1] += heard[:, 1:] * higher.conj()
         angles = torch.sgn(asked)
-    return angles
+    return angles, summed
 
 
 def phase_steps(

@@ -1,4 +1,4 @@
-"""One picture of what was seen and what came out: frames, log-mel with its axes, nearest sound labels."""
+"""One picture of what was seen and what came out: frames, shots, onsets, log-mel with its axes, nearest sound labels."""
 
 import math
 from collections.abc import Sequence
@@ -11,10 +11,12 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from echoframe.media.audio import log_mel, mel_filters
+from echoframe.media.poster_cues import EDGE, PosterCues, cues_band, draw_borders
 from echoframe.spec import MelSpec
 
 WIDTH, MARGIN, LEFT = 1440, 40, 96  # px; LEFT: of the plots, room for the frequencies
-PLOT_HEIGHT, STRIP_HEIGHT, ROW_HEIGHT, GAP = 340, 150, 34, 8
+PLOT_HEIGHT, STRIP_HEIGHT, BAND_HEIGHT, ROW_HEIGHT, GAP = 340, 150, 64, 34, 8
+PLOT_WIDTH = WIDTH - MARGIN - LEFT
 BACKGROUND, INK, FAINT, TRACK = (250, 250, 248), (28, 28, 36), (120, 120, 130), (228, 228, 230)
 RANGE_DB = 80.0  # what lies further below the loudest point is drawn as silence
 N_MELS = 128
@@ -108,12 +110,17 @@ def draw_poster(
     frames: UInt8[np.ndarray, "n height width 3"],
     times_s: Sequence[float],
     nearest: Sequence[tuple[str, float]] = (),
+    cues: PosterCues | None = None,
     title: str = "",
     subtitle: str = "",
 ) -> Image.Image:
-    """The picture: frames with their times, the log-mel with axes in s and kHz, labels with their cosine."""
-    strip_top = 110
-    plot_top = strip_top + _strip_height(frames) + 64
+    """The picture: frames with their times, the log-mel with axes in s and kHz, labels with their cosine.
+
+    cues: onsets stand in a band above the log-mel, and lines through frames and log-mel show where shots end.
+    """
+    strip_top, strip_height = 110, _strip_height(frames)
+    band_top = strip_top + strip_height + 40
+    plot_top = band_top + BAND_HEIGHT if cues else band_top + 24
     labels_top = plot_top + PLOT_HEIGHT + 84
     height = labels_top + 40 + max(len(nearest), 1) * ROW_HEIGHT + MARGIN // 2
     image = Image.new("RGB", (WIDTH, height), BACKGROUND)
@@ -122,6 +129,8 @@ def draw_poster(
     page.text(MARGIN, 68, _fitted(subtitle, 130), size=18, fill=FAINT)
     _draw_strip(page, frames, times_s, strip_top)
     _draw_mel(page, waveform, sample_rate, plot_top)
+    if cues:
+        _draw_cues(page, cues, waveform.shape[1] / sample_rate, (strip_top, strip_top + strip_height), band_top)
     _draw_labels(page, nearest, labels_top)
     return image
 
@@ -131,7 +140,7 @@ def _fitted(text: str, n_most: int) -> str:
 
 
 def _cell_width(n_frames: int) -> float:
-    return (WIDTH - MARGIN - LEFT - GAP * (n_frames - 1)) / n_frames
+    return (PLOT_WIDTH - GAP * (n_frames - 1)) / n_frames
 
 
 def _strip_height(frames: np.ndarray) -> int:
@@ -151,8 +160,17 @@ def _draw_strip(page: _Page, frames: np.ndarray, times_s: Sequence[float], top: 
         page.text(x + room / 2, top + height + 6, f"{time_s:.1f} s", size=15, fill=FAINT, anchor="ma")
 
 
+def _draw_cues(page: _Page, cues: PosterCues, duration_s: float, strip: tuple[int, int], top: int) -> None:
+    bottom = top + BAND_HEIGHT
+    page.image.paste(cues_band(cues, (PLOT_WIDTH, BAND_HEIGHT - 1), duration_s), (LEFT, top))
+    page.draw.line((LEFT - 1, bottom, LEFT - 1, top, LEFT + PLOT_WIDTH, top, LEFT + PLOT_WIDTH, bottom), fill=EDGE)
+    page.text(LEFT - 12, top + 18, "onsets", size=16, fill=FAINT, anchor="rm")
+    spans = (strip, (top, bottom + PLOT_HEIGHT))
+    draw_borders(page.image, cues, left=LEFT, width=PLOT_WIDTH, duration_s=duration_s, spans=spans)
+
+
 def _draw_mel(page: _Page, waveform: Tensor, sample_rate: int, top: int) -> None:
-    width, bottom = WIDTH - MARGIN - LEFT, top + PLOT_HEIGHT
+    width, bottom = PLOT_WIDTH, top + PLOT_HEIGHT
     mel = Image.fromarray(magma(mel_image(waveform, sample_rate)))
     page.image.paste(mel.resize((width, PLOT_HEIGHT), Image.Resampling.BICUBIC), (LEFT, top))
     page.draw.rectangle((LEFT - 1, top - 1, LEFT + width, bottom), outline=INK)

@@ -17,6 +17,7 @@ from echoframe.errors import OutputError
 from echoframe.output import atomic_files, check_sound_suffix, encode_sound
 from echoframe.progress import ProgressCallback, nth_of
 from echoframe.provenance import Provenance, check_replaceable, record_path, to_json
+from echoframe.timing.watch import Watched
 
 PLAYER_LIMIT_S = 600.0  # a player holds its sound as text: ten minutes at 16 kHz are 26 MB of it
 Options = ParamSpec("Options")
@@ -37,6 +38,7 @@ class Sound:
             of a sound made in several windows is the mean of the windows' targets, brought to length 1.
         embedding: (1, Da) float32 of length 1, the same for the sound that was made, before its loudness was changed;
             None if the model has no audio encoder.
+        watched: the cues and the borders of shots that were seen in the film; None if it was not watched.
     """
 
     waveform: Float[Tensor, "1 samples"]
@@ -47,6 +49,7 @@ class Sound:
     nearest: tuple[tuple[str, float], ...] = ()
     target: Float[Tensor, "1 dim"]
     embedding: Float[Tensor, "1 dim"] | None = None
+    watched: Watched | None = None
 
     @property
     def duration_s(self) -> float:

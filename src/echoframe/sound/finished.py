@@ -1,6 +1,6 @@
 """A waveform becomes a `Sound`: with its record, what its windows saw, and what a user should know of it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from echoframe.media.video import VideoInfo
 from echoframe.options import Settings
 from echoframe.provenance import BundleId, InputId, Machine, MapperId, Provenance, Result, samples_sha256
 from echoframe.sound import Sound
+from echoframe.timing.watch import Watched
 from echoframe.windows import Seen, unit_mean
 
 N_NEAREST = 5
@@ -36,8 +37,12 @@ def finished(
     seen: Seen,
     maker: Maker,
     notes: tuple[str, ...],
+    watched: Watched | None = None,
 ) -> Sound:
-    """The sound with its record, the pictures and points that its windows left behind, and the labels nearest to it."""
+    """The sound with its record, the pictures and points that its windows left behind, and the labels nearest to it.
+
+    watched: what was seen of the clip over time, if that was looked at.
+    """
     target = unit_mean(seen.targets)
     embedding = unit_mean(seen.embeddings) if seen.embeddings else None
     nearest = _nearest(maker.labels, target if embedding is None else embedding)
@@ -49,6 +54,8 @@ def finished(
         nearest=dict(nearest),
         remembered=tuple(seen.remembered),
         redrawn=tuple(seen.redrawn),
+        shots=tuple(seen.shots),
+        onsets=_onsets(watched),
     )
     return Sound(
         waveform=waveform,
@@ -67,6 +74,7 @@ def finished(
         nearest=nearest,
         target=target,
         embedding=embedding,
+        watched=watched,
     )
 
 
@@ -82,6 +90,11 @@ def notes_on(clip: VideoInfo | FrameArray, seen: Seen, *, duration_s: float, n_d
         where = "in the sound" if whole else f"from {begin_s:.1f} to {end_s:.1f} s"
         notes.append(f"nothing can be heard {where}, though it was drawn {n_draws} times; try another seed or length")
     return tuple(notes)
+
+
+def _onsets(watched: Watched | None) -> tuple[dict[str, float], ...]:
+    onsets = watched.cues.onsets if watched else ()
+    return tuple({name: round(value, 4) for name, value in asdict(onset).items()} for onset in onsets)
 
 
 def _nearest(labels: LabelBank | None, embedding: Float[Tensor, "1 dim"]) -> tuple[tuple[str, float], ...]:

@@ -1,0 +1,149 @@
+"""A film watched from its first frame to its last, small: its cues and the borders of its shots, in one go.
+
+Only a few hundred numbers of each frame are kept, so that a film of ten minutes takes 20 MB.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from echoframe.media.frame_array import FrameArray
+from echoframe.media.video import VideoInfo
+from echoframe.timing.cues import Cues, Onset
+from echoframe.timing.onset_net import OnsetNet, beside, load_onset_net, residuals
+from echoframe.timing.onsets import peaks, with_contrast
+from echoframe.timing.shots import Border, find_borders, thumbs
+from echoframe.timing.small_frames import small_frames
+
+CHUNK = 64  # frames looked at together
+ROOM = 1024  # frames that there is room for at first
+LEAST = 0.1  # confidence of an onset that is kept at all
+CUT_S = 0.12  # near a cut what changes is the picture, not what it shows
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Watched:
+    """What was seen in a film.
+
+    Attributes:
+        cues: when things are struck, and how much moves.
+        borders: where one shot ends and the next begins, rising in time.
+    """
+
+    cues: Cues = field(default_factory=Cues)
+    borders: tuple[Border, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Of consecutive frames: times, what the network and the shots need, and how much moves; (T, ...) each."""
+
+    times_s: Tensor
+    seen: Tensor
+    beside: Tensor
+    small: Tensor
+    moving: Tensor  # in units of the contrast
+    changed: Tensor  # mean difference of luma
+
+
+@cache
+def onset_net() -> OnsetNet:
+    """The network that comes with the package, read once."""
+    return load_onset_net(Path(__file__).parent / "net")
+
+
+def watch(clip: VideoInfo | FrameArray, *, until_s: float = math.inf) -> Watched:
+    """The cues and the borders of shots of a film. A still image has none.
+
+    Args:
+        clip: what `probe` found in a file, or frames in memory.
+        until_s: frames at or after this time are not looked at, in seconds.
+
+    Returns:
+        What was seen. Times are seconds from the first frame.
+
+    Raises:
+        VideoError: the file cannot be decoded.
+    """
+    if clip.is_still:
+        return Watched()
+    whole = _gathered(_look(with_contrast(small_frames(clip, until_s=until_s)), onset_net()))
+    if not whole:
+        return Watched()
+    times, seen, numbers, small, moving, changed = whole
+    with torch.no_grad():
+        sure = onset_net().tell(seen[None].float(), numbers[None])[0].sigmoid().double().numpy()
+    times_s, activity = times.numpy(), moving.numpy()
+    borders = find_borders(small.float().numpy(), changed.numpy(), times_s)
+    for border in borders:
+        if border.kind == "cut":
+            sure[np.abs(times_s - border.time_s) <= CUT_S] = 0.0
+    return Watched(
+        cues=Cues(onsets=_onsets(sure, activity, times_s), times_s=times_s, activity=activity), borders=tuple(borders)
+    )
+
+
+def _gathered(parts: Iterator[_Seen]) -> list[Tensor]:
+    """Each field of all parts, one after the other; none of no parts.
+
+    Many small tensors that are kept would keep the freed memory between them as well: five minutes took 90 MB more.
+    """
+    held: list[Tensor] = []
+    n = 0
+    for part in parts:
+        pieces = [getattr(part, name) for name in _Seen.__slots__]
+        n_new = len(pieces[0])
+        held = held or [piece.new_empty(ROOM, *piece.shape[1:]) for piece in pieces]
+        while n + n_new > len(held[0]):
+            held = [torch.cat([each, torch.empty_like(each)]) for each in held]
+        for each, piece in zip(held, pieces, strict=True):
+            each[n : n + n_new] = piece
+        n += n_new
+    return [each[:n] for each in held]
+
+
+@torch.no_grad()
+def _look(frames: Iterator[tuple[float, np.ndarray, float]], net: OnsetNet) -> Iterator[_Seen]:
+    """What is seen of (time, luma, contrast), chunk by chunk. Each looks one frame back, and one ahead."""
+    held = list(islice(frames, CHUNK + 2))
+    first = True
+    while held:
+        times = torch.tensor([time_s for time_s, _, _ in held], dtype=torch.float64)
+        images = torch.from_numpy(np.stack([image for _, image, _ in held])).float() / 255
+        scale = torch.tensor([contrast for _, _, contrast in held])
+        residual, motion = residuals(images)
+        scaled, changes = images / scale[:, None, None], residual / scale[:, None, None]
+        following = pad(changes[1:], (0, 0, 0, 0, 0, 1))
+        coming = list(islice(frames, CHUNK))
+        part = slice(0 if first else 1, len(held) if not coming else len(held) - 1)
+        yield _Seen(
+            times_s=times[part],
+            seen=net.look(scaled, changes, following)[part].half(),
+            beside=beside(images, residual, motion, times.float(), scale)[part],
+            small=thumbs(images)[part].half(),
+            moving=changes.abs().mean(dim=(1, 2))[part].double(),
+            changed=residual.abs().mean(dim=(1, 2))[part].double(),
+        )
+        first = False
+        held = [*held[-2:], *coming] if coming else []
+
+
+def _onsets(sure: np.ndarray, activity: np.ndarray, times_s: np.ndarray) -> tuple[Onset, ...]:
+    """The peaks of how sure the network is, each as strong as what moves around it."""
+    found = peaks(sure, times_s, threshold=LEAST)
+    near = [max(int(np.searchsorted(times_s, time)) - 1, 0) for time in found]
+    strengths = np.array([activity[place : place + 3].max() for place in near])
+    strengths = strengths / max(strengths.max(initial=0.0), 1e-9)
+    confidences = [float(sure[place : place + 3].max()) for place in near]
+    return tuple(
+        Onset(time_s=float(time), strength=float(strength), confidence=confidence)
+        for time, strength, confidence in zip(found, strengths, confidences, strict=True)
+    )
