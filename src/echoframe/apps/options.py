@@ -49,6 +49,7 @@ def _flag(option: Any) -> str:
 
 def _add(parser: argparse.ArgumentParser, option: Any) -> None:
     about = option.metadata
-    takes = {"action": "store_true"} if about["kind"] is bool else {"type": about["kind"], "metavar": about["metavar"]}
+    flag, value = {"action": "store_true"}, {"type": about["kind"], "metavar": about["metavar"]}
+    takes: dict[str, Any] = flag if about["kind"] is bool else value
     words = f"{about['help']} (default: {about['default_text']})".replace("%", "%%")
     parser.add_argument(_flag(option), dest=option.name, default=argparse.SUPPRESS, help=words, **takes)
