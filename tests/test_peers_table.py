@@ -56,11 +56,13 @@ def test_the_table_has_every_system_and_stands_between_its_marks(peers, tmp_path
         "Im2Wav",
         "SpecVQGAN",
         "tiny",
+        "tiny, --sync 0.5",
         "noise",
         "*chance: tiny, pairs shuffled*",
     ]
     heads = re.findall(r"^\| \| (.*) \|$", text, re.MULTILINE)[0].split(" | ")
-    assert heads == ["agreement hit ↑", "agreement KL ↓", "cosine aiSFX ↑", "onset F1, 100 ms ↑", "envelope r ↑", "n"]
+    assert heads[:5] == ["agreement hit ↑", "agreement KL ↓", "cosine aiSFX ↑", "onset F1, 100 ms ↑", "envelope r ↑"]
+    assert heads[5:] == ["onsets a second", "n"]
     own = next(line for line in text.splitlines() if line.startswith("| the film's own sound"))
     assert own.count("1.00 [1.00, 1.00]") == 3
     assert "|  |" in own  # none of these films has an onset
@@ -77,8 +79,8 @@ def test_the_readmes_table_is_one_that_the_program_would_print(peers):
     shown = [
         figure for name, keys in peers.SHOWN.items() for figure in find_protocol(name).figures if figure.key in keys
     ]
-    assert [head.rstrip(" ↑↓") for head in heads.split(" | ")] == [*(figure.title for figure in shown), "n"]
-    for row in (peers.REAL, *peers.SYSTEMS, "mini", peers.NOISE):
+    assert [head.rstrip(" ↑↓") for head in heads.split(" | ")] == [*(figure.title for figure in shown), "onsets a second", "n"]
+    for row in (peers.REAL, *peers.SYSTEMS, "mini", f"mini{peers.SYNCED}", peers.NOISE):
         assert len(re.findall(rf"^\| {re.escape(row)} \|.*\[.*\| (?:\d+ - )?12 \|$", table, re.MULTILINE)) == 1
     for judge in (yamnet.PUBLISHED.digest[:16], AisfxJudge().sha256[:16]):
         assert f"sha256 of its weights {judge}" in table
