@@ -79,7 +79,11 @@ def test_the_readmes_table_is_one_that_the_program_would_print(peers):
     shown = [
         figure for name, keys in peers.SHOWN.items() for figure in find_protocol(name).figures if figure.key in keys
     ]
-    assert [head.rstrip(" ↑↓") for head in heads.split(" | ")] == [*(figure.title for figure in shown), "onsets a second", "n"]
+    assert [head.rstrip(" ↑↓") for head in heads.split(" | ")] == [
+        *(figure.title for figure in shown),
+        "onsets a second",
+        "n",
+    ]
     for row in (peers.REAL, *peers.SYSTEMS, "mini", f"mini{peers.SYNCED}", peers.NOISE):
         assert len(re.findall(rf"^\| {re.escape(row)} \|.*\[.*\| (?:\d+ - )?12 \|$", table, re.MULTILINE)) == 1
     for judge in (yamnet.PUBLISHED.digest[:16], AisfxJudge().sha256[:16]):
