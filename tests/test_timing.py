@@ -207,7 +207,9 @@ def test_the_network_is_small_and_reads_back_as_it_was_written(tmp_path):
     net = OnsetNet(OnsetNetConfig(widths=(4, 4, 8), hidden_dim=12, dilations=(1, 2))).eval()
     write_weights(tmp_path / "model.safetensors", {name: w.half() for name, w in net.state_dict().items()})
     write_json(tmp_path / "config.json", {"widths": [4, 4, 8], "hidden_dim": 12, "dilations": [1, 2]})
+    state = torch.get_rng_state()
     loaded = load_onset_net(tmp_path)
+    assert torch.equal(state, torch.get_rng_state())  # the global generator is the caller's own
     assert not loaded.training
     assert not any(weight.requires_grad for weight in loaded.parameters())
     assert all(torch.equal(w.half().float(), loaded.state_dict()[name]) for name, w in net.state_dict().items())

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
 
 from echoframe.timing.camera import camera_motion, warp
-from echoframe.weights import read_config, read_weights
+from echoframe.weights import load_weights, read_config
 
 N_BESIDE = 6  # numbers of a frame that are not seen in its pixels: see `beside`
 
@@ -99,6 +99,7 @@ def residuals(frames: Float[Tensor, "t h w"]) -> tuple[Float[Tensor, "t h w"], F
 
 def load_onset_net(folder: Path) -> OnsetNet:
     """The network in `folder`, to be asked only. Raises BundleError for a damaged one."""
-    net = OnsetNet(read_config(OnsetNetConfig, folder / "config.json"))
-    net.load_state_dict({name: tensor.float() for name, tensor in read_weights(folder / "model.safetensors").items()})
+    with torch.random.fork_rng(devices=[]):  # the global generator is the caller's own
+        net = OnsetNet(read_config(OnsetNetConfig, folder / "config.json"))
+    load_weights(net, folder / "model.safetensors")
     return net.requires_grad_(False).eval()
