@@ -66,7 +66,7 @@ class Ears:
         return self._kept("embedding", about, lambda: self._embed(*make()))
 
     def _listen(self, waveform: Tensor, rate: int) -> Tensor:
-        return self.judge(resample(waveform.cpu(), rate, self.judge.sample_rate)).embeddings[0].double().mean(dim=0)
+        return class_scores(self.judge, resample(waveform.cpu(), rate, self.judge.sample_rate))
 
     def _embed(self, waveform: Tensor, rate: int) -> Tensor:
         times = max(1, -int(-SHORTEST_S * rate // waveform.shape[1]))
@@ -81,6 +81,11 @@ class Ears:
             with torch.no_grad(), atomic_files([path]) as (partial,):
                 np.save(partial, make().numpy())
         return np.load(path)
+
+
+def class_scores(judge: YamnetJudge, waveform: Tensor) -> Tensor:
+    """The judge's mean scores of a sound, (1, S) at its sample rate -> (521,) float64."""
+    return judge(waveform).embeddings[0].double().mean(dim=0)
 
 
 def right_classes(judge: YamnetJudge, labels: Sequence[str]) -> np.ndarray:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from acceptance_lists import Listed, held_out, read_recordings
 from corpus import SCENE, normalise
+from ears import class_scores
 from echoframe.evaluation.agreement import agreement_divergences, agreement_hits, label_hits
 from echoframe.evaluation.judges.yamnet import YamnetJudge
 from echoframe.generators.mel_codec import MelCodec, load_codec
@@ -116,7 +117,7 @@ def main() -> None:
 
 def hear(judge: YamnetJudge, waveforms: list[Tensor]) -> np.ndarray:
     """(n, 521) mean class scores."""
-    return np.stack([judge(waveform.clamp(-1, 1)).embeddings[0].double().mean(dim=0).numpy() for waveform in waveforms])
+    return np.stack([class_scores(judge, waveform.clamp(-1, 1)).numpy() for waveform in waveforms])
 
 
 def report(

@@ -30,7 +30,7 @@ from made_shots import slow_picture
 
 sys.path.append(str(Path(__file__).parents[1] / "mini"))
 
-from ears import heard_labels, right_classes
+from ears import class_scores, heard_labels, right_classes
 from echoframe import load
 from echoframe.evaluation.judges.yamnet import YamnetJudge
 from echoframe.media.audio import read_audio
@@ -131,7 +131,7 @@ def main() -> None:
         write_film(args.work / "alone.mp4", [path], args.shot_s, args.seed)
         alone = model.generate(args.work / "alone.mp4").waveform
         for name, sound in (("in the film", whole[:, n * size : (n + 1) * size]), ("alone", alone)):
-            scores[name].append(judge(sound).embeddings[0].double().mean(dim=0).numpy())
+            scores[name].append(class_scores(judge, sound).numpy())
     right = right_classes(judge, [label for _, label in shots])
     for name, heard in scores.items():
         hits = heard_labels(np.stack(heard), right)

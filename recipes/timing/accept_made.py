@@ -20,7 +20,7 @@ from made_films import UNSEEN_KINDS, UNSEEN_LOOKS
 
 sys.path.append(str(Path(__file__).parents[1] / "mini"))
 
-from ears import heard_labels, right_classes
+from ears import class_scores, heard_labels, right_classes
 from echoframe import load
 from echoframe.evaluation.judges.yamnet import YamnetJudge
 from echoframe.media.onsets import onset_f1, onsets
@@ -94,7 +94,7 @@ def main() -> None:
                 if synced:
                     chance.append(f1(times[(n + 1) % len(times)], found, 0.1))
                     right.append(right_classes(judge, [label])[0])
-                scores[synced].append(judge(sound[None]).embeddings[0].double().mean(dim=0).numpy())
+                scores[synced].append(class_scores(judge, sound[None]).numpy())
         found = np.array([onset.time_s for onset in cues.heeded(args.sync)])
         rows.append(
             Row(

@@ -17,7 +17,7 @@ import torch
 sys.path.append(str(Path(__file__).parents[1] / "mini"))
 
 import echoframe.generators.events as events
-from ears import heard_labels, right_classes
+from ears import class_scores, heard_labels, right_classes
 from echoframe import load
 from echoframe.evaluation.judges.yamnet import YamnetJudge
 from echoframe.media.onsets import onset_f1, onsets
@@ -91,7 +91,7 @@ def main() -> None:
                 )
                 score = onset_f1(times, onsets(sound[0].numpy(), model.generator.sample_rate), tolerance_s=0.1)
                 found.append(score.f1 if score else 0.0)
-                scores.append(judge(sound).embeddings[0].double().mean(dim=0).numpy())
+                scores.append(class_scores(judge, sound).numpy())
                 right.append(right_classes(judge, [label])[0])
         hits = heard_labels(np.stack(scores), np.stack(right))
         print(f"| {name} | {len(found)} | {np.mean(found):.3f} | {hits.mean:.3f} |", flush=True)

@@ -22,7 +22,7 @@ from echoframe.media.video import probe
 from echoframe.timing.onset_net import OnsetNet, beside, load_onset_net, residuals
 from echoframe.timing.onsets import contrast, peaks
 from echoframe.timing.small_frames import small_frames
-from echoframe.weights import write_json, write_weights
+from echoframe.weights import save_part
 
 CROP = 72  # frames
 BATCH = 8
@@ -173,9 +173,7 @@ def main() -> None:
             print(f"step {step}: loss {np.mean(losses[-100:]):.4f}, {time.time() - begun:.0f} s", flush=True)
         if step % 500 == 0 or step == args.steps:
             net.eval()
-            args.out.mkdir(parents=True, exist_ok=True)
-            write_weights(args.out / "model.safetensors", {k: v.half() for k, v in net.state_dict().items()})
-            write_json(args.out / "config.json", asdict(net.config))
+            save_part(args.out, asdict(net.config), net.state_dict(), dtype=torch.float16)
             if held:
                 found = {threshold: judge(net, held, threshold) for threshold in (0.3, 0.4, 0.5, 0.6)}
                 best = max(found, key=lambda t: found[t]["all"])

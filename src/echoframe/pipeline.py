@@ -306,7 +306,7 @@ class EchoFrame:
     def _sound_alike(self, one: Tensor, other: Tensor) -> bool:
         """Whether two targets, (Da,), are of the same sound: nearest to one label; without labels, near to each other."""
         if self.labels is not None:
-            return self.labels.nearest(one, 1)[0].name == self.labels.nearest(other, 1)[0].name
+            return self._label(one) == self._label(other)
         return float(torch.nn.functional.cosine_similarity(one.float(), other.float(), dim=0)) >= ALIKE
 
     @torch.no_grad()
@@ -402,11 +402,12 @@ class EchoFrame:
             seen.embeddings.append(embedded[best : best + 1])
         found = self.generator.remembered(target[0], seed=seeds[best], options=settings.sampling)
         seen.remembered.extend(asdict(each) for each in found)
+        label = self._label(mean[0])
         seen.shots.extend(
             {
                 "start_s": round(shot.start_s, 3),
                 "stop_s": round(shot.stop_s, 3),
-                "label": self._label(mean),
+                "label": label,
                 "seed": seeds[best],
             }
             for shot in passage.shots
@@ -423,5 +424,5 @@ class EchoFrame:
         ]
         return unit_mean([self.audio_encoder(waveform[:, a:b], rate).cpu() for a, b in bounds])
 
-    def _label(self, target: Float[Tensor, "1 dim"]) -> str:
-        return "" if self.labels is None else self.labels.nearest(target[0], 1)[0].name
+    def _label(self, target: Float[Tensor, " dim"]) -> str:
+        return "" if self.labels is None else self.labels.nearest(target, 1)[0].name

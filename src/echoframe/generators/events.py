@@ -20,6 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from echoframe.media.onsets import strongest_apart
+
 FLOOR_DB = 60.0  # under the loudest band: nothing below is heard to rise
 RISE_DB, AROUND, APART = (
     3.0,
@@ -86,11 +88,7 @@ def _onsets(mel: Tensor, per_db: float) -> np.ndarray:
     views = np.lib.stride_tricks.sliding_window_view(np.pad(rise, AROUND, mode="edge"), 2 * AROUND + 1)
     ends = np.pad(rise, 1, constant_values=-np.inf)
     peak = (rise > ends[:-2]) & (rise >= ends[2:]) & (rise - np.median(views, axis=1) >= RISE_DB)
-    found: list[int] = []
-    for at in sorted(np.flatnonzero(peak).tolist(), key=lambda at: -rise[at]):
-        if all(abs(at - other) >= APART for other in found):
-            found.append(at)
-    return np.array(sorted(found) or [int(rise.argmax())])
+    return np.array(strongest_apart(np.flatnonzero(peak), rise, APART) or [int(rise.argmax())])
 
 
 def background(of: Material, n_frames: int, per_db: float) -> Float[Tensor, "frames mels"]:

@@ -7,7 +7,7 @@ seconds, (reference, generated) in this order.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from echoframe.errors import InputError
 from echoframe.media.audio import mel_filters
@@ -56,11 +56,17 @@ def onsets(waveform: Float[np.ndarray, " samples"], sample_rate: int) -> Float[n
     peaks = np.flatnonzero((middle > strength[:-2]) & (middle >= strength[2:])) + 1
     if strength.size > 1 and strength[0] > strength[1]:
         peaks = np.append(0, peaks)
+    loud = peaks[beyond[peaks] >= RISE_DB]
+    return np.array(strongest_apart(loud, strength, round(APART_S / HOP_S)), dtype=np.float64) * HOP_S
+
+
+def strongest_apart(places: Int[np.ndarray, " p"], strength: Float[np.ndarray, " frames"], least: int) -> list[int]:
+    """Those of `places` that are `least` frames from each other at least, rising; the stronger of two that are nearer."""
     found: list[int] = []
-    for peak in sorted(peaks[beyond[peaks] >= RISE_DB], key=lambda peak: -strength[peak]):
-        if all(abs(peak - other) * HOP_S >= APART_S for other in found):
-            found.append(int(peak))
-    return np.array(sorted(found), dtype=np.float64) * HOP_S
+    for place in sorted(places.tolist(), key=lambda place: -strength[place]):
+        if all(abs(place - other) >= least for other in found):
+            found.append(place)
+    return sorted(found)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
