@@ -204,9 +204,10 @@ def test_a_peak_at_the_edge_stands_at_its_frame_and_a_plateau_counts_once():
 
 
 def test_the_network_is_small_and_reads_back_as_it_was_written(tmp_path):
-    net = OnsetNet(OnsetNetConfig(widths=(4, 4, 8), hidden_dim=12, dilations=(1, 2))).eval()
+    sizes = {"widths": [4, 4, 8], "local_dilations": [1], "hidden_dim": 12, "dilations": [1, 2]}
+    net = OnsetNet(OnsetNetConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in sizes.items()})).eval()
     write_weights(tmp_path / "model.safetensors", {name: w.half() for name, w in net.state_dict().items()})
-    write_json(tmp_path / "config.json", {"widths": [4, 4, 8], "hidden_dim": 12, "dilations": [1, 2]})
+    write_json(tmp_path / "config.json", sizes)
     state = torch.get_rng_state()
     loaded = load_onset_net(tmp_path)
     assert torch.equal(state, torch.get_rng_state())  # the global generator is the caller's own
@@ -228,12 +229,33 @@ def test_the_network_looks_ahead_and_back_by_frames_alone():
     """What it tells of a frame does not depend on what lies further away than its convolutions reach."""
     torch.manual_seed(0)
     net, reach = OnsetNet(), sum(OnsetNetConfig().dilations)
-    seen, numbers = torch.randn(1, 60, 96), torch.randn(1, 60, 6)
+    seen, numbers = torch.randn(1, 60, 97), torch.randn(1, 60, 6)
     with torch.no_grad():
         told = net.tell(seen, numbers)
         seen[:, 40] += 3
         changed = (net.tell(seen, numbers) - told).abs()[0] > 1e-6
     assert torch.nonzero(changed).flatten().tolist() == list(range(40 - reach, 40 + reach + 1))
+
+
+def test_what_is_seen_in_a_place_depends_on_the_frames_within_reach_and_on_the_places_near():
+    torch.manual_seed(0)
+    net, frames = OnsetNet(), torch.rand(30, 54, 96)
+    with torch.no_grad():
+        seen, struck = net.look(frames, frames, frames)
+        frames[15, 16:24, 16:24] += 3
+        changed = (net.look(frames, frames, frames)[1] - struck).abs() > 1e-6
+    assert struck.shape == (30, 7, 12)
+    assert seen.shape == (30, 97)
+    assert torch.equal(seen[:, -1], struck.amax(dim=(1, 2)))
+    assert torch.nonzero(changed.any(dim=(1, 2))).flatten().tolist() == list(range(15 - net.reach, 16 + net.reach))
+    assert changed[15, 2, 2]
+    assert not changed[:, :, 9:].any()
+
+
+def test_the_network_tells_something_of_the_shortest_films():
+    for n in (1, 2, 5):
+        frames = torch.rand(n, 54, 96)
+        assert OnsetNet().look(frames, frames, frames)[0].shape == (n, 97)
 
 
 def test_beside_the_pixels_stand_motion_time_and_brightness():
@@ -344,8 +366,9 @@ def test_no_more_frames_are_held_than_are_looked_at_together():
             yield i / 25, np.full((54, 96), i % 200, dtype=np.uint8), 1.0
 
     parts = watch._look(frames(), watch.onset_net())
-    assert len(next(parts).times_s) == watch.CHUNK + 1
-    assert taken <= 2 * watch.CHUNK + 2
+    margin = watch.onset_net().reach + 1
+    assert len(next(parts).times_s) == watch.CHUNK + margin
+    assert taken <= 2 * (watch.CHUNK + margin)
 
 
 def test_uneven_frames_have_onsets_at_their_own_times(tmp_path, bounces):

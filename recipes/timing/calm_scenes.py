@@ -153,10 +153,35 @@ def talking(random: np.random.Generator, length_s: float, ground: float) -> Scen
     return Scene(shapes=shapes, struck=[])
 
 
+def nodding(random: np.random.Generator, length_s: float, ground: float) -> Scene:
+    """Things that go to and fro quickly, and turn softly at both ends: heads, tails, tools in the air."""
+    things = []
+    for _ in range(random.integers(1, 4)):
+        period, reach = random.uniform(0.25, 1.5), random.uniform(0.02, 0.3)
+        place = random.uniform(0.3, WIDTH - 0.3), random.uniform(0.2, 0.8)
+        wander = eased(random, length_s, moves_s=(0.5, 2.0), rests_s=1.0)
+        things.append((period, reach, *place, random.uniform(0, 6.3), random.uniform(0, 6.3), wander))
+    looks = [
+        (random.uniform(0.02, 0.12), random.uniform(0, 0.4), _paint(random, ground), _paint(random, ground))
+        for _ in things
+    ]
+
+    def shapes(t: float) -> list[Shape]:
+        found = []
+        for (period, reach, x, y, phase, angle, wander), (size, far, paint, stem) in zip(things, looks, strict=True):
+            gone = reach * math.sin(2 * math.pi * t / period + phase) * (0.3 + 0.7 * _at(*wander, t))
+            px, py = x + gone * math.cos(angle), y + gone * math.sin(angle)
+            found += [bar(px, py, x, y + far, 0.4 * size, stem), disc(px, py, size, paint)]
+        return found
+
+    return Scene(shapes=shapes, struck=[])
+
+
 CALM_LEARNED = {
     "gesturing": gesturing,
     "waving": waving,
     "handling": handling,
     "turning": turning,
     "talking": talking,
+    "nodding": nodding,
 }

@@ -3,7 +3,8 @@
     python learn.py --films FOLDER ... --out OUT [--held HELD] [--steps 3000]
 
 HELD: films that are never learned from; their F1 within 50 ms is printed every 500 steps. What the films look like small, and
-the camera's motion, is kept beside them (FILM.npz): the next run begins at once.
+the camera's motion, is kept beside them (FILM.npz): the next run begins at once. What is learned is when something is
+struck, and, at less weight, in which place of the picture.
 """
 
 import argparse
@@ -28,6 +29,8 @@ CROP = 72  # frames
 BATCH = 8
 WIDTH_S = 0.025  # how far from an event a frame is half an event
 LR = 2e-3
+NEAR = 1.5  # cells of the network's grid around an event that show it
+LOCAL = 0.2  # the weight of where something is struck, beside when
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +41,12 @@ class Film:
     residual: Tensor  # (T, H, W) int8, in 127ths
     motion: Tensor
     struck: Tensor
+    places: Tensor  # (struck, 2) x and y in the picture, 0 to 1
 
 
-def read_film(path: Path, struck: list[float], *, keep: Path | None = None) -> Film:
+def read_film(
+    path: Path, struck: list[float], places: list[list[float]] | None = None, *, keep: Path | None = None
+) -> Film:
     """A film, with what it looks like small kept beside it, or at `keep`."""
     kept = keep or path.with_suffix(".npz")
     if not kept.exists():
@@ -62,49 +68,84 @@ def read_film(path: Path, struck: list[float], *, keep: Path | None = None) -> F
             residual=torch.from_numpy(held["residual"]),
             motion=torch.from_numpy(held["motion"]),
             struck=torch.tensor(struck),
+            places=torch.tensor(places or []).reshape(-1, 2),
         )
 
 
 def read_films(folder: Path) -> list[Film]:
     with (folder / "films.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return [read_film(folder / row["file"], [float(t) for t in row["struck"].split()]) for row in rows]
+    return [
+        read_film(
+            folder / row["file"],
+            [float(t) for t in row["struck"].split()],
+            [[float(x) for x in place.split(":")] for place in row["places"].split()],
+        )
+        for row in rows
+    ]
 
 
 def wanted(film: Film, part: slice) -> Tensor:
-    """1 at an event, less beside it."""
-    times = film.times_s[part]
-    if not len(film.struck):
-        return torch.zeros(len(times))
-    apart = (times[:, None] - film.struck).abs().amin(dim=1)
+    """(T, events) 1 at an event, less beside it."""
+    apart = (film.times_s[part, None] - film.struck).abs()
     return torch.exp(-(apart / WIDTH_S).square() * np.log(2))
 
 
-def crop(film: Film, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(T, seen pixels and numbers) of a stretch: mirrored, brighter or darker, noisier."""
+@dataclass(frozen=True, kw_only=True)
+class Crop:
+    """A stretch of T frames, and what is to be told of it. events: (T, events) how near each is in time."""
+
+    pixels: Tensor  # (T, 3, H, W)
+    numbers: Tensor  # (T, 6)
+    events: Tensor
+    places: Tensor  # (events, 2)
+
+    @property
+    def target(self) -> Tensor:
+        """(T,) 1 at an event."""
+        return self.events.amax(dim=1) if self.events.shape[1] else torch.zeros(len(self.events))
+
+
+def crop(film: Film, random: torch.Generator) -> Crop:
+    """A stretch of a film: mirrored, brighter or darker, noisier."""
     start = int(torch.randint(max(len(film.frames) - CROP, 0) + 1, (1,), generator=random))
     part = slice(start, start + CROP)
     gain = float(torch.empty(1).uniform_(0.5, 1.2, generator=random))
     frames = film.frames[part].float() / 255 * gain
     residual = film.residual[part].float() / 127 * gain
-    motion, times = film.motion[part].clone(), film.times_s[part]
+    motion, times, places = film.motion[part].clone(), film.times_s[part], film.places.clone()
     if torch.rand(1, generator=random) < 0.5:
         frames, residual, motion[:, 0] = frames.flip(2), residual.flip(2), -motion[:, 0]
+        places[:, 0] = 1 - places[:, 0]
     if torch.rand(1, generator=random) < 0.2:  # the sound of a film seen upside down is the same
         frames, residual, motion[:, 1] = frames.flip(1), residual.flip(1), -motion[:, 1]
+        places[:, 1] = 1 - places[:, 1]
     noise = float(torch.rand(1, generator=random)) * 0.02
     grain = noise * torch.randn((len(frames) + 1, *frames.shape[1:]), generator=random)
     frames, residual = frames + grain[1:], residual + grain.diff(dim=0)
     scale = contrast(frames)
     frames, residual = frames / scale, residual / scale
-    numbers, target = beside(frames, residual, motion, times), wanted(film, part)
-    short = CROP - len(frames)
-    return (
-        torch.stack([frames, residual, torch.cat([residual[1:], torch.zeros_like(residual[:1])])], dim=1),
-        numbers,
-        target,
-        torch.tensor([1.0] * len(frames) + [0.0] * short),
+    following = torch.cat([residual[1:], torch.zeros_like(residual[:1])])
+    return Crop(
+        pixels=torch.stack([frames, residual, following], dim=1),
+        numbers=beside(frames, residual, motion, times),
+        events=wanted(film, part),
+        places=places,
     )
+
+
+def local_loss(struck: Tensor, part: Crop) -> Tensor:
+    """How wrong the places are, (T, rows, columns) log odds. What else moves at an event may or may not show it."""
+    n_rows, n_columns = struck.shape[1:]
+    rows = (part.places[:, 1] * n_rows - 0.5)[:, None, None] - torch.arange(n_rows)[:, None]
+    columns = (part.places[:, 0] * n_columns - 0.5)[:, None, None] - torch.arange(n_columns)
+    shown = (rows.square() + columns.square()).sqrt() <= NEAR  # (events, rows, columns)
+    if not len(shown):
+        return binary_cross_entropy_with_logits(struck, torch.zeros_like(struck), reduction="sum") / len(struck)
+    target = (part.events[:, :, None, None] * shown).amax(dim=1)
+    counts = (target > 0.05) | (part.target < 0.05)[:, None, None]
+    wrong = binary_cross_entropy_with_logits(struck, target, reduction="none") * (1 + 4 * target)
+    return (wrong * counts).sum() / len(struck)
 
 
 @torch.no_grad()
@@ -126,10 +167,13 @@ def score(net: OnsetNet, film: Film) -> np.ndarray:
     scale = contrast(frames)
     frames, residual = frames / scale, residual / scale
     following = torch.cat([residual[1:], torch.zeros_like(residual[:1])])
-    seen = torch.cat(
-        [net.look(*each) for each in zip(*(x.split(64) for x in (frames, residual, following)), strict=True)]
-    )
+    seen, _ = net.look(frames, residual, following)
     return net.tell(seen[None], beside(frames, residual, film.motion, film.times_s)[None])[0].sigmoid().numpy()
+
+
+def _padded(values: Tensor) -> Tensor:
+    """(CROP, numbers) of (T, numbers), zeros after them."""
+    return pad(values, (0, 0, 0, CROP - len(values)))
 
 
 def main() -> None:
@@ -154,23 +198,25 @@ def main() -> None:
         net.train()
         picked = torch.randint(len(films), (BATCH,), generator=random).tolist()
         batch = [crop(films[i], random) for i in picked]
-        seen = [net.look(pixels[:, 0], pixels[:, 1], pixels[:, 2]) for pixels, _, _, _ in batch]
+        looked = [net.look(part.pixels[:, 0], part.pixels[:, 1], part.pixels[:, 2]) for part in batch]
         told = net.tell(
-            torch.stack([pad(each, (0, 0, 0, CROP - len(each))) for each in seen]),
-            torch.stack([pad(numbers, (0, 0, 0, CROP - len(numbers))) for _, numbers, _, _ in batch]),
+            torch.stack([_padded(seen) for seen, _ in looked]), torch.stack([_padded(part.numbers) for part in batch])
         )
-        target = torch.stack([pad(t, (0, CROP - len(t))) for _, _, t, _ in batch])
-        real = torch.stack([mask for *_, mask in batch])
+        target = torch.stack([_padded(part.target[:, None])[:, 0] for part in batch])
+        real = torch.stack([_padded(torch.ones(len(part.events), 1))[:, 0] for part in batch])
         weight = real * (1 + 4 * target)
-        loss = (binary_cross_entropy_with_logits(told, target, reduction="none") * weight).sum() / real.sum()
+        when = (binary_cross_entropy_with_logits(told, target, reduction="none") * weight).sum() / real.sum()
+        where = torch.stack([local_loss(struck, part) for (_, struck), part in zip(looked, batch, strict=True)]).mean()
+        loss = when + LOCAL * where
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        losses.append(loss.item())
+        losses.append((when.item(), where.item()))
         if step % 100 == 0:
-            print(f"step {step}: loss {np.mean(losses[-100:]):.4f}, {time.time() - begun:.0f} s", flush=True)
+            shown = "when {:.4f}, where {:.4f}".format(*np.mean(losses[-100:], axis=0))
+            print(f"step {step}: {shown}, {time.time() - begun:.0f} s", flush=True)
         if step % 500 == 0 or step == args.steps:
             net.eval()
             save_part(args.out, asdict(net.config), net.state_dict(), dtype=torch.float16)

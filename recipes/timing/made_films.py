@@ -2,7 +2,8 @@
 
     python made_films.py OUT [--each 1] [--kinds dropping clapping] [--looks dark] [--seed 0]
 
-writes OUT/KIND_LOOK_SEED.mp4 and OUT/films.csv (file, kind, look, seed, frame_rate, struck: seconds, separated by spaces).
+writes OUT/KIND_LOOK_SEED.mp4 and OUT/films.csv (file, kind, look, seed, frame_rate, struck: seconds, separated by spaces,
+places: X:Y of each, shares of the picture's width and height).
 Two kinds and three looks are never learned from (`UNSEEN_KINDS`, `UNSEEN_LOOKS`).
 """
 
@@ -147,12 +148,13 @@ def _between(values: np.ndarray, places: np.ndarray, axis: int) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class MadeFilm:
-    """frames: of (H, W, 3) uint8, as they come. size: (W, H). struck: seconds."""
+    """frames: of (H, W, 3) uint8, as they come. size: (W, H). struck: seconds, and places: (x, y) in the picture, 0 to 1."""
 
     frames: Iterator[np.ndarray]
     frame_rate: Fraction
     size: tuple[int, int]
     struck: list[float]
+    places: list[tuple[float, float]]
     camera: Camera
 
 
@@ -174,17 +176,20 @@ def make(
     others = drifting(random, length_s, ground) if camera.crowd else None
     frames = _shoot(scene, others, camera, random, rate=rate, length_s=length_s, ground=ground, size=size)
     struck: list[float] = []
+    places: list[tuple[float, float]] = []
     for t, x, y in sorted(scene.struck):
-        if t < length_s and _in_sight(x, y, camera.move(t)) and (not struck or t - struck[-1] >= APART_S):
+        place = _in_sight(x, y, camera.move(t))
+        if t < length_s and place and (not struck or t - struck[-1] >= APART_S):
             struck.append(t)
-    return MadeFilm(frames=frames, frame_rate=rate, size=size, struck=struck, camera=camera)
+            places.append(place)
+    return MadeFilm(frames=frames, frame_rate=rate, size=size, struck=struck, places=places, camera=camera)
 
 
-def _in_sight(x: float, y: float, move: tuple[float, float, float]) -> bool:
-    """Whether a place of the scene lies in the picture: what happens elsewhere cannot be seen."""
+def _in_sight(x: float, y: float, move: tuple[float, float, float]) -> tuple[float, float] | None:
+    """Where a place of the scene lies in the picture, 0 to 1; None outside: what happens there cannot be seen."""
     shift_x, shift_y, zoom = move
-    seen_x, seen_y = (x - shift_x - WIDTH / 2) * zoom + WIDTH / 2, (y - shift_y - 0.5) * zoom + 0.5
-    return 0 <= seen_x <= WIDTH and 0 <= seen_y <= 1
+    seen_x, seen_y = (x - shift_x - WIDTH / 2) * zoom / WIDTH + 0.5, (y - shift_y - 0.5) * zoom + 0.5
+    return (seen_x, seen_y) if 0 <= seen_x <= 1 and 0 <= seen_y <= 1 else None
 
 
 def _shoot(
@@ -250,11 +255,12 @@ def main() -> None:
                 name = f"{kind}_{look}_{seed}.mp4"
                 write(film, args.out / name)
                 struck = " ".join(f"{t:.4f}" for t in film.struck)
-                rows.append((name, kind, look, seed, float(film.frame_rate), struck))
+                places = " ".join(f"{x:.3f}:{y:.3f}" for x, y in film.places)
+                rows.append((name, kind, look, seed, float(film.frame_rate), struck, places))
         print(f"seed {seed}: {len(rows)} films", flush=True)
     with (args.out / "films.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("file", "kind", "look", "seed", "frame_rate", "struck"))
+        writer.writerow(("file", "kind", "look", "seed", "frame_rate", "struck", "places"))
         writer.writerows(rows)
 
 

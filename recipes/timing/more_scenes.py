@@ -12,33 +12,40 @@ from scenes import GRAVITY, WIDTH, Paint, Scene, Shape, _at, _paint, bar, disc
 
 
 def strokes(random: np.random.Generator, length_s: float) -> tuple[np.ndarray, np.ndarray, list[float]]:
-    """(times, how far it is away: 1 to 0, when it arrives with a blow). Sometimes it arrives softly, or turns back before."""
-    often, blow, pause = random.uniform(0.15, 1.0), random.uniform(0.05, 0.4), random.uniform(0.0, 0.5)
+    """(times, how far it is away: 1 to 0, when it arrives with a blow). Sometimes it arrives softly, or turns back before.
+
+    Half of them are regular, as work, play and applause are: a blow takes as long as the next, and so does the way back.
+    """
+    often, blow, pause = random.uniform(0.12, 1.0), random.uniform(0.05, 0.4), random.uniform(0.0, 0.5)
     power, rebound = random.uniform(1.0, 2.2), random.uniform(0, 0.5)
     t, times, away, struck = random.uniform(0, 0.8), [0.0], [1.0], []
-    springs = random.random() < 0.4
-    ease = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 9))[1:]
+    springs, regular = random.random() < 0.5, random.random() < 0.5
+    least = 0.9 if regular else 0.5
+    touches = random.uniform(0.0, 0.08)  # how long it stays where it struck
+    share = np.linspace(0, 1, 9)[1:]
+    ease = 0.5 - 0.5 * np.cos(np.pi * share)
     while t < length_s:
-        soft = random.random() < 0.18
         times.append(t)
         away.append(1.0)
-        if soft:
-            end, takes = random.uniform(0.0, 0.5), random.uniform(0.4, 1.0)
-            times += list(t + takes * np.linspace(0, 1, 9)[1:])
+        if random.random() < 0.18:  # soft, or not all the way
+            end, takes = random.uniform(0.0, 0.6), random.uniform(0.15, 1.0)
+            times += list(t + takes * share)
             away += list(1 - (1 - end) * ease)
             t += takes
         else:
             takes, end = blow * random.uniform(0.8, 1.25), 0.0
-            share = np.linspace(0, 1, 9)[1:]
             times += list(t + takes * share)
             away += list(1 - share**power)
             t += takes
             struck.append(t)
             if springs and random.random() < 0.8:  # it comes back at once
-                takes = often * random.uniform(0.5, 1.0)
-                times += list(t + random.uniform(0.0, 0.03) + takes * share)
+                t += touches
+                times.append(t)
+                away.append(0.0)
+                takes = often * random.uniform(least, 1.0)
+                times += list(t + takes * share)
                 away += list(np.sin(0.5 * np.pi * share))
-                t += takes + 0.035
+                t += takes + 0.005
                 continue
             if rebound > 0.1:
                 back = rebound * random.uniform(0.5, 1)
@@ -46,16 +53,62 @@ def strokes(random: np.random.Generator, length_s: float) -> tuple[np.ndarray, n
                 times += list(t + takes * share)
                 away += list(back * np.sin(0.5 * np.pi * share))
                 t, end = t + takes, back
-        if random.random() < 0.5:
+        if random.random() < 0.5 and not regular:
             t += random.uniform(0, pause) + 0.01
             times.append(t)
             away.append(end)
-        takes = often * random.uniform(0.6, 1.2)
-        times += list(t + takes * np.linspace(0, 1, 9)[1:])
+        takes = often * random.uniform(least, 1.2)
+        times += list(t + takes * share)
         away += list(end + (1 - end) * ease)
-        t += takes + (random.uniform(0, pause) if random.random() < 0.5 else 0.0) + 0.005
+        t += takes + (random.uniform(0, pause) if random.random() < 0.5 and not regular else 0.0) + 0.005
     order = np.maximum.accumulate(np.array(times))
     return order, np.array(away), [s for s in struck if s < length_s]
+
+
+def body(random: np.random.Generator, ground: float) -> list[tuple[float, float, float, float, float, Paint]]:
+    """Something of one to four bars and discs, around its front at (0, 0), that lies towards positive x."""
+    parts = []
+    for _ in range(random.integers(1, 5)):
+        size = random.uniform(0.015, 0.1)
+        x, y = size + random.uniform(0, 0.15), random.uniform(-0.15, 0.15)
+        far = random.uniform(0, 0.7) if random.random() < 0.6 else 0.0
+        turn = random.uniform(-1.3, 1.3)
+        parts.append((x, y, x + far * math.cos(turn), y + far * math.sin(turn), size, _paint(random, ground)))
+    return parts
+
+
+def meeting(random: np.random.Generator, length_s: float, ground: float) -> Scene:
+    """Two things of any form that run into each other: one is struck, or both move; up to two others go their way softly."""
+    angle, reach = random.uniform(0, 2 * math.pi), random.uniform(0.05, 0.5)
+    x, y = random.uniform(0.5, WIDTH - 0.5), random.uniform(0.35, 0.65)
+    own = float(random.choice([0.0, 0.5, random.uniform(0, 1)]))  # of the way: the second one's
+    times, away, struck = strokes(random, length_s)
+    one, other = body(random, ground), body(random, ground)
+    bystanders = [
+        (body(random, ground), random.uniform(0.2, 1.6), random.uniform(0, WIDTH), random.uniform(0.1, 0.9))
+        for _ in range(random.integers(0, 3))
+    ]
+    swing, turned = random.uniform(0.03, 0.3), random.uniform(0, 2 * math.pi)
+    ux, uy = math.cos(angle), math.sin(angle)
+
+    def placed(parts: list, px: float, py: float, cos: float, sin: float) -> list[Shape]:
+        found = []
+        for x0, y0, x1, y1, size, paint in parts:
+            ends = [(px + a * cos - b * sin, py + a * sin + b * cos) for a, b in ((x0, y0), (x1, y1))]
+            found.append(bar(*ends[0], *ends[1], size, paint))
+        return found
+
+    def shapes(t: float) -> list[Shape]:
+        found = []
+        for parts, period, bx, by in bystanders:
+            gone = swing * math.sin(2 * math.pi * t / period)
+            found += placed(parts, bx + gone * math.cos(turned), by + gone * math.sin(turned), ux, uy)
+        way = reach * _at(times, away, t)
+        far, back = (1 - own) * way, own * way
+        found += placed(other, x - ux * back, y - uy * back, -ux, -uy)
+        return found + placed(one, x + ux * far, y + uy * far, ux, uy)
+
+    return Scene(shapes=shapes, struck=[(t, x, y) for t in struck])
 
 
 def colliding(random: np.random.Generator, length_s: float, ground: float) -> Scene:
@@ -290,4 +343,5 @@ LEARNED = {
     "toppling": toppling,
     "popping": popping,
     "jumping": jumping,
+    "meeting": meeting,
 }

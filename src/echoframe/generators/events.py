@@ -32,7 +32,7 @@ BEFORE = 2  # frames of a recording before its onset
 FADE, FADE_DB = 4, 30.0  # frames in which what is cut off fades, and by how much
 SILENT_DB = 25.0  # under the recording's loudest frame
 # what a room is charged for: each onset too many, silence in all of it, 10 dB too soft, coming again, another recording
-AGAIN, SILENT, SOFT, REPEATED, OTHER = 1.0, 2.0, 0.7, 1.0, 0.3
+AGAIN, SILENT, SOFT, REPEATED, OTHER = 3.0, 2.0, 0.7, 1.0, 0.3
 FORGETS = 0.6  # how much a repetition still counts one onset later
 TWICE = 1.0 + FORGETS  # what was heard twice in a row is not heard again, if there is another
 ATTACK = 12  # frames after an onset in which its loudness is read

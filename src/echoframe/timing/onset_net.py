@@ -22,17 +22,37 @@ N_BESIDE = 6  # numbers of a frame that are not seen in its pixels: see `beside`
 class OnsetNetConfig:
     """The sizes of the network.
 
-    widths: channels of the three convolutions in space. hidden_dim: channels of those in time. dilations: frames between
-    the taps of each of them.
+    widths: channels of the three convolutions in space. local_dilations: frames between the taps of the convolutions over
+    time in each place. hidden_dim: channels of those over what is seen anywhere. dilations: frames between their taps.
     """
 
     widths: tuple[int, int, int] = (16, 32, 48)
+    local_dilations: tuple[int, ...] = (1, 2, 4)
     hidden_dim: int = 96
     dilations: tuple[int, ...] = (1, 2, 4, 8, 1)
 
 
+class _Local(nn.Module):
+    """How what is seen in a place, and in those beside it, goes on over time."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.norm = nn.LayerNorm(width)
+        self.over_time = nn.Linear(3 * width, width)
+        self.over_space = nn.Conv2d(width, width, 3, padding=1, groups=width)
+
+    def forward(self, seen: Float[Tensor, "t rows columns c"]) -> Float[Tensor, "t rows columns c"]:
+        normed = self.norm(seen)
+        far = min(self.dilation, len(seen))
+        none = torch.zeros_like(normed[:far])
+        before, after = torch.cat([none, normed])[: len(seen)], torch.cat([normed, none])[far:]
+        hidden = gelu(self.over_time(torch.cat([before, normed, after], dim=3)))
+        return seen + self.over_space(hidden.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
 class OnsetNet(nn.Module):
-    """The log odds that something is struck at each frame."""
+    """The log odds that something is struck at each frame: what stops in one place, whatever moves elsewhere."""
 
     def __init__(self, config: OnsetNetConfig = OnsetNetConfig()) -> None:
         super().__init__()
@@ -45,21 +65,36 @@ class OnsetNet(nn.Module):
                 nn.Conv2d(second, third, 3, stride=2, padding=1),
             ]
         )
-        self.proj_in = nn.Linear(2 * third + N_BESIDE, config.hidden_dim)
+        self.local = nn.ModuleList([_Local(third, d) for d in config.local_dilations])
+        self.local_out = nn.Linear(third, 1)
+        self.proj_in = nn.Linear(2 * third + 1 + N_BESIDE, config.hidden_dim)
         self.time = nn.ModuleList(
             [nn.Conv1d(config.hidden_dim, config.hidden_dim, 3, dilation=d, padding=d) for d in config.dilations]
         )
         self.norms = nn.ModuleList([nn.LayerNorm(config.hidden_dim) for _ in config.dilations])
         self.proj_out = nn.Linear(config.hidden_dim, 1)
 
+    @property
+    def reach(self) -> int:
+        """How many frames before and after a frame `look` needs for it."""
+        return sum(self.config.local_dilations)
+
     def look(
         self, frames: Float[Tensor, "t h w"], residual: Float[Tensor, "t h w"], following: Float[Tensor, "t h w"]
-    ) -> Float[Tensor, "t seen"]:
-        """What is seen in each frame alone. following: the residual of the next frame, 0 for the last one."""
-        seen = torch.stack([frames, residual, following], dim=1)
+    ) -> tuple[Float[Tensor, "t seen"], Float[Tensor, "t rows columns"]]:
+        """What is seen around each frame, anywhere, and the log odds that something is struck in each place.
+
+        following: the residual of the next frame, 0 for the last one.
+        """
+        seen = torch.stack([frames, residual, following], dim=1).contiguous(memory_format=torch.channels_last)
         for conv in self.space:
             seen = gelu(conv(seen))
-        return torch.cat([seen.mean(dim=(2, 3)), seen.amax(dim=(2, 3))], dim=1)
+        places = seen.permute(0, 2, 3, 1)
+        for local in self.local:
+            places = local(places)
+        struck = self.local_out(places)[..., 0]
+        told = [places.mean(dim=(1, 2)), places.amax(dim=(1, 2)), struck.amax(dim=(1, 2))[:, None]]
+        return torch.cat(told, dim=1), struck
 
     def tell(self, seen: Float[Tensor, "b t seen"], beside: Float[Tensor, "b t 6"]) -> Float[Tensor, "b t"]:
         """The log odds that something is struck, from what `look` saw and `beside` counted over time."""

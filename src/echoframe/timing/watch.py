@@ -112,8 +112,9 @@ def _gathered(parts: Iterator[_Seen]) -> list[Tensor]:
 
 @torch.no_grad()
 def _look(frames: Iterator[tuple[float, np.ndarray, float]], net: OnsetNet) -> Iterator[_Seen]:
-    """What is seen of (time, luma, contrast), chunk by chunk. Each looks one frame back, and one ahead."""
-    held = list(islice(frames, CHUNK + 2))
+    """What is seen of (time, luma, contrast), chunk by chunk. Each takes with it the frames around it that the network needs."""
+    margin = net.reach + 1  # one more for what changes from frame to frame
+    held = list(islice(frames, CHUNK + 2 * margin))
     first = True
     while held:
         times = torch.tensor([time_s for time_s, _, _ in held], dtype=torch.float64)
@@ -123,17 +124,17 @@ def _look(frames: Iterator[tuple[float, np.ndarray, float]], net: OnsetNet) -> I
         scaled, changes = images / scale[:, None, None], residual / scale[:, None, None]
         following = pad(changes[1:], (0, 0, 0, 0, 0, 1))
         coming = list(islice(frames, CHUNK))
-        part = slice(0 if first else 1, len(held) if not coming else len(held) - 1)
+        part = slice(0 if first else margin, len(held) if not coming else len(held) - margin)
         yield _Seen(
             times_s=times[part],
-            seen=net.look(scaled, changes, following)[part].half(),
+            seen=net.look(scaled, changes, following)[0][part].half(),
             beside=beside(images, residual, motion, times.float(), scale)[part],
             small=thumbs(images)[part].half(),
             moving=changes.abs().mean(dim=(1, 2))[part].double(),
             changed=residual.abs().mean(dim=(1, 2))[part].double(),
         )
         first = False
-        held = [*held[-2:], *coming] if coming else []
+        held = [*held[-2 * margin :], *coming] if coming else []
 
 
 def _onsets(sure: np.ndarray, activity: np.ndarray, times_s: np.ndarray) -> tuple[Onset, ...]:
