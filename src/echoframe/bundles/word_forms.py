@@ -99,7 +99,7 @@ def without_verb_ending(word: str) -> str:
     """`word` without -ing or -ed, and with the e that a short one had: cried, clapping, riding."""
     if len(word) > 4 and word.endswith("ied"):
         return word[:-3] + "y"
-    match = re.match("(.{3,})ing$|(.{3,}[^e])ed$", word)
+    match = re.match("(.{3,})ing$|(.{2,}[^e])ed$", word)
     stem = match and (match[1] or match[2])
     if not stem or not VOWEL.search(stem):
         return word
