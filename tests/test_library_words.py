@@ -9,6 +9,7 @@ import soundfile
 
 from echoframe.library.described import plain, ucs_words, words_of
 from echoframe.library.riff import ixml_words, riff_lie, riff_words
+from echoframe.library.wording import WordIndex
 from planted_sounds import RATE, tone
 
 
@@ -132,3 +133,15 @@ def test_a_header_that_promises_more_lies_and_one_that_promises_nothing_does_not
     ds64 = chunk(b"ds64", struct.pack("<QQQI", 0, 2 * RATE * 30, RATE * 30, 0))
     path.write_bytes(b"RF64\xff\xff\xff\xffWAVE" + ds64 + whole[12:40] + b"\xff\xff\xff\xff" + whole[44:])
     assert riff_lie(path).startswith("its header promises 30.0 s")
+
+
+def test_texts_are_compared_word_by_word():
+    index = WordIndex(["door slam 01", "a wooden door, slammed", "Rain on glass", ""])
+    likeness = index.likeness("a wooden door slams")
+    assert likeness[0] == pytest.approx((0 + 1 + 8 / 9) / 3)  # "slam" is like "slams" by 8 of 9: twice four letters
+    assert likeness[1] == pytest.approx((1 + 1 + 0) / 3)  # "slammed" is not: 8 of 12
+    assert likeness[2:].tolist() == [0, 0]
+    assert index.likeness("RAIN").tolist() == [0, 0, 1, 0]
+    assert index.likeness("on").tolist() == [0, 0, 1, 0]  # a short word counts where there is no other
+    assert index.likeness("?!").tolist() == WordIndex(["", "", "", ""]).likeness("rain").tolist() == [0, 0, 0, 0]
+    assert WordIndex([]).likeness("rain").tolist() == []

@@ -212,7 +212,7 @@ class Library:
 
         Returns:
             Up to `k` pieces with their files, the best first. For a target or a waveform the score is the cosine; for a
-            text, the cosine with what the words mean to the model, plus how like they are to what the file says, 0 to 1.
+            text, the cosine with what the words mean to the model, plus how much of the text the file says, 0 to 1.
 
         Raises:
             InputError: a target of another size, a text or a waveform without a model, an empty text, or k out of range.

@@ -1,6 +1,6 @@
 """What of a library is nearest to a point of the audio space, and what its words say."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,13 @@ from echoframe.library.ears import ears_of
 from echoframe.library.entries import Entry, Found
 from echoframe.library.recording import read_piece
 from echoframe.library.store import Store
+from echoframe.library.wording import WordIndex
 from echoframe.media.demux import shown_picture
 from echoframe.media.stills import check_file, is_picture
 from echoframe.optional import require_extra
 from echoframe.pipeline import EchoFrame
 
-ALIKE = 70.0  # of 100: words that are like the asked ones
+ALIKE = 70.0  # of 100: a label that is like the asked words, whatever their order
 _MOST = 4096  # neighbours that sqlite-vec gives at once
 _MORE = 4  # times as many are asked for where some of them cannot be used
 _LEAST = 50
@@ -46,7 +47,9 @@ def target_of_text(model: EchoFrame, text: str) -> Float[Tensor, "1 dim"] | None
         return torch.nn.functional.normalize(embed([text]).float().cpu(), dim=1)
     if model.labels is None:
         return None
-    likeness = _likeness(plain(text), [plain(name) for name in model.labels.names])
+    fuzz, process = require_extra("rapidfuzz.fuzz", "library"), require_extra("rapidfuzz.process", "library")
+    names = [plain(name) for name in model.labels.names]
+    likeness = process.cdist([plain(text)], names, scorer=fuzz.token_set_ratio, score_cutoff=ALIKE)[0]
     best = float(likeness.max())
     if best < ALIKE:
         return None
@@ -84,7 +87,7 @@ class Searcher:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._words: list[tuple[str, str]] | None = None
+        self._words: tuple[list[str], WordIndex] | None = None
 
     def forget(self) -> None:
         """The rows have changed."""
@@ -102,13 +105,13 @@ class Searcher:
             asked *= _MORE
 
     def say(self, text: str, vector: Float[np.ndarray, " dim"] | None, k: int) -> list[Found]:
-        """The `k` pieces that fit words best: by what their files say of themselves, 0 to 1, plus their cosine."""
+        """The `k` pieces that fit words best: by how much of them their files say, 0 to 1, plus their cosine."""
         likeness = self._contents_like(text)
         cosines: dict[int, float] = {}
         if vector is not None:
             n_near = min(max(_MORE * k, _LEAST), _MOST)
             cosines = {each.number: each.cosine for each in self._store.nearest(vector, n_near)}
-        for sha256 in sorted(likeness, key=lambda sha: -likeness[sha])[: max(_MORE * k, _LEAST)]:
+        for sha256 in list(likeness)[: max(_MORE * k, _LEAST)]:
             for number in self._store.numbers_of(sha256):
                 if number not in cosines:
                     cosines[number] = 0.0 if vector is None else float(self._store.vector(number) @ vector)
@@ -119,16 +122,15 @@ class Searcher:
         return self._found(sorted(scored, key=lambda each: (-each[1], each[0])))[:k]
 
     def _contents_like(self, text: str) -> dict[str, float]:
-        """How like the words of each content are, 0.7 to 1; only those that are."""
+        """How much of the words each content says, 0 to 1; only those that say some."""
         if self._words is None:
-            self._words = [(sha256, plain(words)) for sha256, words in self._store.known_words()]
+            known = self._store.known_words()
+            self._words = [sha256 for sha256, _ in known], WordIndex(words for _, words in known)
+        contents, index = self._words
+        likeness = index.likeness(text)
         found: dict[str, float] = {}
-        if not self._words:
-            return found
-        likeness = _likeness(plain(text), [words for _, words in self._words])
-        for number in np.flatnonzero(likeness >= ALIKE).tolist():
-            sha256 = self._words[number][0]
-            found[sha256] = max(found.get(sha256, 0.0), float(likeness[number]) / 100)
+        for number in np.argsort(-likeness, kind="stable")[: np.count_nonzero(likeness)][:_MOST].tolist():
+            found.setdefault(contents[number], float(likeness[number]))
         return found
 
     def _found(self, scored: Iterable[tuple[int, float, float]]) -> list[Found]:
@@ -155,9 +157,3 @@ class Searcher:
                     )
                 )
         return found
-
-
-def _likeness(text: str, others: Sequence[str]) -> Float[np.ndarray, " others"]:
-    """How like texts are in their words, whatever their order, 0 to 100; 100 where all words of one are in the other."""
-    fuzz, process = require_extra("rapidfuzz.fuzz", "library"), require_extra("rapidfuzz.process", "library")
-    return process.cdist([text], others, scorer=fuzz.token_set_ratio, score_cutoff=ALIKE)[0].astype(np.float64)
