@@ -11,6 +11,7 @@ from torch import Tensor
 
 from echoframe.bundles.manifest import Space
 from echoframe.bundles.spaces import SAME_SPACE
+from echoframe.data.encode import from_anywhere
 from echoframe.encoders import AudioEncoder
 from echoframe.errors import BundleError, InputError
 from echoframe.library.cutting import WINDOW_S
@@ -25,7 +26,10 @@ _PROBE_S = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ears:
-    """An encoder, and how it is to hear. rate: Hz that a sound is brought to first; 0 leaves it as it is."""
+    """An encoder, and how it is to hear. rate: Hz that a sound is brought to first; 0 leaves it as it is.
+
+    model: the name and version of the model that it is of. source: what `load` takes for that, from any folder.
+    """
 
     encoder: AudioEncoder
     rate: int
@@ -106,7 +110,7 @@ def ears_of(model: EchoFrame) -> Ears:
         rate=model.generator.sample_rate if is_latent else 0,
         space=Space(name=name, dim=encoder.dim),
         model=f"{model.identity.name} {model.identity.version}".strip(),
-        source=model.identity.source,
+        source=str(from_anywhere(model.identity.source)),
     )
 
 
