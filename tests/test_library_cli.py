@@ -1,9 +1,12 @@
 """`echoframe library`: add, search by film, text and sound, info, remove, check; one line for each failure."""
 
 import json
+import re
+import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -14,6 +17,7 @@ from planted_sounds import RATE, click_at, noise, tone
 from planted_video import BLUE, RED, write_video
 
 pytest.importorskip("sqlite_vec")
+PAGE = (Path(__file__).parents[1] / "docs" / "library.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)
@@ -99,8 +103,6 @@ def test_a_film_is_answered_shot_by_shot(tmp_path, library, capsys):
 
 
 def picture(colour: tuple[int, int, int]):
-    import numpy as np
-
     image = np.empty((48, 64, 3), dtype=np.uint8)
     image[:] = colour
     return image
@@ -180,3 +182,37 @@ def test_a_run_that_is_interrupted_is_gone_on_with(tmp_path, sounds, capsys, mon
     capsys.readouterr()
     assert run("add", sounds, "-o", path) == 0
     assert capsys.readouterr().out == f"{path}: 3 files (1 new, 2 known, 0 moved, 0 duplicates), 0 lost\n"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def home(tmp_path, sounds, monkeypatch) -> Path:
+    """What the page on libraries takes for granted."""
+    for name in ("more", "sounds/old"):
+        (tmp_path / name).mkdir()
+    for name in ("more/door.wav", "sounds/old/rain.wav", "other.wav"):
+        soundfile.write(tmp_path / name, tone(1.0, 40), RATE)
+    write_video(tmp_path / "film.mp4", n_frames=25)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_commands_of_the_page_work_one_after_the_other(home, capsys):
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("echoframe ")]
+    assert len(lines) == 8
+    for line in lines:
+        assert cli.main(shlex.split(line)[1:]) == 0, line
+    assert capsys.readouterr().out.splitlines()[-1] == "my.library: 1 files forgotten; none was deleted"
+    assert (home / "sounds" / "old" / "rain.wav").exists()
+
+
+def test_the_python_of_the_page_works(home, monkeypatch):
+    monkeypatch.setattr("echoframe.load", lambda name: fake_model(), raising=False)
+    (example,) = blocks("python")
+    names: dict[str, object] = {}
+    exec(compile(example, "library.md", "exec"), names)  # noqa: S102
+    assert names["rate"] == RATE
