@@ -23,7 +23,7 @@ from echoframe.library.database import Database
 from echoframe.library.ears import ears_of
 from echoframe.library.search import has_picture
 from echoframe.lock import exclusive_lock
-from fakes import DIM, FakeEars, fake_model
+from fakes import DIM, FakeEars, calls_of, fake_model
 from planted_sounds import RATE, click_at, tone
 from planted_video import write_video
 
@@ -324,6 +324,14 @@ def test_a_film_is_its_shots_and_a_sound_is_itself(tmp_path, model):
         parts_of_file(model, tmp_path / "bad.mp4")
     with pytest.raises(InputError, match="no such file"):
         parts_of_file(model, tmp_path / "none.mp4")
+
+
+def test_the_targets_of_shots_are_those_that_generate_aims_at(tmp_path, model):
+    film = write_video(tmp_path / "film.mp4", n_frames=75)
+    ((shot, target),) = model.predict_targets(film, seed=3)
+    assert (shot.start_s, shot.stop_s) == (0.0, pytest.approx(3.0))
+    model.generate(film, seed=3)
+    assert calls_of(model)[-1]["target"] == pytest.approx(target, abs=1e-6)
 
 
 def test_another_audio_space_is_refused_by_name_and_by_ear(tmp_path, model):
