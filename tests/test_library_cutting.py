@@ -134,6 +134,22 @@ def test_a_long_file_is_read_in_blocks_and_cut_in_its_first_hour(tmp_path, monke
     assert sum(longest) < 2.2 * 3_600_000  # twice the first hour, and no more
 
 
+def test_a_file_a_little_longer_than_the_hour_is_not_broken(tmp_path, monkeypatch):
+    monkeypatch.setattr("echoframe.library.listening.FIRST_S", 2.0)
+    for duration_s, detail in (
+        (1.9, ""),
+        (2.0, ""),
+        (2.7, "only its first 0 minutes are cut"),
+        (60.0, "only its first"),
+    ):
+        soundfile.write(tmp_path / "a.wav", tone(duration_s, 300.0), RATE)
+        heard = listen(tmp_path / "a.wav")
+        assert (heard.reason, heard.duration_s) == ("", duration_s)
+        assert heard.detail.startswith(detail)
+        assert bool(heard.detail) == bool(detail)
+        assert heard.pieces[-1].stop_s <= 2.0
+
+
 def test_films_and_compressed_sounds_are_heard_as_well(tmp_path):
     film = write_video(tmp_path / "film.mp4", n_frames=50, tone_hz=440.0)
     heard = listen(film)

@@ -7,8 +7,8 @@
 """
 
 from echoframe.library.add import Added
-from echoframe.library.entries import REASONS, Entry, Found, Piece
-from echoframe.library.library import Library, LibraryInfo
+from echoframe.library.entries import REASONS, Entry, Found, LibraryInfo, Piece
+from echoframe.library.library import Library
 from echoframe.library.recording import read_piece
 from echoframe.library.search import Part, parts_of_file, target_of_text
 

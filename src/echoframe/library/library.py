@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
@@ -15,44 +14,13 @@ from echoframe.errors import InputError
 from echoframe.library.add import Added, add
 from echoframe.library.database import Database
 from echoframe.library.ears import Ears, as_vector, ears_of
-from echoframe.library.entries import Entry, Found
+from echoframe.library.entries import Entry, Found, LibraryInfo
 from echoframe.library.scan import under
 from echoframe.library.search import Searcher, target_of_text
 from echoframe.library.store import Store, absolute
 from echoframe.lock import exclusive_lock
 from echoframe.pipeline import EchoFrame
 from echoframe.progress import ProgressCallback
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LibraryInfo:
-    """What a library holds.
-
-    Attributes:
-        path: its file.
-        model: the name and version of the model whose audio space its sounds are in.
-        source: how that model was loaded.
-        space: the name of the audio space.
-        dim: numbers of an embedding.
-        n_files: files that are there.
-        n_lost: files that have no pieces or are not there, by reason.
-        n_events: pieces that are events. Equal files count once.
-        n_ambiences: pieces that are ambiences.
-        duration_s: seconds of sound in the files that are there.
-        size: bytes of the library's own file.
-    """
-
-    path: Path
-    model: str
-    source: str
-    space: str
-    dim: int
-    n_files: int
-    n_lost: dict[str, int] = field(default_factory=dict)
-    n_events: int
-    n_ambiences: int
-    duration_s: float
-    size: int
 
 
 class Library:

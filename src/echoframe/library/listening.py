@@ -1,7 +1,7 @@
 """One file listened to: what can be laid into films, cut and measured, and the samples that are to be embedded."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -57,40 +57,56 @@ def _without(path: Path, error: BaseException) -> str:
     return " ".join(str(error).split()).removeprefix(f"{path}: ") or type(error).__name__
 
 
+@dataclass(kw_only=True, slots=True)
+class _Scanned:
+    """A recording gone through once: its frames, its level, and all of it if it is short."""
+
+    n: int = 0
+    peak: float = 0.0
+    is_cut: bool = False
+    powers: list[np.ndarray] = field(default_factory=list)
+    kept: list[np.ndarray] | None = field(default_factory=list)
+
+
+def _scan(recording: Recording, hop: int) -> _Scanned:
+    found, rate = _Scanned(), recording.sample_rate
+    most = round(FIRST_S * rate)
+    for block in recording.blocks(recording.block_frames(hop)):
+        found.is_cut = found.n + len(block) > most
+        block = block[: most - found.n]
+        if len(block):
+            found.n += len(block)
+            found.peak = max(found.peak, float(np.abs(block).max()))
+            found.powers.append(_powers(block, hop))
+            found.kept = [*found.kept, block] if found.kept is not None and found.n <= _KEPT_S * rate else None
+        if found.is_cut:
+            break
+    return found
+
+
 def _listen(recording: Recording) -> Heard:
     rate, hop = recording.sample_rate, max(round(FRAME_S * recording.sample_rate), 1)
-    n_frames = recording.block_frames(hop)
-    powers: list[np.ndarray] = []
-    kept: list[np.ndarray] | None = []
-    n, peak, is_cut = 0, 0.0, False
-    for block in recording.blocks(n_frames):
-        left = round(FIRST_S * rate) - n
-        if left <= 0:
-            is_cut = True
-            break
-        block = block[:left]
-        n += len(block)
-        peak = max(peak, float(np.abs(block).max()))
-        powers.append(_powers(block, hop))
-        kept = [*kept, block] if kept is not None and n <= _KEPT_S * rate else None
-    facts = {"sample_rate": rate, "channels": recording.channels, "duration_s": n / rate}
-    if is_cut:
-        facts["duration_s"] = max(recording.promised_s, n / rate)
-    missing_s = 0.0 if is_cut else recording.promised_s - n / rate
-    if missing_s > MISSING_S:
-        detail = f"its header promises {recording.promised_s:.1f} s, {n / rate:.1f} s are there; copy it again"
+    scanned = _scan(recording, hop)
+    there_s, promised_s = scanned.n / rate, recording.promised_s
+    facts = {
+        "sample_rate": rate,
+        "channels": recording.channels,
+        "duration_s": max(promised_s, there_s) if scanned.is_cut else there_s,
+    }
+    if not scanned.is_cut and promised_s - there_s > MISSING_S:
+        detail = f"its header promises {promised_s:.1f} s, {there_s:.1f} s are there; copy it again"
         return Heard(reason="broken", detail=detail, **facts)
-    if n < SHORTEST_S * rate:
-        return Heard(reason="too-short", detail=f"{n / rate:.3f} s; expected {SHORTEST_S} s or more", **facts)
-    spans = cut(level_db(np.concatenate(powers))) if peak >= SILENT_PEAK else []
+    if there_s < SHORTEST_S:
+        return Heard(reason="too-short", detail=f"{there_s:.3f} s; expected {SHORTEST_S} s or more", **facts)
+    spans = cut(level_db(np.concatenate(scanned.powers))) if scanned.peak >= SILENT_PEAK else []
     if not spans:
-        return Heard(reason="silent", detail=f"its peak is {peak_db(peak):.0f} dBFS, which nobody hears", **facts)
-    parts = _parts(spans, kept if kept is not None else recording.blocks(n_frames), hop)
-    measured = [_measured(span, part, rate, hop) for span, part in zip(spans, parts, strict=True)]
-    detail = f"only its first {FIRST_S / 60:.0f} minutes are cut" if is_cut else ""
-    return Heard(
-        detail=detail, pieces=tuple(piece for piece, _ in measured), waveforms=tuple(w for _, w in measured), **facts
-    )
+        detail = f"its peak is {peak_db(scanned.peak):.0f} dBFS, which nobody hears"
+        return Heard(reason="silent", detail=detail, **facts)
+    again = recording.blocks(recording.block_frames(hop)) if scanned.kept is None else scanned.kept
+    measured = [_measured(span, part, rate, hop) for span, part in zip(spans, _parts(spans, again, hop), strict=True)]
+    pieces, waveforms = zip(*measured, strict=True)
+    detail = f"only its first {FIRST_S / 60:.0f} minutes are cut" if scanned.is_cut else ""
+    return Heard(detail=detail, pieces=pieces, waveforms=waveforms, **facts)
 
 
 def _powers(block: np.ndarray, hop: int) -> np.ndarray:
