@@ -87,7 +87,7 @@ class Searcher:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._words: tuple[list[str], WordIndex] | None = None
+        self._words: tuple[dict[str, int], WordIndex] | None = None
 
     def forget(self) -> None:
         """The rows have changed."""
@@ -106,32 +106,29 @@ class Searcher:
 
     def say(self, text: str, vector: Float[np.ndarray, " dim"] | None, k: int) -> list[Found]:
         """The `k` pieces that fit words best: by how much of them their files say, 0 to 1, plus their cosine."""
-        likeness = self._contents_like(text)
+        rows, index = self._known_words()
+        likeness, n_most = index.likeness(text), min(max(_MORE * k, _LEAST), _MOST)
         cosines: dict[int, float] = {}
         if vector is not None:
-            n_near = min(max(_MORE * k, _LEAST), _MOST)
-            cosines = {each.number: each.cosine for each in self._store.nearest(vector, n_near)}
-        for sha256 in list(likeness)[: max(_MORE * k, _LEAST)]:
-            for number in self._store.numbers_of(sha256):
+            cosines = {each.number: each.cosine for each in self._store.nearest(vector, n_most)}
+        contents = list(rows)
+        for row in largest(likeness, n_most):
+            for number in self._store.numbers_of(contents[row]):
                 if number not in cosines:
                     cosines[number] = 0.0 if vector is None else float(self._store.vector(number) @ vector)
         scored = []
         for number, cosine in cosines.items():
-            sha256, _ = self._store.piece(number)
-            scored.append((number, cosine + likeness.get(sha256, 0.0), cosine if vector is not None else 0.0))
+            row = rows.get(self._store.piece(number)[0])
+            scored.append((number, cosine + (0.0 if row is None else float(likeness[row])), cosine))
         return self._found(sorted(scored, key=lambda each: (-each[1], each[0])))[:k]
 
-    def _contents_like(self, text: str) -> dict[str, float]:
-        """How much of the words each content says, 0 to 1; only those that say some."""
+    def _known_words(self) -> tuple[dict[str, int], WordIndex]:
+        """The row of each content in the index of words, and the index."""
         if self._words is None:
             known = self._store.known_words()
-            self._words = [sha256 for sha256, _ in known], WordIndex(words for _, words in known)
-        contents, index = self._words
-        likeness = index.likeness(text)
-        found: dict[str, float] = {}
-        for number in np.argsort(-likeness, kind="stable")[: np.count_nonzero(likeness)][:_MOST].tolist():
-            found.setdefault(contents[number], float(likeness[number]))
-        return found
+            rows = {sha256: row for row, (sha256, _) in enumerate(known)}
+            self._words = rows, WordIndex(words for _, words in known)
+        return self._words
 
     def _found(self, scored: Iterable[tuple[int, float, float]]) -> list[Found]:
         """Pieces by number with score and cosine; those without a file that is there are left out."""
@@ -157,3 +154,13 @@ class Searcher:
                     )
                 )
         return found
+
+
+def largest(values: Float[np.ndarray, " rows"], n: int) -> list[int]:
+    """The rows of the `n` largest values above 0, falling; the first of equal ones."""
+    rows = np.flatnonzero(values)
+    if len(rows) > n:
+        least = np.partition(values[rows], len(rows) - n)[len(rows) - n]
+        above, equal = rows[values[rows] > least], rows[values[rows] == least]
+        rows = np.concatenate([above, equal[: n - len(above)]])
+    return rows[np.argsort(-values[rows], kind="stable")].tolist()

@@ -111,10 +111,10 @@ class Store:
         return np.frombuffer(row[0], dtype=np.float32)
 
     def known_words(self) -> list[tuple[str, str]]:
-        """The content of every file that is done, and all that it says in one text."""
+        """Every content that is in files that are there, and all that they say in one text."""
         query = (
             "SELECT f.sha256, GROUP_CONCAT(w.value, ' ') FROM files f JOIN words w ON w.file = f.id "
-            "WHERE f.state = 'done' GROUP BY f.id ORDER BY f.id"
+            "WHERE f.state = 'done' GROUP BY f.sha256 ORDER BY f.sha256"
         )
         return self._db.execute(query).fetchall()
 
