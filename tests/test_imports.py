@@ -36,6 +36,7 @@ LEVELS = {
     "provenance": 4,
     "sound": 4,
     "jobs": 5,
+    "library": 5,
     "rating": 5,
     "training": 5,
     "apps": 6,

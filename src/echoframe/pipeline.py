@@ -325,6 +325,29 @@ class EchoFrame:
         mask = torch.from_numpy(seen_mask(frames.mask, frames.times_s, until_s)).to(visual.device)
         return self.mapper(visual[None], mask[None], seeds=[seed])  # (1, Da)
 
+    def predict_targets(
+        self, source: str | Path | np.ndarray, *, frame_rate: float | None = None, seed: int = 0
+    ) -> list[tuple[Shot, Float[Tensor, "1 dim"]]]:
+        """The shots of a film, and the point of the audio space that the mapper predicts for each.
+
+        Args:
+            source: the path of a video or of a still image, or frames in memory, as for `generate`.
+            frame_rate: frames per second of an array. Files know theirs.
+            seed: as for `generate`: a prior draws other targets for another seed.
+
+        Returns:
+            Each shot, with its `start_s` and `stop_s` in seconds, and its target, (1, Da) float32 of length 1.
+
+        Raises:
+            InputError: the source is missing, cannot be used or is an array of another type.
+            VideoError: the file cannot be decoded.
+        """
+        clip = opened(source, frame_rate)
+        shots = shots_of(watch(clip).borders, STILL_DURATION_S if clip.is_still else clip.duration_s)
+        chance = Chance(seed=seed, clip=InputId.of(clip).sha256)
+        looked = self._look(clip, shots, chance.of_clip, Seen([]))
+        return [(shot, unit_mean([view.target[None].cpu() for view in views])) for shot, views in looked]
+
     @torch.no_grad()
     def generate_candidates(
         self,

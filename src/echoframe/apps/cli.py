@@ -23,6 +23,7 @@ COMMANDS = {
     "models": ("list, describe, fetch and check models", "models_arguments"),
     "data": ("download, verify, repair, pack and publish sets of clips", "data_arguments"),
     "extract": ("write the embeddings of every clip of a set", "data_arguments"),
+    "library": ("take in your own recordings, and find those that fit a film", "library_arguments"),
     "train": ("learn a mapper from embeddings", "train_arguments"),
     "compare": ("show trained mappers side by side", "train_arguments"),
     "sweep": ("search for a mapper's settings", "train_arguments"),

@@ -39,6 +39,19 @@ EXAMPLES = {
         "extract clips -o embeddings",
         "extract clips -o embeddings --model audioldm-s --device cuda",
     ),
+    "echoframe library": ("library add ~/sounds -o my.library", "library search my.library film.mp4"),
+    "echoframe library add": (
+        "library add ~/sounds -o my.library",
+        "library add ~/sounds more.wav -o my.library --workers 4",
+    ),
+    "echoframe library search": (
+        "library search my.library film.mp4",
+        "library search my.library 'a door slams' --top 5",
+        "library search my.library door.wav --json",
+    ),
+    "echoframe library info": ("library info my.library",),
+    "echoframe library remove": ("library remove my.library ~/sounds/old",),
+    "echoframe library check": ("library check my.library",),
     "echoframe train": (
         "train run.toml",
         "train run.toml --set seed=3 --set mapper.kind=mlp",

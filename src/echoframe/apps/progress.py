@@ -45,6 +45,12 @@ class Reporter:
         if kind is None and self.n_clips > 1 and (self.n_failed or not self._quiet):
             print(f"{self.n_done} of {self.n_clips} {self._what} done, {self.n_failed} failed", file=sys.stderr)
 
+    def expect(self, n_clips: int) -> None:
+        """How many there are, where that is known only now."""
+        if n_clips != self.n_clips and self._bar is not None:
+            self._bar.update(self._task, total=n_clips)
+        self.n_clips = n_clips
+
     def begin(self, name: str) -> ProgressCallback | None:
         """Names the clip at work; returns the callback for the steps within it."""
         if self._bar is None:

@@ -1,0 +1,92 @@
+"""Which files there are, and which of them are not as the library knows them."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from echoframe.errors import InputError
+from echoframe.library.entries import Entry
+from echoframe.library.store import absolute, storable
+
+SUFFIXES = frozenset(
+    ".wav .bwf .wave .w64 .rf64 .aif .aiff .aifc .caf .flac .ogg .oga .opus .mp3 .m4a .aac .wma .wv .ape .au "
+    ".mp4 .m4v .mov .mkv .webm .avi .mxf .mpg .mpeg .ts .m2ts .mts .flv .wmv .3gp".split()
+)
+
+
+@dataclass(kw_only=True, slots=True)
+class Scanned:
+    """What is under some paths.
+
+    Attributes:
+        todo: new and changed files, in the order of their paths.
+        same: files that are as the library knows them.
+        vanished: files that the library knows there, and that are there no more.
+        unnamed: names that are not text, and so cannot be kept.
+    """
+
+    todo: list[str] = field(default_factory=list)
+    same: list[str] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+    unnamed: list[str] = field(default_factory=list)
+
+
+def scan(paths: Iterable[str | Path], known: Mapping[str, Entry]) -> Scanned:
+    """Looks at files, and at folders with all that is in them, by size and time alone: no file is opened.
+
+    In folders, names that begin with a dot are left out, and those whose suffix is of no sound file or film. Raises
+    InputError for a path that is not there, unless the library knows it or something under it.
+    """
+    roots = [absolute(path) for path in paths]
+    found, scanned = dict[str, os.stat_result | None](), Scanned()
+    for root in roots:
+        if os.path.isdir(root):
+            _walk(root, found)
+        elif os.path.lexists(root) or root in known:
+            _look(root, found)
+        elif not any(under(path, root) for path in known):
+            raise InputError(f"{root}: no such file or folder; give sound files, films, or folders of them")
+    for path in sorted(found):
+        stat, before = found[path], known.get(path)
+        if not storable(path):
+            scanned.unnamed.append(path)
+        elif stat is not None and before is not None and _is_same(stat, before):
+            scanned.same.append(path)
+        elif stat is not None:
+            scanned.todo.append(path)
+    there = {path for path, stat in found.items() if stat is not None}
+    scanned.vanished = [
+        path
+        for path, before in known.items()
+        if path not in there and before.reason != "vanished" and any(under(path, root) for root in roots)
+        if not os.path.exists(path)  # named once, a file of another suffix is known as well
+    ]
+    return scanned
+
+
+def under(path: str, root: str) -> bool:
+    """Whether `path` is `root` or lies in it."""
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+
+
+def _is_same(stat: os.stat_result, before: Entry) -> bool:
+    return (stat.st_size, stat.st_mtime_ns) == (before.size, before.mtime_ns) and before.reason not in (
+        "vanished",
+        "unreadable",
+    )
+
+
+def _walk(root: str, found: dict[str, os.stat_result | None]) -> None:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in names:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+                _look(os.path.join(folder, name), found)
+
+
+def _look(path: str, found: dict[str, os.stat_result | None]) -> None:
+    try:
+        found[path] = os.stat(path)
+    except OSError:
+        found[path] = None
