@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
-from echoframe.options import REQUEST_FIELDS, WRITE_FIELDS, RunOptions, name_of
+from echoframe.options import REQUEST_FIELDS, WRITE_FIELDS, RunOptions, flag_of
 
 MARK = "<!-- the table of options -->"
 
@@ -13,7 +13,7 @@ def option_table() -> str:
     rows = ["| flag | in Python | meaning | default | range |", "|---|---|---|---|---|"]
     for option in [*REQUEST_FIELDS, *fields(RunOptions), *WRITE_FIELDS]:
         about = option.metadata
-        flag = f"--{name_of(option).replace(' ', '-')} {about['metavar']}".rstrip()
+        flag = f"{flag_of(option)} {about['metavar']}".rstrip()
         name = f"`{option.name}`" if option in REQUEST_FIELDS else ""
         choices = "one of `echoframe.options.SCHEDULER_NAMES`" if about["choices"] else ""
         expected = about["expected"] or choices or "given or not"

@@ -45,6 +45,14 @@ class FakeGenerator:
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
+        self.texts: dict[str, Tensor] = {}  # that it knows the place of
+
+    @property
+    def has_text(self) -> bool:
+        return bool(self.texts)
+
+    def embed_text(self, texts: list[str]) -> Float[Tensor, "texts dim"]:
+        return torch.stack([self.texts[text] for text in texts])
 
     def windows_s(self, duration_s: float) -> list[tuple[float, float]]:
         """Of 4 s at most, neighbours share a second."""
@@ -63,10 +71,12 @@ class FakeGenerator:
         seeds: Sequence[int],
         options: SampleOptions | None = None,
         negative: Float[Tensor, "batch dim"] | None = None,
+        example: Float[Tensor, "1 length"] | None = None,
         cues: Sequence[Cues | None] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "batch samples"]:
-        call = {"target": target, "duration_s": duration_s, "seeds": list(seeds), "options": options, "cues": cues}
+        call = {"target": target, "duration_s": duration_s, "seeds": list(seeds), "options": options}
+        call |= {"cues": cues, "negative": negative, "example": example}
         self.calls.append(call)
         steps = (options or SampleOptions()).steps
         for step in range(steps):

@@ -39,7 +39,7 @@ def bouncing(hits_s: Sequence[float], *, length_s: float, rate: float) -> np.nda
             lasts = after[0] - before[-1]
             up = 80 * (time_s - before[-1]) * (after[0] - time_s) * 4 * min(1.0, lasts)
         elif after:
-            up = 100 * (after[0] - time_s) ** 2
+            up = 50 * (1 - (time_s / after[0]) ** 2)  # it falls ever faster
         image = np.where((abs(x - 80) < 10) & (abs(y - floor + 10 + up) < 10), 235, behind)
         image = np.where(y > floor, 60, image)
         images.append(image + grain.normal(0, 1, image.shape))

@@ -18,7 +18,6 @@ from echoframe.options import SampleOptions
 from echoframe.timing import envelope
 from echoframe.timing.cues import Cues, Onset
 from echoframe.timing.envelope import DEPTH_DB, gain_course_db, shape_loudness
-from echoframe.timing.fit import IN_TIME, fits
 from echoframe.timing.watch import watch
 from moving_pictures import bouncing
 from test_long_sounds import make_audioldm, targets
@@ -87,23 +86,6 @@ def test_a_row_of_several_sounds_is_shaped_in_place_and_none_without_onsets():
     assert rows[1, RATE // 2] == pytest.approx(1.0)
     shape_loudness(rows[0], (), RATE)
     assert torch.equal(rows[0], torch.ones(RATE))
-
-
-# the fit
-
-
-def test_a_sound_in_time_is_worth_more_by_its_onsets():
-    sounds = torch.stack([clicks(0.5, 1.0, 1.5, 2.0), clicks(0.5, 1.0), clicks(0.75, 1.25), clicks()])
-    cosines = torch.tensor([0.1, 0.2, 0.3, 0.4])
-    assert fits(cosines, sounds, RATE, ()) == cosines.tolist()
-    found = fits(cosines, sounds, RATE, struck(0.5, 1.0, 1.5, 2.0))
-    assert found == pytest.approx([0.1 + IN_TIME, 0.2 + IN_TIME * 2 / 3, 0.3, 0.4])
-
-
-def test_onsets_a_tenth_of_a_second_off_still_count():
-    near, far = (fits(torch.zeros(1), clicks(1.0)[None], RATE, struck(at))[0] for at in (1.08, 1.15))
-    assert near == pytest.approx(IN_TIME)
-    assert far == 0
 
 
 # AudioLDM

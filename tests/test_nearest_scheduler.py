@@ -42,6 +42,9 @@ class Planted(LatentGenerator):
     def _denoise(self, *_: Any, **__: Any) -> Tensor:
         return TRUE
 
+    def _known(self, example: Tensor) -> Tensor:
+        return example
+
     def _decode(self, latents: Any, random: Any) -> Iterator[Tensor]:
         yield TRUE
 

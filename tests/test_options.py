@@ -2,7 +2,7 @@
 
 import argparse
 import inspect
-from dataclasses import fields
+from dataclasses import MISSING, fields
 
 import pytest
 
@@ -17,14 +17,14 @@ from echoframe.options import (
     SampleOptions,
     Settings,
     WriteOptions,
-    name_of,
+    flag_of,
 )
 from echoframe.pipeline import EchoFrame
 
 
 def test_generate_takes_what_a_request_holds():
     parameters = inspect.signature(EchoFrame.generate).parameters
-    asked = {each.name: each.default for each in fields(Request)}
+    asked = {each.name: None if each.default is MISSING else each.default for each in fields(Request)}
     assert {name: parameters[name].default for name in asked} == asked
     assert set(parameters) - set(asked) == {"self", "source", "frame_rate", "force", "progress"}
 
@@ -39,7 +39,7 @@ def test_the_command_has_a_flag_for_each_with_its_help_and_default(capsys):
         build_parser().parse_args(["generate", "--help"])
     shown = " ".join(capsys.readouterr().out.split())
     for option in [*REQUEST_FIELDS, *fields(RunOptions), *WRITE_FIELDS]:
-        assert f"--{name_of(option).replace(' ', '-')} {option.metadata['metavar']}" in shown
+        assert f"{flag_of(option)} {option.metadata['metavar']}" in shown
         assert f"{option.metadata['help']} (default: {option.metadata['default_text']})" in shown
 
 

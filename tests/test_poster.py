@@ -24,6 +24,7 @@ from echoframe.provenance import BundleId, InputId, Machine
 from echoframe.sound import Sound
 from echoframe.sound.finished import Maker, finished
 from echoframe.sound.picture import picture_of, poster_cues
+from echoframe.sound.take import Take
 from echoframe.timing.cues import Cues, Onset
 from echoframe.timing.shots import Border
 from echoframe.timing.watch import Watched
@@ -195,7 +196,7 @@ def a_sound(seen_over_time: Watched | None) -> Sound:
     seen.targets.append(torch.ones(1, 4) / 2)
     made_by = Maker(bundle=BundleId(), mapper=None, machine=Machine(device="cpu", dtype="float32"), labels=None)
     return finished(
-        tone(440, 2.0),
+        Take(nth=1, waveform=tone(440, 2.0)),
         RATE,
         input_id=InputId(path="", sha256=""),
         settings=Request().settle(SampleOptions(), duration_s=2.0),

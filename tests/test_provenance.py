@@ -112,9 +112,9 @@ def test_only_our_own_records_are_replaced(written, tmp_path):
 def test_another_clip_or_bundle_is_refused(record, tmp_path):
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"film")
-    check_same_input(replace(record, input=InputId(path=str(clip), sha256=file_sha256(clip))), clip)
+    check_same_input(InputId(path=str(clip), sha256=file_sha256(clip)), clip)
     with pytest.raises(InputError, match="clip.mp4: sha256 .*, but the sound was made from aaaaaaaaaaaa"):
-        check_same_input(record, clip)
+        check_same_input(record.input, clip)
     check_same_bundle(record, replace(record.bundle, source="elsewhere"))
     with pytest.raises(BundleError, match=r"bundle mini 0.2 \(sha256 eeeeeeeeeeee\) is not what .* mini 0.1"):
         check_same_bundle(record, replace(record.bundle, version="0.2", sha256="e" * 64))

@@ -132,8 +132,8 @@ def test_the_target_and_the_embedding_are_unit_vectors_of_the_audio_space(film):
     torch.testing.assert_close(sound.target, calls_of(model)[0]["target"][:1])
     assert sound.embedding is not None
     assert sound.target.shape == sound.embedding.shape == (1, 4)
-    scores = sound.provenance.result.candidate_scores[0]
-    assert float((sound.target * sound.embedding).sum()) == pytest.approx(max(scores), abs=1e-5)
+    near = [reasons["target"] for reasons in sound.provenance.result.candidate_reasons[0]]
+    assert float((sound.target * sound.embedding).sum()) == pytest.approx(max(near), abs=1e-5)
     without = fake_model(with_ears=False).generate(film)
     assert without.embedding is None
     torch.testing.assert_close(without.target, sound.target)

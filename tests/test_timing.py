@@ -205,7 +205,7 @@ def test_a_peak_at_the_edge_stands_at_its_frame_and_a_plateau_counts_once():
 
 def test_the_network_is_small_and_reads_back_as_it_was_written(tmp_path):
     sizes = {"widths": [4, 4, 8], "local_dilations": [1], "hidden_dim": 12, "dilations": [1, 2]}
-    net = OnsetNet(OnsetNetConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in sizes.items()})).eval()
+    net = OnsetNet(OnsetNetConfig(widths=(4, 4, 8), local_dilations=(1,), hidden_dim=12, dilations=(1, 2))).eval()
     write_weights(tmp_path / "model.safetensors", {name: w.half() for name, w in net.state_dict().items()})
     write_json(tmp_path / "config.json", sizes)
     state = torch.get_rng_state()
@@ -250,6 +250,16 @@ def test_what_is_seen_in_a_place_depends_on_the_frames_within_reach_and_on_the_p
     assert torch.nonzero(changed.any(dim=(1, 2))).flatten().tolist() == list(range(15 - net.reach, 16 + net.reach))
     assert changed[15, 2, 2]
     assert not changed[:, :, 9:].any()
+
+
+def test_what_is_told_in_stretches_is_what_is_told_at_once(monkeypatch):
+    torch.manual_seed(0)
+    net, seen, numbers = OnsetNet(), torch.randn(100, 97).half(), torch.randn(100, 6)
+    with torch.no_grad():
+        whole = net.tell(seen[None].float(), numbers[None])[0]
+    for length in (7, 33, 100, 500):
+        monkeypatch.setattr(watch, "STRETCH", length)
+        assert torch.allclose(watch._told(net, seen, numbers), whole, atol=1e-5)
 
 
 def test_the_network_tells_something_of_the_shortest_films():
@@ -342,7 +352,7 @@ def test_what_is_seen_does_not_depend_on_how_many_frames_are_looked_at_together(
     film = np.concatenate([fading, coloured(held(wall(), 30))])
     usual = watched(film)
     monkeypatch.setattr(watch, "CHUNK", chunk)
-    monkeypatch.setattr(watch, "ROOM", 3)
+    monkeypatch.setattr(watch, "MOST_ROOM", 3)
     other = watched(film)
     assert other.cues.times_s.tolist() == usual.cues.times_s.tolist()
     assert other.cues.activity == pytest.approx(usual.cues.activity, rel=1e-4, abs=1e-6)

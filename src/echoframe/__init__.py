@@ -20,10 +20,11 @@ if TYPE_CHECKING:
         VideoError,
     )
     from echoframe.loading import load, remake
-    from echoframe.options import Request, SampleOptions
+    from echoframe.options import Request, SampleOptions, Spot
     from echoframe.pipeline import EchoFrame
     from echoframe.provenance import Provenance, read_provenance
     from echoframe.sound import Sound
+    from echoframe.sound.expected import Expected
     from echoframe.spec import ClipSpec
 
     __version__: str
@@ -36,12 +37,14 @@ _HOMES = {
     "DeviceError": "errors",
     "EchoFrame": "pipeline",
     "EchoFrameError": "errors",
+    "Expected": "sound.expected",
     "InputError": "errors",
     "OutputError": "errors",
     "Provenance": "provenance",
     "Request": "options",
     "SampleOptions": "options",
     "Sound": "sound",
+    "Spot": "options",
     "VideoError": "errors",
     "available_models": "bundles.bundle",
     "load": "loading",
@@ -56,12 +59,14 @@ __all__ = [
     "DeviceError",
     "EchoFrame",
     "EchoFrameError",
+    "Expected",
     "InputError",
     "OutputError",
     "Provenance",
     "Request",
     "SampleOptions",
     "Sound",
+    "Spot",
     "VideoError",
     "__version__",
     "available_models",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from echoframe.bundles.bundle import Bundle, load_bundle
 from echoframe.bundles.trained import load_trained
+from echoframe.media.frame_array import Clip, NoPicture
 from echoframe.media.video import VideoInfo, probe
 from echoframe.pipeline import N_DRAWS, EchoFrame
 from echoframe.progress import ProgressCallback
@@ -77,7 +78,7 @@ def from_bundle(bundle: Bundle, *, source: str = "") -> EchoFrame:
 
 
 def remake(
-    model: EchoFrame, provenance: Provenance, *, info: VideoInfo | None = None, progress: ProgressCallback | None = None
+    model: EchoFrame, provenance: Provenance, *, info: Clip | None = None, progress: ProgressCallback | None = None
 ) -> Sound:
     """Makes the same samples again.
 
@@ -91,14 +92,17 @@ def remake(
         The sound. On the same device with the same versions its samples are the same to the last bit.
 
     Raises:
-        InputError: the clip has changed, or it was an array in memory.
+        InputError: the clip or the example has changed, or the clip was an array in memory.
         BundleError: the sound was made with another bundle, or with another mapper.
     """
     check_from_file(provenance)
     check_same_bundle(provenance, model.identity)
     check_same_mapper(provenance, model.mapper_id)
-    info = info or probe(Path(provenance.input.path))
-    check_same_input(provenance, info.path)
+    clip: Clip = info or (probe(Path(provenance.input.path)) if provenance.input.path else NoPicture())
+    if isinstance(clip, VideoInfo):
+        check_same_input(provenance.input, clip.path)
+    if provenance.example:
+        check_same_input(provenance.example, Path(provenance.settings.like))
     own_chance = provenance.format != OLD_FORMAT
     n_draws = N_DRAWS if provenance.result.redrawn else 1
-    return model.render(info, provenance.settings, own_chance=own_chance, n_draws=n_draws, progress=progress)
+    return model.render(clip, provenance.settings, own_chance=own_chance, n_draws=n_draws, progress=progress)

@@ -5,8 +5,7 @@ every part that is looked at, and `generate_candidates`: a passage has its own t
 next. The generator itself knows how to make a long one in windows.
 """
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,37 +20,37 @@ from echoframe.errors import InputError
 from echoframe.generators import Generator
 from echoframe.mappers import Mapper
 from echoframe.mappers.hashed import KeptHash
-from echoframe.media.audio import fade_ends, n_samples, room_for
-from echoframe.media.frame_array import FrameArray, frames_of, opened
-from echoframe.media.loudness import bring_to_loudness
-from echoframe.media.video import Frames, VideoInfo
-from echoframe.options import TARGET_LUFS, Request, SampleOptions, Settings, check_duration
+from echoframe.mappers.steering import Steering
+from echoframe.media.audio import n_samples, room_for
+from echoframe.media.frame_array import Clip, NoPicture, opened
+from echoframe.media.video import Frames
+from echoframe.options import TARGET_LUFS, Request, SampleOptions, Settings, Spot, check_duration
 from echoframe.progress import ProgressCallback, nth_of
 from echoframe.provenance import BundleId, InputId, Machine, MapperId
 from echoframe.sound import Sound, one_or_list
-from echoframe.sound.finished import Maker, finished, notes_on
+from echoframe.sound.candidates import candidates_of
+from echoframe.sound.expected import Expected, expected
+from echoframe.sound.finished import Maker, finished, notes_on, shot_record
+from echoframe.sound.parts import Parts
+from echoframe.sound.ranking import Asked
+from echoframe.sound.steered import Steered, example_of
+from echoframe.sound.take import Take
 from echoframe.spec import ClipSpec
 from echoframe.timing.cues import Cues
-from echoframe.timing.fit import fits
-from echoframe.timing.passages import Passage, Shot, Stretch, View, course, passages_of, shots_of, views_of
+from echoframe.timing.passages import Shot, course, passages_of, shots_of
 from echoframe.timing.watch import Watched, watch
 from echoframe.windows import (
     Chance,
     Rendering,
     Seen,
     Wanted,
-    add_faded,
-    draw,
     picture_times,
-    seen_mask,
     unit_mean,
 )
 
-ALIKE = 0.9  # cosine of targets that sound alike, where there are no labels
 STILL_DURATION_S = 10.0  # what a still image lasts unless asked otherwise
 N_PICTURE_FRAMES = 8
 N_DRAWS = 4  # of a window in which nothing can be heard, the first one counted
-_log = logging.getLogger(__name__)
 
 
 class EchoFrame:
@@ -122,7 +121,7 @@ class EchoFrame:
     @one_or_list
     def generate(
         self,
-        source: str | Path | np.ndarray,
+        source: str | Path | np.ndarray | None,
         *,
         frame_rate: float | None = None,
         seed: int = 0,
@@ -133,6 +132,14 @@ class EchoFrame:
         scheduler: str | None = None,
         variation: float | None = None,
         sync: float | None = None,
+        prompt: str = "",
+        prompt_weight: float = 0.7,
+        negative_prompt: str = "",
+        prompts: tuple[Spot, ...] = (),
+        labels: Mapping[str, float] | None = None,
+        like: str | Path = "",
+        rank: Mapping[str, float] | None = None,
+        nth: int = 1,
         whole: bool = False,
         loudness_lufs: float | None = TARGET_LUFS,
         force: bool = False,
@@ -142,13 +149,14 @@ class EchoFrame:
 
         Args:
             source: the path of a video that FFmpeg reads or of a still image; or frames in memory, (T, H, W, 3) uint8
-                RGB; or a list of paths, whose sounds are made one after the other.
+                RGB; or a list of paths, whose sounds are made one after the other. None makes a sound of the prompt, or of
+                the example, alone.
             frame_rate: frames per second of an array. Files know theirs.
             seed: another number gives another sound.
             duration_s: seconds of sound. The default is the length of the video, or 10 s for a still image. Past the end
                 of the video, its last frame is held.
-            candidates: how many sounds to make of each shot. The one nearest to the target is kept; where it has onsets to
-                heed, it also counts how many of them a sound meets.
+            candidates: how many sounds to make of each shot. The one that fits best is kept: that is near to the target and
+                to the prompt, meets the onsets it has to heed, and is neither silent nor clipped, clicks nor hums.
             steps: denoising steps. The default is the model's own.
             guidance: 1 follows the target alone; larger numbers push away from what no target would give. The default is
                 the model's own.
@@ -157,6 +165,17 @@ class EchoFrame:
                 is the model's own.
             sync: how readily the sound heeds onsets in the picture: 0 heeds none, 1 all, 0.5 those that are more likely
                 than not. The default is the model's own.
+            prompt: words for what shall be heard, such as "heavy rain on a tin roof". A model with a text encoder takes any
+                words; another one takes words for the labels that it knows.
+            prompt_weight: 0 heeds the picture alone, 1 the prompt alone.
+            negative_prompt: words for what shall not be heard.
+            prompts: prompts for parts of a film, in the place of `prompt` there.
+            labels: labels, such as `look` finds, with what their chance is multiplied by: 0 turns one off, 2 makes it
+                twice as likely.
+            like: a sound file that the result shall be like. Less of it remains the higher `variation` is: at 0 it is the
+                example itself, at 1 its place in the audio space alone.
+            rank: what counts among candidates, where it differs from `echoframe.options.RANK`.
+            nth: which of the candidates to keep, 1 is the best.
             whole: one sound for the whole film, whatever its cuts. Otherwise each shot has its own, or neighbouring shots
                 that sound alike share one.
             loudness_lufs: the loudness of the result in LUFS, unless its peak would pass -1 dBFS; None leaves it as made.
@@ -168,7 +187,8 @@ class EchoFrame:
             of sounds in the same order.
 
         Raises:
-            InputError: an option is out of range, or the source is missing, cannot be used or is an array of another type.
+            InputError: an option is out of range, a word or a label is not known to the model, or the source is missing,
+                cannot be used or is an array of another type.
             VideoError: the file cannot be decoded.
         """
         request = Request(
@@ -180,30 +200,116 @@ class EchoFrame:
             scheduler=scheduler,
             variation=variation,
             sync=sync,
+            prompt=prompt,
+            prompt_weight=prompt_weight,
+            negative_prompt=negative_prompt,
+            prompts=prompts,
+            labels=labels or {},
+            like=str(like),
+            rank=rank or {},
+            nth=nth,
             whole=whole,
             loudness_lufs=loudness_lufs,
         )
         clip = opened(source, frame_rate)
         return self.render(clip, self.resolve(clip, request, force=force), progress=progress)
 
-    def resolve(self, clip: VideoInfo | FrameArray, request: Request, *, force: bool = False) -> Settings:
+    def look(
+        self,
+        source: str | Path | np.ndarray,
+        *,
+        frame_rate: float | None = None,
+        prompt: str = "",
+        prompt_weight: float = 0.7,
+        negative_prompt: str = "",
+        prompts: tuple[Spot, ...] = (),
+        labels: Mapping[str, float] | None = None,
+        whole: bool = False,
+    ) -> tuple[Expected, ...]:
+        """What will be heard, shot by shot, before anything is generated. `generate` takes the same words and labels.
+
+        Args:
+            source: a video or a still image, or frames in memory, as for `generate`.
+            frame_rate: frames per second of an array.
+            prompt: words for what shall be heard.
+            prompt_weight: 0 heeds the picture alone, 1 the prompt alone.
+            negative_prompt: words for what shall not be heard.
+            prompts: prompts for parts of a film.
+            labels: labels with what their chance is multiplied by.
+            whole: one shot for the whole film, whatever its cuts.
+
+        Returns:
+            Each shot with its labels, the likeliest first: with their chances, which sum to 1 at most; or, where the mapper
+            does not go by way of labels, with the cosine of their places and the target.
+
+        Raises:
+            InputError, VideoError: as for `generate`.
+        """
+        request = Request(
+            prompt=prompt,
+            prompt_weight=prompt_weight,
+            negative_prompt=negative_prompt,
+            prompts=prompts,
+            labels=labels or {},
+            whole=whole,
+        )
+        clip = opened(source, frame_rate)
+        settings = self.resolve(clip, request, force=True)
+        watched = Watched() if settings.whole else watch(clip)
+        asked = self._parts.steered(settings, None)
+        shots = shots_of(asked.parted(watched.borders, settings.duration_s), settings.duration_s)
+        looked = self._parts.look(clip, shots, settings.seed, Seen([]), asked)
+        return tuple(expected(shot, views) for shot, views in looked)
+
+    def resolve(self, clip: Clip, request: Request, *, force: bool = False) -> Settings:
         """The settings a clip is made with, with every default filled in. Raises InputError for an impossible request.
 
         clip: what `probe` found in a file, or frames in memory. force: allows more than an hour.
         """
         settings = request.settle(self.defaults, duration_s=STILL_DURATION_S if clip.is_still else clip.duration_s)
+        if settings.like:
+            settings = replace(settings, like=str(Path(settings.like).resolve()))
         check_duration(settings.duration_s, force=force)
         if n_samples(settings.duration_s, self.generator.sample_rate) < 1:
             raise InputError(f"duration {settings.duration_s} s: shorter than one sample; give a longer one")
+        if settings.like and self.audio_encoder is None:
+            raise InputError(
+                f"{settings.like}: this bundle has no audio encoder to hear an example with; leave out like"
+            )
+        if settings.nth > settings.candidates:
+            raise InputError(
+                f"nth {settings.nth}: no more candidates are made than {settings.candidates}; ask for more with candidates"
+            )
         if settings.candidates > 1 and self.audio_encoder is None:
             raise InputError(
                 f"candidates {settings.candidates}: this bundle has no audio encoder to rank them; ask for 1"
             )
+        # these raise for words that are not known, and for an example that cannot be read
+        parts = self._parts
+        asked = parts.steered(settings, example_of(settings, self.generator.sample_rate))
+        if isinstance(clip, NoPicture):
+            parts.from_words(asked.whole, seed=0)
+        late = [spot for spot in settings.prompts if spot.start_s >= settings.duration_s]
+        if late:
+            raise InputError(
+                f"prompts: one begins at {late[0].start_s:g} s, after the end at {settings.duration_s:g} s; leave it out"
+            )
         return settings
+
+    @property
+    def _parts(self) -> Parts:
+        return Parts(
+            visual_encoder=self.visual_encoder,
+            mapper=self.mapper,
+            generator=self.generator,
+            audio_encoder=self.audio_encoder,
+            labels=self.labels,
+            clip_spec=self.clip_spec,
+        )
 
     def render(
         self,
-        clip: VideoInfo | FrameArray,
+        clip: Clip,
         settings: Settings,
         *,
         own_chance: bool = True,
@@ -216,7 +322,20 @@ class EchoFrame:
         without it from the seed alone. n_draws: how often a window is drawn at most, with seeds derived from the first,
         until something can be heard in it.
         """
-        way = self.rendering(clip, settings, own_chance=own_chance, n_draws=n_draws)
+        return self.render_best(clip, settings, own_chance=own_chance, n_draws=n_draws, progress=progress)[0]
+
+    def render_best(
+        self,
+        clip: Clip,
+        settings: Settings,
+        *,
+        nths: Sequence[int] | None = None,
+        own_chance: bool = True,
+        n_draws: int = N_DRAWS,
+        progress: ProgressCallback | None = None,
+    ) -> list[Sound]:
+        """The sounds of a clip that `render` makes with each of `nths` in the place of `settings.nth`, made together."""
+        way = self.rendering(clip, settings, nths=nths, own_chance=own_chance, n_draws=n_draws)
         wanted = next(way)
         while True:
             waveforms = self.generate_candidates(
@@ -224,6 +343,8 @@ class EchoFrame:
                 duration_s=wanted.duration_s,
                 seeds=wanted.seeds,
                 options=wanted.options,
+                negative=wanted.negative,
+                example=wanted.example,
                 cues=[wanted.cues] * len(wanted.seeds),
                 progress=nth_of(progress, wanted.window, wanted.n_windows),
             )
@@ -234,96 +355,99 @@ class EchoFrame:
 
     def rendering(
         self,
-        clip: VideoInfo | FrameArray,
+        clip: Clip,
         settings: Settings,
         *,
+        nths: Sequence[int] | None = None,
         own_chance: bool = True,
         n_draws: int = N_DRAWS,
         batch_size: int = 1,
-    ) -> Rendering[Sound]:
-        """The way to a clip's sound: asks for each window's waveforms, is sent them, and returns the sound.
+    ) -> Rendering[list[Sound]]:
+        """The way to a clip's sounds: asks for each window's waveforms, is sent them, and returns the sounds.
 
-        `render` goes it alone, `echoframe.jobs.together` with several clips at once. own_chance, n_draws: as for
-        `render`. batch_size: how many clips, for the record.
+        `render_best` goes it alone, `echoframe.jobs.together` with several clips at once. nths, own_chance, n_draws: as
+        for `render_best`. batch_size: how many clips, for the record.
         """
-        rate = self.generator.sample_rate
+        parts, rate = self._parts, self.generator.sample_rate
         total = n_samples(settings.duration_s, rate)
-        is_watched = settings.sync > 0 or not settings.whole
+        is_watched = not isinstance(clip, NoPicture) and (settings.sync > 0 or not settings.whole)
         watched = watch(clip, until_s=settings.duration_s) if is_watched else Watched()
-        shots = shots_of(() if settings.whole else watched.borders, settings.duration_s)
+        example = example_of(settings, rate)
+        asked = parts.steered(settings, example)
+        borders = asked.parted(() if settings.whole else watched.borders, settings.duration_s)
         input_id = InputId.of(clip)
         chance = Chance(seed=settings.seed, clip=input_id.sha256 if own_chance else "")
         seen = Seen(picture_times(settings.duration_s, 1 if clip.is_still else N_PICTURE_FRAMES))
-        passages = passages_of(self._look(clip, shots, chance.of_clip, seen), self._sound_alike)
-        waveform, done = room_for(total), 0
+        looked = parts.look(clip, shots_of(borders, settings.duration_s), chance.of_clip, seen, asked)
+        passages = passages_of(looked, parts.sound_alike)
+        takes = [Take(nth=nth, waveform=room_for(total)) for nth in nths or (settings.nth,)]
         for index, (passage, following) in enumerate(zip(passages, [*passages[1:], None], strict=True)):
             start = round(passage.begins_s * rate)
             stop = total if following is None else min(round(following.begins_over_s * rate), total)
-            part = yield from self._best(
-                passage,
-                (start / rate, (stop - start) / rate),
-                watched.cues.between(start / rate, stop / rate) if settings.sync > 0 else None,
-                len(passages),
-                replace(chance, window=index),
-                settings,
-                seen,
-                n_draws=n_draws,
+            windows = self.generator.windows_s((stop - start) / rate)
+            target = course(passage.views, [(start / rate + a, start / rate + b) for a, b in windows])
+            own_chance_here, here = replace(chance, window=index), asked.at(start / rate, stop / rate)
+            wanted = Wanted(
+                target=target,
+                negative=here.away(parts.places),
+                example=example,
+                cues=watched.cues.between(start / rate, stop / rate) if settings.sync > 0 else None,
+                duration_s=(stop - start) / rate,
+                seeds=[own_chance_here.of_candidate(k) for k in range(settings.candidates)],
+                options=settings.sampling,
+                window=index,
+                n_windows=len(passages),
             )
-            add_faded(waveform, part, start, n_fade=max(done - start, 0))
-            done = stop
-        if settings.loudness_lufs is not None:
-            bring_to_loudness(waveform, rate, settings.loudness_lufs)
-        machine = Machine(device=self.device, dtype=self.dtype, batch_size=batch_size)
-        return finished(
-            fade_ends(waveform, rate).clamp_(-1, 1),
-            rate,
-            input_id=input_id,
-            settings=settings,
-            seen=seen,
-            maker=Maker(bundle=self.identity, mapper=self.mapper_id, machine=machine, labels=self.labels),
-            notes=notes_on(clip, seen, duration_s=settings.duration_s, n_draws=n_draws),
-            watched=watched if is_watched else None,
+            mean = unit_mean(target.float().cpu().reshape(-1, 1, target.shape[-1]))[0]
+            seen.targets.append(mean[None])
+            heeded = wanted.cues.heeded(settings.sync) if wanted.cues else ()
+            by = Asked(target=mean, prompt=here.words(parts.places), heeded=heeded)
+            candidates = yield from candidates_of(
+                parts, wanted, by, own_chance_here, settings, seen, start_s=start / rate, n_draws=n_draws
+            )
+            for take in takes:
+                seed = take.add(candidates, start)
+                if example is None:
+                    begun = self.generator.remembered(target[0], seed=seed, options=settings.sampling)
+                    take.remembered.extend(asdict(each) for each in begun)
+                take.shots.extend(shot_record(shot, parts.label(mean), seed) for shot in passage.shots)
+        maker = Maker(
+            bundle=self.identity,
+            mapper=self.mapper_id,
+            machine=Machine(device=self.device, dtype=self.dtype, batch_size=batch_size),
+            labels=self.labels,
         )
-
-    def _look(
-        self, clip: VideoInfo | FrameArray, shots: Sequence[Shot], seed: int, seen: Seen
-    ) -> list[tuple[Shot, list[View]]]:
-        """What is seen in each shot, part by part, and the target that follows from it."""
-        parts = [views_of(shot, longest_s=self.generator.max_duration_s) for shot in shots]
-        starts_s = [start_s for part in parts for start_s, _ in part]
-        every_frames = frames_of(clip, self.clip_spec, starts_s, short_side=self.visual_encoder.short_side)
-        found = []
-        for shot, part in zip(shots, parts, strict=True):
-            views = []
-            for start_s, stop_s in part:
-                frames = next(every_frames)
-                seen.keep(frames, stop_s)
-                target = self.predict_target(frames, until_s=stop_s, seed=seed)
-                views.append(View(start_s, stop_s, target[0]))
-            found.append((shot, views))
-        return found
-
-    def _sound_alike(self, one: Tensor, other: Tensor) -> bool:
-        """Whether two targets, (Da,), are of the same sound: nearest to one label; without labels, near to each other."""
-        if self.labels is not None:
-            return self._label(one) == self._label(other)
-        return float(torch.nn.functional.cosine_similarity(one.float(), other.float(), dim=0)) >= ALIKE
+        notes = notes_on(clip, seen, duration_s=settings.duration_s, n_draws=n_draws)
+        return [
+            finished(
+                take,
+                rate,
+                input_id=input_id,
+                settings=replace(settings, nth=take.nth),
+                seen=seen,
+                maker=maker,
+                notes=notes,
+                watched=watched if is_watched else None,
+            )
+            for take in takes
+        ]
 
     @torch.no_grad()
-    def predict_target(self, frames: Frames, *, until_s: float, seed: int) -> Float[Tensor, "1 dim"]:
+    def predict_target(
+        self, frames: Frames, *, until_s: float, seed: int, steering: Steering = Steering()
+    ) -> Float[Tensor, "1 dim"]:
         """The point of the audio space that the mapper predicts from frames.
 
         Args:
             frames: the frames of a window, (T, H, W, 3) uint8 RGB, with their times.
             until_s: frames at or after this time are not used, in seconds from the start of the video.
             seed: a prior draws another target for another seed.
+            steering: words, labels and examples that move it.
 
         Returns:
             The target, (1, Da) float32 of length 1.
         """
-        visual = self.visual_encoder(frames.images)  # (T, Dv)
-        mask = torch.from_numpy(seen_mask(frames.mask, frames.times_s, until_s)).to(visual.device)
-        return self.mapper(visual[None], mask[None], seeds=[seed])  # (1, Da)
+        return self._parts.expected(frames, until_s=until_s, seed=seed, asked=steering)[0]
 
     def predict_targets(
         self, source: str | Path | np.ndarray, *, frame_rate: float | None = None, seed: int = 0
@@ -345,7 +469,7 @@ class EchoFrame:
         clip = opened(source, frame_rate)
         shots = shots_of(watch(clip).borders, STILL_DURATION_S if clip.is_still else clip.duration_s)
         chance = Chance(seed=seed, clip=InputId.of(clip).sha256)
-        looked = self._look(clip, shots, chance.of_clip, Seen([]))
+        looked = self._parts.look(clip, shots, chance.of_clip, Seen([]), Steered(Steering()))
         return [(shot, unit_mean([view.target[None].cpu() for view in views])) for shot, views in looked]
 
     @torch.no_grad()
@@ -356,6 +480,8 @@ class EchoFrame:
         duration_s: float,
         seeds: Sequence[int],
         options: SampleOptions,
+        negative: Float[Tensor, "negatives dim"] | None = None,
+        example: Float[Tensor, "1 length"] | None = None,
         cues: Sequence[Cues | None] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "candidates samples"]:
@@ -366,6 +492,8 @@ class EchoFrame:
             duration_s: seconds of sound, at most `generator.max_duration_s`.
             seeds: one for each sound.
             options: how the generator samples.
+            negative: what to steer away from, (1, Da), or one for each seed.
+            example: a sound that all begin with, at `generator.sample_rate`, as far as `options.variation` says.
             cues: when things happen, one for each sound; heeded as far as `options.sync` asks.
             progress: a callback that takes (steps done, steps in all, name of the last one).
 
@@ -377,75 +505,8 @@ class EchoFrame:
             duration_s=duration_s,
             seeds=seeds,
             options=options,
+            negative=None if negative is None else negative.expand(len(seeds), -1),
+            example=example,
             cues=cues,
             progress=progress,
         )
-
-    def _best(
-        self,
-        passage: Passage,
-        stretch: Stretch,
-        cues: Cues | None,
-        n_passages: int,
-        chance: Chance,
-        settings: Settings,
-        seen: Seen,
-        *,
-        n_draws: int,
-    ) -> Rendering[Tensor]:
-        """(1, S): the one of a passage's candidates that fits best, if it can be heard.
-
-        stretch: start and length, with what is faded at its ends.
-        """
-        start_s, duration_s = stretch
-        windows = [(start_s + start, start_s + stop) for start, stop in self.generator.windows_s(duration_s)]
-        target = course(passage.views, windows)
-        wanted = Wanted(
-            target=target,
-            cues=cues,
-            duration_s=duration_s,
-            seeds=[chance.of_candidate(k) for k in range(settings.candidates)],
-            options=settings.sampling,
-            window=chance.window,
-            n_windows=n_passages,
-        )
-        seeds, waveforms, heard = yield from draw(wanted, chance, seen, n_draws=n_draws)
-        seen.silent_s.extend([] if heard.any() else [(start_s, start_s + duration_s)])
-        mean = unit_mean(target.float().cpu().reshape(-1, 1, target.shape[-1]))
-        seen.targets.append(mean)
-        best = 0
-        if self.audio_encoder is not None:
-            embedded = torch.cat([self._embed(w[None]) for w in waveforms])
-            if len(seeds) > 1:
-                onsets = cues.heeded(settings.sync) if cues else ()
-                scores = fits(embedded @ mean[0], waveforms, self.generator.sample_rate, onsets)
-                best = int(np.argmax(np.where(heard | ~heard.any(), scores, -np.inf)))
-                seen.scores.append([round(score, 6) for score in scores])
-                _log.info("passage %d: candidate %d of %d, scores %s", chance.window, best + 1, len(seeds), scores)
-            seen.embeddings.append(embedded[best : best + 1])
-        found = self.generator.remembered(target[0], seed=seeds[best], options=settings.sampling)
-        seen.remembered.extend(asdict(each) for each in found)
-        label = self._label(mean[0])
-        seen.shots.extend(
-            {
-                "start_s": round(shot.start_s, 3),
-                "stop_s": round(shot.stop_s, 3),
-                "label": label,
-                "seed": seeds[best],
-            }
-            for shot in passage.shots
-        )
-        return waveforms[best : best + 1]
-
-    def _embed(self, waveform: Float[Tensor, "1 samples"]) -> Float[Tensor, "1 dim"]:
-        """A sound's point of the audio space; of a long one the mean of its windows', which alone does not grow."""
-        assert self.audio_encoder is not None
-        rate = self.generator.sample_rate
-        bounds = [
-            (round(start_s * rate), round(stop_s * rate))
-            for start_s, stop_s in self.generator.windows_s(waveform.shape[1] / rate)
-        ]
-        return unit_mean([self.audio_encoder(waveform[:, a:b], rate).cpu() for a, b in bounds])
-
-    def _label(self, target: Float[Tensor, " dim"]) -> str:
-        return "" if self.labels is None else self.labels.nearest(target, 1)[0].name

@@ -16,8 +16,7 @@ import numpy as np
 
 from echoframe.config import from_dict
 from echoframe.errors import BundleError, ConfigError, InputError, OutputError
-from echoframe.media.frame_array import FrameArray
-from echoframe.media.video import VideoInfo
+from echoframe.media.frame_array import Clip, FrameArray, NoPicture
 from echoframe.options import Settings
 from echoframe.output import file_sha256
 
@@ -28,7 +27,7 @@ PACKAGES = ("echoframe", "torch", "diffusers", "transformers", "numpy", "av")  #
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputId:
-    """The clip: its absolute path when it was read, and the sha256 of its bytes.
+    """The clip: its absolute path when it was read, and the sha256 of its bytes. Both are empty where there was no picture.
 
     n_frames, frame_rate: of a clip that was an array in memory; it has no path, and sha256 is that of its frames.
     """
@@ -39,10 +38,16 @@ class InputId:
     frame_rate: float | None = None
 
     @classmethod
-    def of(cls, clip: VideoInfo | FrameArray) -> "InputId":
+    def of(cls, clip: Clip) -> "InputId":
+        if isinstance(clip, NoPicture):
+            return cls(path="", sha256="")
         if isinstance(clip, FrameArray):
             return cls(path="", sha256=clip.sha256, n_frames=len(clip.images), frame_rate=clip.frame_rate)
-        return cls(path=str(clip.path.resolve()), sha256=file_sha256(clip.path))
+        return cls.of_file(clip.path)
+
+    @classmethod
+    def of_file(cls, path: Path) -> "InputId":
+        return cls(path=str(path.resolve()), sha256=file_sha256(path))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,8 +88,8 @@ class Result:
     """What came out. samples_sha256: of the float32 samples, little-endian, before any file format rounded them.
 
     shots: of the film, with start_s, stop_s, the nearest label of what was seen and the seed; neighbours with one seed are
-    one passage, and share a sound. candidate_scores: per passage, the cosine of each candidate with the target, and how
-    well its onsets fit, if it had to heed some; empty where there was one candidate. nearest: sound label -> its cosine
+    one passage, and share a sound. candidate_scores: per passage, what each candidate is worth, and candidate_reasons: why,
+    by the names of `echoframe.options.RANK`; empty where there was one candidate. nearest: sound label -> its cosine
     with the sound, the nearest first. remembered: the recordings that the sound began with, in order, their source and
     licence; empty where it began with noise alone. redrawn: per passage, how often it was drawn again as nothing could be
     heard; empty in records from before that was done. onsets: what is seen to be struck, with time_s, strength and confidence
@@ -95,6 +100,7 @@ class Result:
     n_samples: int
     samples_sha256: str
     candidate_scores: tuple[list[float], ...] = ()
+    candidate_reasons: tuple[list[dict[str, float]], ...] = ()
     nearest: dict[str, float] = field(default_factory=dict)
     remembered: tuple[dict[str, str | float], ...] = ()
     redrawn: tuple[int, ...] = ()
@@ -113,6 +119,7 @@ class Provenance:
         settings: every option of the generation.
         machine: device, number format and versions.
         result: the hash of the samples, and the nearest labels.
+        example: the sound that the result was to be like; None where there was none.
         original_level_db: the level of the clip's own sound in the mix, in dB; None if it was left out.
         sample_rate: of the sound files, in Hz, to which the result was resampled; None if it was not.
         channels: of the sound files, to which the result's one channel was copied; None if it was not.
@@ -128,6 +135,7 @@ class Provenance:
     machine: Machine
     result: Result
     mapper: MapperId | None = None
+    example: InputId | None = None
     original_level_db: float | None = None
     sample_rate: int | None = None
     channels: int | None = None
@@ -226,12 +234,12 @@ def check_from_file(provenance: Provenance) -> Provenance:
     return provenance
 
 
-def check_same_input(provenance: Provenance, path: Path) -> None:
-    """Raises InputError unless the file at `path` has the bytes that `provenance` was made from."""
+def check_same_input(known: InputId, path: Path) -> None:
+    """Raises InputError unless the file at `path` has the bytes that a sound was made from."""
     found = file_sha256(path)
-    if found != provenance.input.sha256:
+    if found != known.sha256:
         raise InputError(
-            f"{path}: sha256 {found[:12]}, but the sound was made from {provenance.input.sha256[:12]}; "
+            f"{path}: sha256 {found[:12]}, but the sound was made from {known.sha256[:12]}; "
             "the input has changed, give the original file"
         )
 

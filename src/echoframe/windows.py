@@ -67,10 +67,13 @@ class Chance:
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """The sounds that a passage waits for: one of `target`, (1, Da) or (1, W, Da), for each of `seeds`. window: its number,
-    of n_windows. cues: when things happen in it.
+    of n_windows. negative: (1, Da), what none of them shall be. example: what they begin with. cues: when things happen in
+    it.
     """
 
     target: Float[Tensor, "1 *windows dim"]
+    negative: Float[Tensor, "1 dim"] | None = None
+    example: Float[Tensor, "1 length"] | None = None
     cues: Cues | None = None
     duration_s: float
     seeds: list[int]
@@ -80,7 +83,8 @@ class Wanted:
 
     def is_like(self, other: "Wanted") -> bool:
         """Whether one call can generate both."""
-        return (self.duration_s, self.options) == (other.duration_s, other.options)
+        alike = (self.duration_s, self.options) == (other.duration_s, other.options)
+        return alike and (self.negative is None) == (other.negative is None) and self.example is other.example
 
 
 T = TypeVar("T")
@@ -110,12 +114,10 @@ class Seen:
     images: list[np.ndarray] = field(default_factory=list)
     times_s: list[float] = field(default_factory=list)
     scores: list[list[float]] = field(default_factory=list)
+    reasons: list[list[dict[str, float]]] = field(default_factory=list)
     targets: list[Tensor] = field(default_factory=list)  # (1, Da) of each window
-    embeddings: list[Tensor] = field(default_factory=list)  # (1, Da) of each window's sound, if it can be embedded
-    remembered: list[dict[str, str | float]] = field(default_factory=list)
     redrawn: list[int] = field(default_factory=list)
     silent_s: list[tuple[float, float]] = field(default_factory=list)  # from when to when nothing can be heard
-    shots: list[dict[str, str | float | int]] = field(default_factory=list)
 
     def keep(self, frames: Frames, until_s: float) -> None:
         """Keeps of one window only the frames nearest to the times the picture wants: memory does not grow."""

@@ -12,7 +12,17 @@ from echoframe.apps.allocator import keep_freed_memory
 from echoframe.apps.options import flags_given, taken
 from echoframe.apps.progress import Reporter
 from echoframe.errors import EchoFrameError, InputError
-from echoframe.jobs.orders import How, Order, plan_list, plan_orders, read_wishes, run_batch, share_of
+from echoframe.jobs.orders import (
+    How,
+    Order,
+    plan_list,
+    plan_orders,
+    plan_words,
+    read_wishes,
+    run_batch,
+    share_of,
+    together,
+)
 from echoframe.jobs.plans import Job, find_clips, looked_at, output_path
 from echoframe.jobs.results import check_job, remake_job, run_job, without_lost_film
 from echoframe.loading import load
@@ -70,9 +80,17 @@ def _orders(
             raise InputError(f"{args.list}: a list names the clips; leave out {'--from' if record else args.inputs[0]}")
         wishes = read_wishes(Path(args.list))
         return plan_list(wishes, out, request, running, writing, with_film=args.mux, with_picture=args.picture)
-    inputs = args.inputs or ([record.input.path] if record else [])
+    inputs = args.inputs or ([record.input.path] if record and record.input.path else [])
+    asked = Request(prompt=record.settings.prompt, like=record.settings.like) if record else request
+    if not inputs and (asked.prompt or asked.like):
+        orders = plan_words(out, asked, running, writing, with_picture=args.picture)
+        check_job(orders[0].job, writing)
+        return orders
     if not inputs:
-        raise InputError("no clip; give a video, a still image or a folder of them: echoframe generate clip.mp4")
+        raise InputError(
+            "no clip; give a video, a still image or a folder of them: echoframe generate clip.mp4; or say with --prompt "
+            "what to make"
+        )
     clips = find_clips(inputs)
     if record and len(clips) > 1:
         raise InputError(f"{args.record}: was made from one clip, {len(clips)} are given; give that one or none")
@@ -135,10 +153,9 @@ def _made(
     batch_size: int,
 ) -> Iterator[tuple[Job, How | Exception]]:
     """Each job, with what became of it."""
-    for first in range(0, len(orders), batch_size):
-        batch = orders[first : first + batch_size]
+    for batch in together(orders, batch_size):
         if len(batch) > 1:
-            progress = reporter.begin(", ".join(order.job.clip.name for order in batch))
+            progress = reporter.begin(", ".join(dict.fromkeys(order.job.clip.name for order in batch)))
             yield from run_batch(model, batch, writing, progress=progress)
             continue
         for order in batch:
@@ -196,5 +213,6 @@ def _as_json(job: Job, how: How, seconds: float) -> str:
         "notes": found.notes,
         "shots": found.result.shots,
         "onsets": found.result.onsets,
+        "candidates": found.result.candidate_reasons,
     }
     return json.dumps(values, ensure_ascii=False)

@@ -21,9 +21,12 @@ def add_generate(parser: Parser) -> None:
         "refused. A video in the output folder is not overwritten: its copy with sound is NAME.sound.mp4."
     )
     add = parser.add_argument
-    add("inputs", nargs="*", metavar="CLIP", help="videos and still images, folders of them, or quoted globs")
+    about_inputs = (
+        "videos and still images, folders of them, or quoted globs; none makes a sound of --prompt or --like alone"
+    )
+    add("inputs", nargs="*", metavar="CLIP", help=about_inputs)
     about_out = "a folder, made if it is not there, or NAME.wav/.flac/.mp3/.mp4/... (default: this folder)"
-    about_list = "a CSV file with a column path, and if wanted seed, duration and out, in the place of CLIP"
+    about_list = "a CSV file with a column path, and if wanted seed, duration, out and prompt, in the place of CLIP"
     add("--list", metavar="CSV", help=about_list)
     add("-o", "--out", default=".", metavar="OUT", help=about_out)
     add("--model", metavar="NAME", help="a known model, a bundle's folder or a hub repository (default: mini)")

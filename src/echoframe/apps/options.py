@@ -4,8 +4,9 @@ import argparse
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from echoframe.options import REQUEST_FIELDS, WRITE_FIELDS, Request, RunOptions, WriteOptions, name_of
+from echoframe.options import REQUEST_FIELDS, WRITE_FIELDS, Request, RunOptions, WriteOptions, flag_of
 
+STEERING = ("prompt", "prompt_weight", "negative_prompt", "prompts", "labels", "whole")
 Options = TypeVar("Options", Request, RunOptions, WriteOptions)
 
 
@@ -13,6 +14,19 @@ def add_request(parser: argparse.ArgumentParser) -> None:
     """Adds a flag for everything that can be asked of a sound. One that is not given leaves no trace in the result."""
     for option in REQUEST_FIELDS:
         _add(parser, option)
+
+
+def add_steering(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of what moves a target, and of whether there is one for all shots."""
+    for option in REQUEST_FIELDS:
+        if option.name in STEERING:
+            _add(parser, option)
+
+
+def steering_taken(args: argparse.Namespace) -> dict[str, Any]:
+    """The values of those flags that were given. Raises InputError for one out of range."""
+    request = taken(Request, args)
+    return {name: getattr(request, name) for name in STEERING if hasattr(args, name)}
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -35,21 +49,24 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
 
 def taken(kind: type[Options], args: argparse.Namespace) -> Options:
     """The `kind` that the flags ask for. Raises InputError for a value out of range."""
-    return kind(**{each.name: getattr(args, each.name) for each in fields(kind) if hasattr(args, each.name)})
+    given: dict[str, Any] = {}
+    for option in fields(kind):
+        if hasattr(args, option.name):
+            value = getattr(args, option.name)
+            given[option.name] = dict(value) if isinstance(value, list) else value
+    return kind(**given)
 
 
 def flags_given(args: argparse.Namespace) -> list[str]:
     """The flags, given or not by default, that decide what a sound is."""
-    return [_flag(each) for each in [*REQUEST_FIELDS, *fields(RunOptions), *WRITE_FIELDS] if hasattr(args, each.name)]
-
-
-def _flag(option: Any) -> str:
-    return f"--{name_of(option).replace(' ', '-')}"
+    return [flag_of(each) for each in [*REQUEST_FIELDS, *fields(RunOptions), *WRITE_FIELDS] if hasattr(args, each.name)]
 
 
 def _add(parser: argparse.ArgumentParser, option: Any) -> None:
     about = option.metadata
     flag, value = {"action": "store_true"}, {"type": about["kind"], "metavar": about["metavar"]}
     takes: dict[str, Any] = flag if about["kind"] is bool else value
+    if about["flag"]:
+        takes |= {"action": "append"}
     words = f"{about['help']} (default: {about['default_text']})".replace("%", "%%")
-    parser.add_argument(_flag(option), dest=option.name, default=argparse.SUPPRESS, help=words, **takes)
+    parser.add_argument(flag_of(option), dest=option.name, default=argparse.SUPPRESS, help=words, **takes)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from echoframe.apps.examples import epilog
+from echoframe.errors import EchoFrameError
 
 TYPE_CHECKING = False  # typing's own constant would cost a third of python's start
 if TYPE_CHECKING:
@@ -71,7 +72,10 @@ class Parser(argparse.ArgumentParser):
         self.filled()
         words = list(sys.argv[1:] if args is None else args)
         self._check_words(words)
-        found, left = super().parse_known_args(words, namespace)
+        try:
+            found, left = super().parse_known_args(words, namespace)
+        except EchoFrameError as error:  # what a value is made of may be wrong in itself, as a table's line
+            self.exit(BAD_INPUT, f"echoframe: {error}\n")
         if left:
             names = " ".join(left)
             self.error(f"unexpected {names}; write all names next to each other, before the options or after them")

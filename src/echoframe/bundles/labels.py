@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +38,14 @@ class LabelBank:
                 "expected one of each per label, and at least one label"
             )
         object.__setattr__(self, "vectors", nn.functional.normalize(self.vectors.float(), dim=1))
+
+    @cached_property
+    def places(self) -> dict[str, Float[Tensor, " dim"]]:
+        """Each name with the mean of its vectors, brought to length 1: (D,) float32."""
+        rows: dict[str, list[int]] = {}
+        for row, name in enumerate(self.names):
+            rows.setdefault(name, []).append(row)
+        return {name: nn.functional.normalize(self.vectors[own].mean(dim=0), dim=0) for name, own in rows.items()}
 
     def nearest(self, embedding: Float[Tensor, " dim"], k: int) -> list[NearLabel]:
         """The `k` labels nearest to `embedding` (D,), of any length but zero, the nearest first; each name once."""

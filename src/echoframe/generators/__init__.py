@@ -8,6 +8,7 @@ of the other: diffusers alone takes seconds.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -40,6 +41,15 @@ class Generator(Protocol):
     sample_rate: int
     max_duration_s: float
 
+    @property
+    def has_text(self) -> bool:
+        """Whether it knows the place of a text in its audio space."""
+        ...
+
+    def embed_text(self, texts: list[str]) -> Float[Tensor, "texts dim"]:
+        """Texts in the audio space, unit length. Raises BundleError without a text tower."""
+        ...
+
     def windows_s(self, duration_s: float) -> list[tuple[float, float]]:
         """From when to when each window of such a sound lies, in seconds: one window where it is short."""
         ...
@@ -52,6 +62,7 @@ class Generator(Protocol):
         seeds: Sequence[int],
         options: SampleOptions | None = None,
         negative: Float[Tensor, "batch dim"] | None = None,
+        example: Float[Tensor, "1 length"] | None = None,
         cues: Sequence[Cues | None] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "batch samples"]:
@@ -63,6 +74,25 @@ class Generator(Protocol):
     ) -> tuple[Remembered, ...]:
         """The recordings that `generate` begins with for those targets and that seed; none where it begins with noise."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """At most `_BATCH` items that are denoised together.
+
+    target: (B, W, D), of the windows that `spans` places in the latents, whose length is the last one's end. negative:
+    (B, D), none without guidance. onsets: what each item has to heed. begins_with: what is remembered, or an example's
+    latents, (1, ...), of any length; none where there is only noise.
+    """
+
+    target: Float[Tensor, "batch windows dim"]
+    negative: Float[Tensor, "batch dim"] | None
+    duration_s: float
+    spans: Sequence[Span]
+    randoms: Sequence[torch.Generator]
+    options: SampleOptions
+    onsets: Sequence[Sequence[Onset]]
+    begins_with: Memory | Tensor | None
 
 
 class LatentGenerator(ABC):
@@ -83,6 +113,12 @@ class LatentGenerator(ABC):
     span_multiple: int
     text_folder: Path | None = None  # where a text tower lies, if there is one
     memory: Memory | None = None
+    lays_events: bool = False  # whether what it begins with is laid on the onsets
+
+    @property
+    def has_text(self) -> bool:
+        """Whether it knows the place of a text in its audio space."""
+        return self.text_folder is not None
 
     def windows_s(self, duration_s: float) -> list[tuple[float, float]]:
         """From when to when each window of such a sound lies, in seconds: one window where it is short."""
@@ -115,6 +151,7 @@ class LatentGenerator(ABC):
         seeds: Sequence[int],
         options: SampleOptions | None = None,
         negative: Float[Tensor, "batch dim"] | None = None,
+        example: Float[Tensor, "1 length"] | None = None,
         cues: Sequence[Cues | None] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "batch samples"]:
@@ -123,7 +160,8 @@ class LatentGenerator(ABC):
         target: of the whole sound, or one for each of the W windows of `windows_s(duration_s)`, heeded where they lie;
         windows are denoised together, so that nothing is joined. seeds: one per item; an item depends on its own seed, not
         on the batch it ran in, up to float rounding (within 1e-4 in float32: other batch sizes may take other kernels).
-        negative: what to steer away from in all windows instead of the unconditional embedding. cues: when things happen,
+        negative: what to steer away from in all windows instead of the unconditional embedding. example: a sound, at
+        `sample_rate`, that all begin with, as far as `options.variation` says. cues: when things happen,
         one per item, heeded as far as `options.sync` asks. progress: called with (steps done, steps in all).
         """
         latents = self.sample_latents(
@@ -132,12 +170,13 @@ class LatentGenerator(ABC):
             seeds=seeds,
             options=options,
             negative=negative,
+            example=example,
             cues=cues,
             progress=progress,
         )
         waveform = pad_or_trim(self.decode(latents, seeds=seeds), n_samples(duration_s, self.sample_rate))
         options = options or self.defaults
-        if self.memory is None or options.variation == 1:  # nothing was laid on the onsets
+        if not self.lays_events or options.variation == 1:  # nothing was laid on the onsets
             for row, each in zip(waveform, cues or (), strict=False):
                 shape_loudness(row, each.heeded(options.sync) if each else (), self.sample_rate)
         return waveform
@@ -151,6 +190,7 @@ class LatentGenerator(ABC):
         seeds: Sequence[int],
         options: SampleOptions | None = None,
         negative: Float[Tensor, "batch dim"] | None = None,
+        example: Float[Tensor, "1 length"] | None = None,
         cues: Sequence[Cues | None] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Float[Tensor, "batch ..."]:
@@ -160,10 +200,12 @@ class LatentGenerator(ABC):
         check_embeddings(target, negative, n=len(seeds), n_windows=len(self.windows_s(duration_s)), dim=self.dim)
         check_seeds(seeds)
         spans = self._spans(self._n_steps(duration_s))
-        if options.variation < 1 and self.memory is None:
+        if options.variation < 1 and self.memory is None and example is None:
             raise InputError(
-                f"variation {options.variation:g}: this generator remembers no recordings; leave it out, or ask for 1"
+                f"variation {options.variation:g}: this generator remembers no recordings; leave it out, ask for 1, or give "
+                "an example"
             )
+        begins_with = self.memory if example is None else self._known(example)
         target = normalize(target.float(), dim=-1)  # a regression's output is shorter than 1; a trained one's never is
         if target.ndim == 2:
             target = target[:, None].expand(-1, len(spans), -1)
@@ -176,13 +218,17 @@ class LatentGenerator(ABC):
         parts = [slice(start, start + _BATCH) for start in range(0, len(target), _BATCH)]
         latents = []
         for i, part in enumerate(parts):
-            randoms = [torch.Generator("cpu").manual_seed(seed) for seed in seeds[part]]
-            negative_part = None if negative is None else negative[part]
-            onsets = [each.heeded(options.sync) if each else () for each in (cues or [None] * len(seeds))[part]]
-            report = nth_of(progress, i, len(parts))
-            latents.append(
-                self._denoise(target[part], negative_part, duration_s, spans, randoms, options, onsets, report)
+            batch = Batch(
+                target=target[part],
+                negative=None if negative is None else negative[part],
+                duration_s=duration_s,
+                spans=spans,
+                randoms=[torch.Generator("cpu").manual_seed(seed) for seed in seeds[part]],
+                options=options,
+                onsets=[each.heeded(options.sync) if each else () for each in (cues or [None] * len(seeds))[part]],
+                begins_with=begins_with,
             )
+            latents.append(self._denoise(batch, nth_of(progress, i, len(parts))))
         return torch.cat(latents)
 
     def embed_text(self, texts: list[str]) -> Float[Tensor, "texts dim"]:
@@ -235,22 +281,12 @@ class LatentGenerator(ABC):
         """
 
     @abstractmethod
-    def _denoise(
-        self,
-        target: Tensor,
-        negative: Tensor | None,
-        duration_s: float,
-        spans: Sequence[Span],
-        randoms: list[torch.Generator],
-        options: SampleOptions,
-        onsets: Sequence[Sequence[Onset]],
-        progress: ProgressCallback | None,
-    ) -> Tensor:
-        """Latents of at most `_BATCH` items, each from its own random generator. negative: none without guidance.
+    def _denoise(self, batch: "Batch", progress: ProgressCallback | None) -> Tensor:
+        """The latents of a batch, each item from its own random generator."""
 
-        target: (B, W, D), of the windows that `spans` places in the latents, whose length is the last one's end. onsets:
-        what each item has to heed.
-        """
+    @abstractmethod
+    def _known(self, example: Float[Tensor, "1 length"]) -> "Memory | Tensor":
+        """What `_denoise` begins with, where that is an example."""
 
     @abstractmethod
     def _n_steps(self, duration_s: float) -> int:
@@ -274,23 +310,22 @@ class LatentGenerator(ABC):
         spans = plan_spans(math.ceil(n_steps / unit), longest=longest, overlap=longest // OVERLAP_SHARE)
         return [(start * unit, stop * unit) for start, stop in spans]
 
-    def _predict(
-        self,
-        network: Callable[[Tensor, Tensor], Tensor],
-        latents: Tensor,
-        target: Tensor,
-        negative: Tensor | None,
-        spans: Sequence[Span],
-        guidance: float,
-    ) -> Tensor:
-        """What the network says of latents in all their windows, guided; see `joint.predict`."""
+    def _predict(self, network: Callable[[Tensor, Tensor], Tensor], latents: Tensor, batch: Batch) -> Tensor:
+        """What the network says of a batch's latents in all their windows, guided; see `joint.predict`."""
         place = {"device": self.device, "dtype": self.dtype}
-        away = None if negative is None else negative.to(**place)
-        conditions, rows = target.to(**place), latents.to(**place)
+        away = None if batch.negative is None else batch.negative.to(**place)
+        conditions, rows = batch.target.to(**place), latents.to(**place)
         # a CPU gains nothing by several at once, and the same bits come back however many there are
-        n_rows = 1 if self.device.type == "cpu" and len(spans) > 1 else _BATCH
+        n_rows = 1 if self.device.type == "cpu" and len(batch.spans) > 1 else _BATCH
         return predict(
-            network, rows, conditions, away, spans=spans, guidance=guidance, n_rows=n_rows, dim=self.time_dim
+            network,
+            rows,
+            conditions,
+            away,
+            spans=batch.spans,
+            guidance=batch.options.guidance,
+            n_rows=n_rows,
+            dim=self.time_dim,
         )
 
 

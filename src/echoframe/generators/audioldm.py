@@ -7,7 +7,7 @@ VAE decodes to what its vocoder was trained on, whatever `mel.offset` and `mel.s
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,17 +21,15 @@ from torch.nn.functional import normalize
 from transformers import SpeechT5HifiGan
 
 from echoframe.errors import BundleError, ConfigError
-from echoframe.generators import LatentGenerator
+from echoframe.generators import Batch, LatentGenerator
 from echoframe.generators.attention_heads import use_original_heads
-from echoframe.generators.joint import Span
 from echoframe.generators.long_vocoder import mel_pieces, vocoded, vocoder_length
 from echoframe.generators.schedulers import build_scheduler, step_randomness
-from echoframe.media.audio import n_samples
+from echoframe.media.audio import log_mel, n_samples, pad_or_trim
 from echoframe.options import SampleOptions
 from echoframe.pretrained import LOAD_ERRORS, freeze, load_part, quiet
 from echoframe.progress import ProgressCallback
 from echoframe.spec import AUDIOLDM_MEL, MelSpec
-from echoframe.timing.cues import Onset
 from echoframe.weights import read_config, read_json
 
 
@@ -108,32 +106,49 @@ class AudioLdmGenerator(LatentGenerator):
             dtype=dtype,
         )
 
-    def _denoise(
-        self,
-        target: Tensor,
-        negative: Tensor | None,
-        duration_s: float,
-        spans: Sequence[Span],
-        randoms: list[torch.Generator],
-        options: SampleOptions,
-        onsets: Sequence[Sequence[Onset]],
-        progress: ProgressCallback | None,
-    ) -> Tensor:
-        scheduler = build_scheduler(options, self.scheduler_config, device=self.device)
+    def _denoise(self, batch: Batch, progress: ProgressCallback | None) -> Tensor:
+        scheduler = build_scheduler(batch.options, self.scheduler_config, device=self.device)
         # float32 whatever the networks' dtype is: the solvers subtract nearly equal numbers
-        latents = self._noise(spans[-1][1], randoms) * scheduler.init_noise_sigma  # (B, C, H, W)
-        noise_source = step_randomness(scheduler, randoms)
-        for i, t in enumerate(scheduler.timesteps):
+        latents, timesteps = self._start(batch, scheduler)  # (B, C, H, W)
+        noise_source = step_randomness(scheduler, list(batch.randoms))
+        for i, t in enumerate(timesteps):
             model_input = scheduler.scale_model_input(latents, t)
 
             def network(rows: Tensor, conditions: Tensor, t: Tensor = t) -> Tensor:
                 return self.unet(rows, t, encoder_hidden_states=None, class_labels=conditions)[0].float()  # type: ignore[arg-type]
 
-            predicted = self._predict(network, model_input, target, negative, spans, options.guidance)
+            predicted = self._predict(network, model_input, batch)
             latents = scheduler.step(predicted, t, latents, **noise_source, return_dict=False)[0]
             if progress is not None:
-                progress(i + 1, len(scheduler.timesteps), "")
+                progress(i + 1, len(timesteps), "")
         return latents
+
+    def _start(self, batch: Batch, scheduler: Any) -> tuple[Tensor, Tensor]:
+        """The noise and all timesteps, or an example's latents noised to the level that is asked for, and the steps left."""
+        n_rows, example = batch.spans[-1][1], batch.begins_with
+        noise = self._noise(n_rows, list(batch.randoms))
+        level = batch.options.variation
+        if not isinstance(example, Tensor) or level == 1:
+            return noise * scheduler.init_noise_sigma, scheduler.timesteps
+        repeated = example.repeat(1, 1, math.ceil(n_rows / example.shape[2]), 1)[:, :, :n_rows].expand_as(noise)
+        n_left = round(len(scheduler.timesteps) * level)
+        if n_left == 0:
+            return repeated, scheduler.timesteps[:0]
+        first = (len(scheduler.timesteps) - n_left) // scheduler.order * scheduler.order
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(first)
+        timesteps = scheduler.timesteps[first:]
+        return scheduler.add_noise(repeated, noise, timesteps[:1].expand(len(noise))), timesteps
+
+    @torch.no_grad()
+    def _known(self, example: Float[Tensor, "1 length"]) -> Tensor:
+        """The VAE's mean of a sound, scaled as its latents are: (1, C, H, W), whole windows of what the UNet can halve."""
+        mel = self.config.mel
+        unit = mel.hop_length * self.frame_multiple
+        length = max(math.ceil(example.shape[1] / unit), 1) * unit
+        frames = log_mel(pad_or_trim(example, length), mel)[:, : length // mel.hop_length]  # (1, frames, mels)
+        mean = self.vae.encode(frames[:, None].to(self.device, self.dtype)).latent_dist.mode()  # type: ignore[union-attr]
+        return mean.float() * self.vae.config["scaling_factor"]
 
     def _n_steps(self, duration_s: float) -> int:
         frames = math.ceil(n_samples(duration_s, self.sample_rate) / self.config.mel.hop_length)

@@ -6,7 +6,7 @@ a token is (1 - level) sound + level noise (rectified flow: Liu et al., ICLR 202
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,21 +16,19 @@ from torch import Tensor
 
 from echoframe.errors import BundleError, ConfigError, InputError
 from echoframe.flow import flow_levels, solve
-from echoframe.generators import LatentGenerator
+from echoframe.generators import Batch, LatentGenerator
 from echoframe.generators.denoiser import Denoiser, load_denoiser
 from echoframe.generators.events import Struck, gain_db
-from echoframe.generators.joint import Span
 from echoframe.generators.mel_codec import MelCodec, load_codec
-from echoframe.generators.memory import Memory, load_memory
+from echoframe.generators.memory import Memory, MemoryConfig, load_memory, memory_of_one
 from echoframe.generators.runs import scene_of_windows
 from echoframe.generators.texture import Texture, load_texture
-from echoframe.media.audio import n_samples
+from echoframe.media.audio import log_mel, n_samples, pad_or_trim
 from echoframe.media.phase import Start, griffin_lim, griffin_lim_in_pieces
 from echoframe.media.stretches import drawn_rows
 from echoframe.options import SampleOptions
 from echoframe.progress import ProgressCallback
 from echoframe.spec import MINI_MEL, MelSpec
-from echoframe.timing.cues import Onset
 from echoframe.weights import read_config
 
 SOLVERS = ("euler", "dpm++2m")
@@ -65,6 +63,7 @@ class MelFlowGenerator(LatentGenerator):
     """A denoiser, a mel codec, a texture and a memory if there are any, and Griffin-Lim, frozen."""
 
     time_dim = 1
+    lays_events = True
 
     def __init__(
         self,
@@ -118,30 +117,19 @@ class MelFlowGenerator(LatentGenerator):
         memory = load_memory(path / "memory", codec) if (path / "memory").is_dir() else None
         return cls(denoiser, codec, texture=texture, memory=memory, config=config, device=device, dtype=dtype)
 
-    def _denoise(
-        self,
-        target: Tensor,
-        negative: Tensor | None,
-        duration_s: float,
-        spans: Sequence[Span],
-        randoms: list[torch.Generator],
-        options: SampleOptions,
-        onsets: Sequence[Sequence[Onset]],
-        progress: ProgressCallback | None,
-    ) -> Tensor:
+    def _denoise(self, batch: Batch, progress: ProgressCallback | None) -> Tensor:
+        options = batch.options
         if options.scheduler not in SOLVERS:
             raise InputError(
                 f'scheduler "{options.scheduler}": this generator is a flow, solved by {" or ".join(SOLVERS)}; '
                 "choose one of them"
             )
-        shape = (spans[-1][1], self.codec.channels)
-        noise = torch.stack([torch.randn(shape, generator=random) for random in randoms])
         level = options.variation
         steps = max(1, round(options.steps * level))
-        start = self._start(noise, target, spans, randoms, level, onsets)
-        timed = [len(each) > 0 for each in onsets]
+        start = self._start(batch, level)
+        timed = [len(each) > 0 for each in batch.onsets]
         if level == 0:
-            return self._cut(start.to(self.device), duration_s, timed)
+            return self._cut(start.to(self.device), batch.duration_s, timed)
         n_done = 0
 
         def direction(latents: Tensor, level: float) -> Tensor:
@@ -150,7 +138,7 @@ class MelFlowGenerator(LatentGenerator):
             def network(rows: Tensor, conditions: Tensor) -> Tensor:
                 return self.denoiser(rows, torch.full((len(rows),), level).to(rows), conditions).float()
 
-            predicted = self._predict(network, latents, target, negative, spans, options.guidance)
+            predicted = self._predict(network, latents, batch)
             n_done += 1
             if progress is not None:
                 progress(n_done, steps, "")
@@ -158,28 +146,31 @@ class MelFlowGenerator(LatentGenerator):
 
         levels = [level * each for each in flow_levels(steps, self.config.level_shift)]
         found = solve(direction, start.to(self.device), levels, second_order=options.scheduler == "dpm++2m")
-        return self._cut(found, duration_s, timed)
+        return self._cut(found, batch.duration_s, timed)
 
-    def _start(
-        self,
-        noise: Tensor,
-        target: Tensor,
-        spans: Sequence[Span],
-        randoms: list[torch.Generator],
-        level: float,
-        onsets: Sequence[Sequence[Onset]],
-    ) -> Tensor:
+    def _start(self, batch: Batch, level: float) -> Tensor:
         """The noise, or what is remembered of each item's targets noised to that level, its events at the onsets."""
-        if level == 1 or self.memory is None:
+        shape = (batch.spans[-1][1], self.codec.channels)
+        noise = torch.stack([torch.randn(shape, generator=random) for random in batch.randoms])
+        memory = batch.begins_with
+        if level == 1 or not isinstance(memory, Memory):
             return noise
         frame_s = self.config.mel.hop_length / self.sample_rate
         scenes = []
         n_frames = self.codec.config.frames
-        for rows, random, heeded in zip(target, randoms, onsets, strict=True):
+        for rows, random, heeded in zip(batch.target, batch.randoms, batch.onsets, strict=True):
             struck = [Struck(round(each.time_s / frame_s), gain_db(each.strength)) for each in heeded]
             seed = random.initial_seed()
-            scenes.append(scene_of_windows(self.memory, rows, seed, spans, struck, n_frames=n_frames))
+            scenes.append(scene_of_windows(memory, rows, seed, batch.spans, struck, n_frames=n_frames))
         return torch.lerp(torch.stack(scenes), noise, level)
+
+    def _known(self, example: Float[Tensor, "1 length"]) -> Memory:
+        size = self.step  # the shortest that is a token
+        mel = log_mel(pad_or_trim(example, max(example.shape[1] // size, 1) * size), self.config.mel)
+        frames = self.codec.config.frames
+        tokens = self.codec.encode(mel[:, : mel.shape[1] // frames * frames].to(self.device))[0].cpu()
+        per_db = MemoryConfig().per_db if self.memory is None else self.memory.config.per_db
+        return memory_of_one(tokens, self.codec, dim=self.dim, per_db=per_db)
 
     def _cut(self, latents: Tensor, duration_s: float, timed: list[bool]) -> Tensor:
         """Of a scene longer than what was asked for, the loudest stretch: a short sound is no silence between two.

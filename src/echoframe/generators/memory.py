@@ -22,7 +22,7 @@ from torch import Tensor
 
 from echoframe.errors import BundleError, ConfigError
 from echoframe.generators.events import Struck, background, lay, material
-from echoframe.generators.layout import Recordings, describe, lay_out, plan
+from echoframe.generators.layout import Recordings, describe, is_steady, lay_out, plan
 from echoframe.generators.mel_codec import MelCodec
 from echoframe.weights import read_config, read_json, read_weights, write_json, write_weights
 
@@ -164,6 +164,20 @@ class Memory:
     def _mel(self, which: int) -> Float[Tensor, "frames mels"]:
         first, last = self.starts[which], self.starts[which + 1]
         return self._codec.decode(self.tokens[None, first:last])[0]
+
+
+def memory_of_one(tokens: Float[Tensor, "tokens channels"], codec: MelCodec, *, dim: int, per_db: float) -> Memory:
+    """A memory whose only entry is a recording's tokens: whatever the target is, it is met by that one."""
+    level = codec.levels(tokens[None])[0]
+    return Memory(
+        MemoryConfig(per_db=per_db),
+        entries=[Remembered(sound="", label="", source="", licence="")],
+        embeddings=torch.zeros(1, dim),
+        tokens=tokens,
+        starts=torch.tensor([0, len(tokens)]),
+        steady=torch.tensor([is_steady(level, per_db)]),
+        codec=codec,
+    )
 
 
 def _places(entries: list[Remembered], labeller: Labeller | None) -> Tensor:

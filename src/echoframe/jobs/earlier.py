@@ -14,7 +14,7 @@ from echoframe.jobs.plans import Job
 from echoframe.options import WRITE_FIELDS, Settings, WriteOptions, name_of
 from echoframe.output import file_sha256
 from echoframe.pipeline import EchoFrame
-from echoframe.provenance import MapperId, Provenance, find_provenance, record_of, record_path
+from echoframe.provenance import InputId, MapperId, Provenance, find_provenance, record_of, record_path
 
 _ELSEWHERE = "or choose another name or folder with -o"
 
@@ -31,7 +31,7 @@ class Asked:
     @cached_property
     def clip_sha256(self) -> str:
         """Of the clip's bytes, read once for all its files."""
-        return file_sha256(self.job.clip)
+        return InputId.of(self.job.known).sha256
 
     @cached_property
     def mapper(self) -> MapperId | None:
@@ -56,6 +56,8 @@ class Asked:
             return "made with another mapper"
         if machine != wanted:
             return f"made on {' in '.join(machine)}"
+        if found.example and found.example.sha256 != file_sha256(Path(self.settings.like)):
+            return "made like another example, or like this one before it changed"
         if found.input.sha256 != self.clip_sha256:
             return "made from another clip, or from this one before it changed"
         return "" if file_sha256(output) == found.outputs[output.name] else "changed since it was written"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from echoframe.errors import EchoFrameError, InputError, OutputError, VideoError
 from echoframe.media.containers import MUX_FORMATS, best_suffix
+from echoframe.media.frame_array import NoPicture
 from echoframe.media.stills import PICTURE_SUFFIXES
 from echoframe.media.video import VIDEO_SUFFIXES, VideoInfo, check_fits, probe
 from echoframe.options import WriteOptions
@@ -28,12 +29,13 @@ _STILL_A_GIF = "its picture is still a GIF, which few players show in a MOV; --r
 class Job:
     """One clip and the files to make of it. film: a film's copy with the sound; picture: the PNG to look at.
 
-    info: what the clip holds, once it was looked at; film and notes, which the record keeps, follow from that. reencode:
-    whether the film's picture is written as H.264. refused: why nothing is made, where two jobs would make one file.
+    info: what the clip holds, once it was looked at; film and notes, which the record keeps, follow from that. Without a
+    picture, clip is what messages call the sound. reencode: whether the film's picture is written as H.264. refused: why
+    nothing is made, where two jobs would make one file.
     """
 
     clip: Path
-    info: VideoInfo | None = None
+    info: VideoInfo | NoPicture | None = None
     sound: Path | None
     film: Path | None
     picture: Path | None
@@ -42,7 +44,7 @@ class Job:
     refused: str = ""
 
     @property
-    def known(self) -> VideoInfo:
+    def known(self) -> VideoInfo | NoPicture:
         """What the clip holds; `looked_at` has been here."""
         assert self.info is not None
         return self.info
@@ -126,10 +128,12 @@ def plan_jobs(
     with_film: bool = True,
     with_picture: bool = False,
     seeds: Sequence[int] = (),
+    keep: int = 1,
 ) -> list[Job]:
     """What to make of each clip. out: a folder, or for a single clip the name of a sound or film file.
 
-    seeds: of which each clip gets a job each, clip after clip, whose files are called NAME.sSEED. Which jobs stand in
+    seeds: of which each clip gets a job each, clip after clip, whose files are called NAME.sSEED. keep: of how many
+    candidates each of them gets a job, the best first, whose files are called NAME, NAME.2, ... Which jobs stand in
     each other's way, `without_clashes` says. Raises InputError for one file of several clips, and OutputError for a place
     that cannot be written to.
     """
@@ -138,7 +142,8 @@ def plan_jobs(
     if named and len(clips) > 1:
         raise InputError(f"{out}: is one output file, but there are {len(clips)} clips; give a folder with -o")
     check_place(out.parent if named else out)
-    tags = [f".s{seed}" for seed in seeds] or [""]
+    places = ["", *(f".{nth}" for nth in range(2, keep + 1))]
+    tags = [f"{tag}{place}" for tag in [f".s{seed}" for seed in seeds] or [""] for place in places]
     if named:
         own = [out.with_name(f"{out.stem}{tag}{out.suffix}") for tag in tags]
         return [_named_job(clip, path, with_picture=with_picture) for clip in clips for path in own]
@@ -236,6 +241,8 @@ def looked_at(job: Job, writing: WriteOptions) -> Job:
     if job.refused:
         raise InputError(job.refused)
     info = job.info or probe(job.clip)
+    if isinstance(info, NoPicture):
+        return replace(job, film=None) if job.sound else job
     if job.film is None or job.sound is None:  # no film is wanted, or the user named it
         reencode = writing.reencode and job.film is not None and _can_reencode(info, job.film)
         return replace(job, info=info, reencode=reencode, notes=(REENCODED,) if reencode else job.notes)

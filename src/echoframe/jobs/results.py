@@ -14,6 +14,7 @@ from echoframe.jobs.earlier import Asked, are_done, check_earlier, check_foreign
 from echoframe.jobs.plans import ONLY_SOUND, REENCODED, Job, looked_at, only_sound
 from echoframe.loading import remake
 from echoframe.media.audio import resample
+from echoframe.media.frame_array import NoPicture
 from echoframe.media.mux import mux
 from echoframe.media.video import check_fits
 from echoframe.options import WRITE_FIELDS, Request, Settings, WriteOptions
@@ -75,6 +76,8 @@ def remake_job(
 def check_job(job: Job, writing: WriteOptions) -> None:
     """Raises if a file to be made cannot be, or is someone else's and not forced. job: from `looked_at`."""
     if job.film is not None:
+        if isinstance(job.known, NoPicture):
+            raise InputError(f"{job.film}: there is no picture to make a video of; give the name of a sound file")
         if job.known.is_still:
             raise InputError(
                 f"{job.film}: {job.clip} is a still image, so no video can be made of it; give the name of a sound file"

@@ -1,11 +1,12 @@
 """Several clips at once: their passages of one length are generated in one call, which a GPU does in little more time."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from echoframe.media.video import VideoInfo
+from echoframe.media.frame_array import Clip
 from echoframe.options import Settings
 from echoframe.pipeline import EchoFrame
 from echoframe.progress import ProgressCallback
@@ -14,14 +15,19 @@ from echoframe.windows import Wanted
 
 
 def render_together(
-    model: EchoFrame, clips: Sequence[tuple[VideoInfo, Settings]], *, progress: ProgressCallback | None = None
+    model: EchoFrame, clips: Sequence[tuple[Clip, Settings]], *, progress: ProgressCallback | None = None
 ) -> list[Sound | Exception]:
     """The sounds of several clips, or in the place of a sound the error that its clip ended with.
 
-    Samples may differ from those of a clip alone in their last bits, so the record holds how many were made together.
+    Settings that differ only in which of the candidates is kept share them. Samples may differ from those of a clip alone in
+    their last bits, so the record holds how many were made together.
     """
-    ways = [model.rendering(clip, settings, batch_size=len(clips)) for clip, settings in clips]
-    ended: dict[int, Sound | Exception] = {}
+    groups = _grouped(clips)
+    ways = [
+        model.rendering(clips[own[0]][0], clips[own[0]][1], nths=[clips[n][1].nth for n in own], batch_size=len(groups))
+        for own in groups
+    ]
+    ended: dict[int, list[Sound] | Exception] = {}
     waiting: dict[int, Wanted] = {}
 
     def go_on(index: int, waveforms: Tensor | None) -> None:
@@ -40,16 +46,35 @@ def render_together(
         alike = [index for index, each in waiting.items() if each.is_like(first)]
         for index, waveforms in zip(alike, _generated(model, [waiting[i] for i in alike], progress), strict=True):
             go_on(index, waveforms)
-    return [ended[index] for index in range(len(ways))]
+    found: dict[int, Sound | Exception] = {}
+    for index, own in enumerate(groups):
+        sounds = ended[index]
+        found |= zip(own, [sounds] * len(own) if isinstance(sounds, Exception) else sounds, strict=True)
+    return [found[n] for n in range(len(clips))]
+
+
+def _grouped(clips: Sequence[tuple[Clip, Settings]]) -> list[list[int]]:
+    """The numbers of neighbours that differ in which of the candidates they keep, and in nothing else."""
+    groups: list[list[int]] = []
+    for n, (clip, settings) in enumerate(clips):
+        last = clips[n - 1]
+        if n and clip == last[0] and replace(settings, nth=1) == replace(last[1], nth=1):
+            groups[-1].append(n)
+        else:
+            groups.append([n])
+    return groups
 
 
 def _generated(model: EchoFrame, wanted: Sequence[Wanted], progress: ProgressCallback | None) -> tuple[Tensor, ...]:
     """The (N, S) waveforms of each, from one call."""
+    away = [each.negative.expand(len(each.seeds), -1) for each in wanted if each.negative is not None]
     waveforms = model.generate_candidates(
         torch.cat([each.target.expand(len(each.seeds), *each.target.shape[1:]) for each in wanted]),
         duration_s=wanted[0].duration_s,
         seeds=[seed for each in wanted for seed in each.seeds],
         options=wanted[0].options,
+        negative=torch.cat(away) if away else None,
+        example=wanted[0].example,
         cues=[each.cues for each in wanted for _ in each.seeds],
         progress=progress,
     )

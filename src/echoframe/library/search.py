@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from echoframe.data.verify import opened
-from echoframe.library.described import plain
+from echoframe.errors import InputError
 from echoframe.library.ears import ears_of
 from echoframe.library.entries import Entry, Found
 from echoframe.library.recording import read_piece
@@ -18,10 +18,9 @@ from echoframe.library.store import Store
 from echoframe.library.wording import WordIndex
 from echoframe.media.demux import shown_picture
 from echoframe.media.stills import check_file, is_picture
-from echoframe.optional import require_extra
 from echoframe.pipeline import EchoFrame
+from echoframe.sound.steered import place_of
 
-ALIKE = 70.0  # of 100: a label that is like the asked words, whatever their order
 _MOST = 4096  # neighbours that sqlite-vec gives at once
 _MORE = 4  # times as many are asked for where some of them cannot be used
 _LEAST = 50
@@ -38,24 +37,12 @@ class Part:
 
 
 def target_of_text(model: EchoFrame, text: str) -> Float[Tensor, "1 dim"] | None:
-    """The point of the audio space that words mean, (1, D) of length 1; None where the model knows none of them.
-
-    A model with a text tower embeds them. Another one has labels: the mean of the vectors of those most like the words.
-    """
-    embed = getattr(model.generator, "embed_text", None)
-    if embed is not None and getattr(model.generator, "text_folder", None) is not None:
-        return torch.nn.functional.normalize(embed([text]).float().cpu(), dim=1)
-    if model.labels is None:
+    """The point of the audio space that words mean, (1, D) of length 1; None where the model knows none of them."""
+    try:
+        place = place_of(text, model.mapper, model.generator, model.labels)
+    except InputError:  # the words of the files may still say them
         return None
-    fuzz, process = require_extra("rapidfuzz.fuzz", "library"), require_extra("rapidfuzz.process", "library")
-    names = [plain(name) for name in model.labels.names]
-    likeness = process.cdist([plain(text)], names, scorer=fuzz.token_set_ratio, score_cutoff=ALIKE)[0]
-    best = float(likeness.max())
-    if best < ALIKE:
-        return None
-    chosen = torch.from_numpy(likeness >= best - 1e-6)
-    mean = model.labels.vectors.cpu()[chosen].mean(dim=0, keepdim=True)
-    return torch.nn.functional.normalize(mean, dim=1)
+    return None if place is None else place[None].float().cpu()
 
 
 def parts_of_file(model: EchoFrame, path: Path, *, seed: int = 0) -> list[Part]:

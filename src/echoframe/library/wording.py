@@ -5,8 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float
-
-from echoframe.optional import require_extra
+from rapidfuzz import fuzz, process
 
 ALIKE = 80.0  # of 100: two spellings of one word, such as its plural
 SHORT = 2  # letters: a word that says nothing, unless there is no other
@@ -37,7 +36,6 @@ class WordIndex:
         asked = [word for word in asked if len(word) > SHORT] or asked
         if not asked or not self._words:
             return found
-        fuzz, process = require_extra("rapidfuzz.fuzz", "library"), require_extra("rapidfuzz.process", "library")
         for row in process.cdist(asked, self._words, scorer=fuzz.ratio, score_cutoff=ALIKE):
             best = np.zeros(self.n)
             for number in np.flatnonzero(row).tolist():

@@ -45,3 +45,21 @@ class Mapper(Protocol):
         stands in padded frames never changes a result.
         """
         ...
+
+
+@runtime_checkable
+class LabelMapper(Mapper, Protocol):
+    """A mapper that goes by way of labels, so that they can be shown, and turned up and down."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    def chances(
+        self, visual: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]
+    ) -> Float[Tensor, "batch labels"]:
+        """What each label is worth in each clip: rows that sum to 1."""
+        ...
+
+    def answer(self, chances: Float[Tensor, "batch labels"], seeds: Sequence[int]) -> Float[Tensor, "batch audio_dim"]:
+        """The points that follow from such rows, of any sum above 0: what the mapper gives for what it sees itself."""
+        ...

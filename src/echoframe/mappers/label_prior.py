@@ -113,6 +113,32 @@ class LabelPrior(nn.Module):
         seen = torch.lerp(self.look_up(frames), self.scores(frames).softmax(dim=2), self.config.learned_share)
         return masked_mean(seen, mask)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the labels."""
+        return self.config.labels
+
+    @torch.no_grad()
+    def chances(
+        self, visual: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]
+    ) -> Float[Tensor, "batch labels"]:
+        """How likely each label is drawn: rows that sum to 1, float64, on the CPU."""
+        likely = self.probabilities(visual, mask).cpu().double() ** self.config.sharpness
+        return likely / likely.sum(dim=1, keepdim=True)
+
+    @torch.no_grad()
+    def answer(self, chances: Float[Tensor, "batch labels"], seeds: Sequence[int]) -> Float[Tensor, "batch audio_dim"]:
+        """The embedding of a recording of a label that each seed draws: (B, L), of any sum -> (B, Da), unit length."""
+        if len(seeds) != len(chances):
+            raise InputError(f"label prior: {len(seeds)} seeds for {len(chances)} clips; give one for each")
+        answers = []
+        for row, seed in zip(chances, seeds, strict=True):
+            random = torch.Generator().manual_seed(seed)
+            label = int(torch.multinomial(row / row.sum(), 1, generator=random))
+            which = torch.randint(int(self.counts[label]), (1,), generator=random)
+            answers.append(self.vectors[label, int(which)])
+        return nn.functional.normalize(torch.stack(answers), dim=1)
+
     @torch.no_grad()
     def forward(
         self,
@@ -122,17 +148,7 @@ class LabelPrior(nn.Module):
         seeds: Sequence[int] | None = None,
     ) -> Float[Tensor, "batch audio_dim"]:
         """A recording's embedding for each clip and its seed (all 0 unless given): (B, Da), unit length."""
-        seeds = [0] * len(visual) if seeds is None else seeds
-        if len(seeds) != len(visual):
-            raise InputError(f"label prior: {len(seeds)} seeds for {len(visual)} clips; give one for each")
-        likely = self.probabilities(visual, mask).cpu().double() ** self.config.sharpness
-        answers = []
-        for row, seed in zip(likely, seeds, strict=True):
-            random = torch.Generator().manual_seed(seed)
-            label = int(torch.multinomial(row / row.sum(), 1, generator=random))
-            which = torch.randint(int(self.counts[label]), (1,), generator=random)
-            answers.append(self.vectors[label, int(which)])
-        return nn.functional.normalize(torch.stack(answers), dim=1)
+        return self.answer(self.chances(visual, mask), [0] * len(visual) if seeds is None else seeds)
 
 
 def save_label_prior(prior: LabelPrior, directory: Path, *, dtype: torch.dtype | None = None) -> None:

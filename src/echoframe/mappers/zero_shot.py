@@ -66,7 +66,26 @@ class ZeroShotBridge(nn.Module):
         for name, (given, dim) in vectors.items():
             self.register_buffer(name, torch.zeros(n_labels, dim) if given is None else given.detach().float())
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the labels."""
+        return self.config.labels
+
     @torch.no_grad()
+    def chances(
+        self, visual: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]
+    ) -> Float[Tensor, "batch labels"]:
+        """How much the clips look like each label: rows that sum to 1."""
+        check_visual(visual, mask, self.config.visual_dim)
+        frames = nn.functional.normalize(visual.to(self.visual_text.dtype), dim=2)
+        looks_like = (self.config.scale * frames @ self.visual_text.T).softmax(dim=2)  # (B, T, L)
+        return masked_mean(looks_like, mask)
+
+    @torch.no_grad()
+    def answer(self, chances: Float[Tensor, "batch labels"], seeds: Sequence[int]) -> Float[Tensor, "batch audio_dim"]:
+        """The mean of the labels' places, weighted: (B, L) -> (B, Da), unit length. seeds: not looked at."""
+        return nn.functional.normalize(chances.to(self.audio_text) @ self.audio_text, dim=1)
+
     def forward(
         self,
         visual: Float[Tensor, "batch frames dim"],
@@ -78,10 +97,7 @@ class ZeroShotBridge(nn.Module):
 
         seeds: not looked at, a label has one place.
         """
-        check_visual(visual, mask, self.config.visual_dim)
-        frames = nn.functional.normalize(visual.to(self.visual_text.dtype), dim=2)
-        looks_like = (self.config.scale * frames @ self.visual_text.T).softmax(dim=2)  # (B, T, L)
-        return nn.functional.normalize(masked_mean(looks_like, mask) @ self.audio_text, dim=1)
+        return self.answer(self.chances(visual, mask), seeds or [])
 
 
 def build_bridge(

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -87,8 +88,21 @@ class FrameArray:
         return reformatter.reformat(frame, *size, format="rgb24", interpolation="BICUBIC", threads=1).to_ndarray()
 
 
-def opened(source: str | Path | np.ndarray, frame_rate: float | None) -> VideoInfo | FrameArray:
-    """What a user means by `source`: a file, probed, or frames in memory. Raises InputError if it can be neither."""
+@dataclass(frozen=True, slots=True)
+class NoPicture:
+    """Nothing to see: a sound is made of words, or of an example."""
+
+    is_still = True
+    duration_s = 0.0
+
+
+Clip: TypeAlias = VideoInfo | FrameArray | NoPicture
+
+
+def opened(source: str | Path | np.ndarray | None, frame_rate: float | None) -> Clip:
+    """What a user means by `source`: a file, probed, frames in memory, or nothing. Raises InputError if it can be none."""
+    if source is None:
+        return NoPicture()
     if isinstance(source, np.ndarray):
         return FrameArray(images=source, frame_rate=frame_rate)
     if frame_rate is not None:

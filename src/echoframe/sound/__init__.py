@@ -98,7 +98,9 @@ class Sound:
 @runtime_checkable
 class _Bound(Protocol[Options]):
     @overload
-    def __call__(self, source: str | Path | np.ndarray, *args: Options.args, **options: Options.kwargs) -> Sound: ...
+    def __call__(
+        self, source: str | Path | np.ndarray | None, *args: Options.args, **options: Options.kwargs
+    ) -> Sound: ...
     @overload
     def __call__(
         self, source: list[str] | list[Path], *args: Options.args, **options: Options.kwargs

@@ -1,17 +1,22 @@
 """A waveform becomes a `Sound`: with its record, what its windows saw, and what a user should know of it."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
 from echoframe.bundles.labels import LabelBank
-from echoframe.media.frame_array import FrameArray
+from echoframe.media.audio import fade_ends
+from echoframe.media.frame_array import Clip
+from echoframe.media.loudness import bring_to_loudness
 from echoframe.media.video import VideoInfo
 from echoframe.options import Settings
 from echoframe.provenance import BundleId, InputId, Machine, MapperId, Provenance, Result, samples_sha256
 from echoframe.sound import Sound
+from echoframe.sound.take import Take
+from echoframe.timing.passages import Shot
 from echoframe.timing.watch import Watched
 from echoframe.windows import Seen, unit_mean
 
@@ -29,7 +34,7 @@ class Maker:
 
 
 def finished(
-    waveform: Float[Tensor, "1 samples"],
+    take: Take,
     sample_rate: int,
     *,
     input_id: InputId,
@@ -43,18 +48,21 @@ def finished(
 
     watched: what was seen of the clip over time, if that was looked at.
     """
-    target = unit_mean(seen.targets)
-    embedding = unit_mean(seen.embeddings) if seen.embeddings else None
+    if settings.loudness_lufs is not None:
+        bring_to_loudness(take.waveform, sample_rate, settings.loudness_lufs)
+    waveform, target = fade_ends(take.waveform, sample_rate).clamp_(-1, 1), unit_mean(seen.targets)
+    embedding = unit_mean(take.embeddings) if take.embeddings else None
     nearest = _nearest(maker.labels, target if embedding is None else embedding)
     result = Result(
         sample_rate=sample_rate,
         n_samples=waveform.shape[1],
         samples_sha256=samples_sha256(waveform.numpy()),
         candidate_scores=tuple(seen.scores),
+        candidate_reasons=tuple(seen.reasons),
         nearest=dict(nearest),
-        remembered=tuple(seen.remembered),
+        remembered=tuple(take.remembered),
         redrawn=tuple(seen.redrawn),
-        shots=tuple(seen.shots),
+        shots=tuple(take.shots),
         onsets=_onsets(watched),
     )
     return Sound(
@@ -67,9 +75,10 @@ def finished(
             machine=maker.machine,
             result=result,
             mapper=maker.mapper,
+            example=InputId.of_file(Path(settings.like)) if settings.like else None,
             notes=notes,
         ),
-        frames=np.stack(seen.images),
+        frames=np.stack(seen.images) if seen.images else np.zeros((0, 1, 1, 3), dtype=np.uint8),
         times_s=tuple(seen.times_s),
         nearest=nearest,
         target=target,
@@ -78,7 +87,12 @@ def finished(
     )
 
 
-def notes_on(clip: VideoInfo | FrameArray, seen: Seen, *, duration_s: float, n_draws: int) -> tuple[str, ...]:
+def shot_record(shot: Shot, label: str, seed: int) -> dict[str, str | float | int]:
+    """What the record says of a shot. label: the nearest of what was seen."""
+    return {"start_s": round(shot.start_s, 3), "stop_s": round(shot.stop_s, 3), "label": label, "seed": seed}
+
+
+def notes_on(clip: Clip, seen: Seen, *, duration_s: float, n_draws: int) -> tuple[str, ...]:
     """What a user should know of a sound: where its film breaks off, and where nothing can be heard."""
     notes = []
     if isinstance(clip, VideoInfo) and clip.promised_s:

@@ -3,8 +3,8 @@
 *Conventions*: times are seconds from the beginning of the film.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -59,11 +59,12 @@ def views_of(shot: Shot, *, longest_s: float) -> list[Stretch]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """From when to when was looked, in seconds, and what the sound of that should be: a target, (D,)."""
+    """From when to when was looked, in seconds, and what the sound of that should be: a target, (D,), and labels."""
 
     start_s: float
     stop_s: float
     target: Float[Tensor, " dim"]
+    chances: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -66,12 +66,17 @@ def find_borders(
     return _apart(sorted(found, key=lambda border: border.time_s), times_s)
 
 
+def _exact(small: np.ndarray) -> np.ndarray:
+    """Some of the frames in numbers to count with; all of a long film's would be as much as is kept of it."""
+    return small.astype(np.float32, copy=False)
+
+
 def _comes_back(small: np.ndarray, times_s: np.ndarray, border: Border) -> bool:
     """Whether soon after a border the picture is what it was before: something was lit, and the light died away."""
     half = border.lasts_s / 2
     begin, end = np.searchsorted(times_s, (border.time_s - half - 1e-6, border.time_s + half - 1e-6))
-    before = small[np.searchsorted(times_s, times_s[begin] - BACK_S) : max(begin, 1)]
-    after = small[end : np.searchsorted(times_s, border.time_s + half + BACK_S)]
+    before = _exact(small[np.searchsorted(times_s, times_s[begin] - BACK_S) : max(begin, 1)])
+    after = _exact(small[end : np.searchsorted(times_s, border.time_s + half + BACK_S)])
     if not len(before) or len(after) < 2:
         return False
     apart = np.abs(after[0] - before[-1]).mean()
@@ -85,12 +90,12 @@ def _cuts(small: np.ndarray, changed: np.ndarray) -> list[int]:
         around = np.delete(changed[max(at - AROUND, 0) : at + AROUND + 1], min(at, AROUND))
         if changed[at] < STANDS_OUT * np.median(around) + CUT / 2:
             continue
-        before, after = small[max(at - FLASH, 0) : at], small[at : at + FLASH + 1]
+        before, after = _exact(small[max(at - FLASH, 0) : at]), _exact(small[at : at + FLASH + 1])
         back = np.abs(after[1:, None] - before[None]).mean(axis=2)  # lit and dark again, or a broken frame
         if len(after) > 1 and back.min() < 0.4 * changed[at]:
             continue
-        was = small[max(at - FLASH - 1, 0) : at - 1]
-        if len(was) and np.abs(was - small[at]).mean(axis=1).min() < 0.4 * changed[at]:
+        was = _exact(small[max(at - FLASH - 1, 0) : at - 1])
+        if len(was) and np.abs(was - after[0]).mean(axis=1).min() < 0.4 * changed[at]:
             continue  # what was lit is dark again
         found.append(at)
     return found
@@ -108,7 +113,7 @@ def _dissolves(small: np.ndarray, times_s: np.ndarray, cuts: list[int]) -> list[
         n = len(small) - 2 * half
         if n < 1:
             continue
-        parts = [_blended(small[at : at + BLOCK + 2 * half], half) for at in range(0, n, BLOCK)]
+        parts = [_blended(_exact(small[at : at + BLOCK + 2 * half]), half) for at in range(0, n, BLOCK)]
         apart, wrong, alike = np.concatenate(parts, axis=1)
         good = (apart > BLEND) & (wrong < BENT) & (alike < ALIKE) & (shot[:n] == shot[2 * half :])
         for at in np.flatnonzero(good).tolist():

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from echoframe.media.frame_array import FrameArray
-from echoframe.media.video import VideoInfo
+from echoframe.media.frame_array import Clip, NoPicture
 from echoframe.timing.cues import Cues, Onset
 from echoframe.timing.onset_net import OnsetNet, beside, load_onset_net, residuals
 from echoframe.timing.onsets import peaks, with_contrast
@@ -24,7 +23,8 @@ from echoframe.timing.shots import Border, find_borders, thumbs
 from echoframe.timing.small_frames import small_frames
 
 CHUNK = 64  # frames looked at together
-ROOM = 1024  # frames that there is room for at first
+MOST_ROOM = 1 << 15  # frames that there is room for at first, whatever a file promises
+STRETCH = 1024  # frames of which the network tells at once
 LEAST = 0.1  # confidence of an onset that is kept at all
 CUT_S = 0.12  # near a cut what changes is the picture, not what it shows
 
@@ -60,11 +60,11 @@ def onset_net() -> OnsetNet:
     return load_onset_net(Path(__file__).parent / "net")
 
 
-def watch(clip: VideoInfo | FrameArray, *, until_s: float = math.inf) -> Watched:
-    """The cues and the borders of shots of a film. A still image has none.
+def watch(clip: Clip, *, until_s: float = math.inf) -> Watched:
+    """The cues and the borders of shots of a film. A still image has none, and nothing to see has none either.
 
     Args:
-        clip: what `probe` found in a file, or frames in memory.
+        clip: what `probe` found in a file, frames in memory, or nothing.
         until_s: frames at or after this time are not looked at, in seconds.
 
     Returns:
@@ -73,16 +73,16 @@ def watch(clip: VideoInfo | FrameArray, *, until_s: float = math.inf) -> Watched
     Raises:
         VideoError: the file cannot be decoded.
     """
-    if clip.is_still:
+    if isinstance(clip, NoPicture) or clip.is_still:
         return Watched()
-    whole = _gathered(_look(with_contrast(small_frames(clip, until_s=until_s)), onset_net()))
+    room = min(math.ceil(min(clip.duration_s, until_s) * (clip.frame_rate or 1.0)) + CHUNK, MOST_ROOM)
+    whole = _gathered(_look(with_contrast(small_frames(clip, until_s=until_s)), onset_net()), room)
     if not whole:
         return Watched()
     times, seen, numbers, small, moving, changed = whole
-    with torch.no_grad():
-        sure = onset_net().tell(seen[None].float(), numbers[None])[0].sigmoid().double().numpy()
+    sure = _told(onset_net(), seen, numbers).sigmoid().double().numpy()
     times_s, activity = times.numpy(), moving.numpy()
-    borders = find_borders(small.float().numpy(), changed.numpy(), times_s)
+    borders = find_borders(small.numpy(), changed.numpy(), times_s)
     for border in borders:
         if border.kind == "cut":
             sure[np.abs(times_s - border.time_s) <= CUT_S] = 0.0
@@ -91,8 +91,8 @@ def watch(clip: VideoInfo | FrameArray, *, until_s: float = math.inf) -> Watched
     )
 
 
-def _gathered(parts: Iterator[_Seen]) -> list[Tensor]:
-    """Each field of all parts, one after the other; none of no parts.
+def _gathered(parts: Iterator[_Seen], room: int) -> list[Tensor]:
+    """Each field of all parts, one after the other; none of no parts. room: frames that there is room for at first.
 
     Many small tensors that are kept would keep the freed memory between them as well: five minutes took 90 MB more.
     """
@@ -101,7 +101,7 @@ def _gathered(parts: Iterator[_Seen]) -> list[Tensor]:
     for part in parts:
         pieces = [getattr(part, name) for name in _Seen.__slots__]
         n_new = len(pieces[0])
-        held = held or [piece.new_empty(ROOM, *piece.shape[1:]) for piece in pieces]
+        held = held or [piece.new_empty(room, *piece.shape[1:]) for piece in pieces]
         while n + n_new > len(held[0]):
             held = [torch.cat([each, torch.empty_like(each)]) for each in held]
         for each, piece in zip(held, pieces, strict=True):
@@ -112,7 +112,7 @@ def _gathered(parts: Iterator[_Seen]) -> list[Tensor]:
 
 @torch.no_grad()
 def _look(frames: Iterator[tuple[float, np.ndarray, float]], net: OnsetNet) -> Iterator[_Seen]:
-    """What is seen of (time, luma, contrast), chunk by chunk. Each takes with it the frames around it that the network needs."""
+    """What is seen of (time, luma, contrast), chunk by chunk, each with the frames around it that the network needs."""
     margin = net.reach + 1  # one more for what changes from frame to frame
     held = list(islice(frames, CHUNK + 2 * margin))
     first = True
@@ -135,6 +135,18 @@ def _look(frames: Iterator[tuple[float, np.ndarray, float]], net: OnsetNet) -> I
         )
         first = False
         held = [*held[-2 * margin :], *coming] if coming else []
+
+
+@torch.no_grad()
+def _told(net: OnsetNet, seen: Tensor, numbers: Tensor) -> Tensor:
+    """(T,): what the network tells of every frame, a stretch at a time with the frames around it that it needs."""
+    around = sum(net.config.dilations)
+    told = []
+    for start in range(0, len(seen), STRETCH):
+        first, stop = max(start - around, 0), start + STRETCH + around
+        part = net.tell(seen[None, first:stop].float(), numbers[None, first:stop])[0]
+        told.append(part[start - first : start - first + STRETCH])
+    return torch.cat(told)
 
 
 def _onsets(sure: np.ndarray, activity: np.ndarray, times_s: np.ndarray) -> tuple[Onset, ...]:

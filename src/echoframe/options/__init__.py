@@ -6,11 +6,12 @@ and what uses it.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from echoframe.errors import InputError
+from echoframe.options.spots import SHORTEST_S, Spot, are_spots, read_spots
 
 TARGET_LUFS = -23.0  # EBU R 128
 MAX_CANDIDATES = 64
@@ -25,6 +26,9 @@ SCHEDULER_NAMES = (
 )
 MAX_BATCH = 8  # more rows at once take more memory and gain no speed
 MAX_SEEDS = 1000  # of one clip in one run
+# what a candidate is ranked by (`echoframe.sound.ranking`), and how much each counts
+RANK = {"target": 1.0, "prompt": 0.5, "time": 0.3, "soundness": 0.3}
+MAX_TEXT = 500  # characters of a prompt
 MAX_DURATION_S = 3600.0  # longer sounds have to be asked for with force
 
 
@@ -35,18 +39,24 @@ def option(
     expected: str = "",
     choices: tuple[str, ...] = (),
     default: Any = ...,
+    default_factory: Callable[[], Any] | None = None,
     default_text: str = "",
     unit: str = "",
     metavar: str = "",
     kind: Callable[[str], Any] = str,
+    flag: str = "",
 ) -> Any:
     """A dataclass field that describes itself.
 
     help: for people, without the default. valid, expected: the range, for the program and in words; or choices.
-    default_text: how help calls the default, where it is not a value. kind: makes a value of a command-line word.
+    default_text: how help calls the default, where it is not a value. kind: makes a value of a command-line word. flag: its
+    own name on the command line, where it is given once for each of several values.
     """
     about = {"help": help, "valid": valid, "expected": expected, "unit": unit, "metavar": metavar, "kind": kind}
+    about["flag"] = flag
     about["choices"], about["default_text"] = choices, default_text or str(default)
+    if default_factory is not None:
+        return field(default_factory=default_factory, metadata=about)
     return field(metadata=about) if default is ... else field(default=default, metadata=about)
 
 
@@ -54,9 +64,18 @@ def name_of(option: "Field[Any]") -> str:
     """What people call an option: its name without the unit.
 
     >>> [name_of(option) for option in fields(Settings)][-3:]
-    ['candidates', 'whole', 'loudness']
+    ['nth', 'whole', 'loudness']
     """
     return option.name.removesuffix("_s").removesuffix("_lufs").removesuffix("_db").replace("_", " ")
+
+
+def flag_of(option: "Field[Any]") -> str:
+    """What an option is called on the command line.
+
+    >>> [flag_of(option) for option in fields(Settings) if option.name in ("duration_s", "labels")]
+    ['--duration', '--label']
+    """
+    return f"--{option.metadata['flag'] or name_of(option).replace(' ', '-')}"
 
 
 def check(option: "Field[Any]", value: Any) -> None:
@@ -72,6 +91,27 @@ def check(option: "Field[Any]", value: Any) -> None:
 def lufs(text: str) -> float | None:
     """A loudness from the command line; "off" asks for none."""
     return None if text == "off" else float(text)
+
+
+def factor(text: str) -> tuple[str, float]:
+    """A name and a number, from the command line: of a label, what its chance is multiplied by.
+
+    >>> factor("dog barking=2")
+    ('dog barking', 2.0)
+    """
+    name, _, number = text.rpartition("=")
+    try:
+        return name.strip(), float(number)
+    except ValueError:
+        raise InputError(f'"{text}": expected NAME=NUMBER, such as "dog barking=2"') from None
+
+
+def _is_text(text: str) -> bool:
+    return len(text) <= MAX_TEXT and (not text or bool(text.strip()))
+
+
+def _are_factors(labels: Mapping[str, float]) -> bool:
+    return all(name and math.isfinite(number) and number >= 0 for name, number in labels.items())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,6 +204,73 @@ class Settings(SampleOptions):
         metavar="K",
         kind=int,
     )
+    prompt: str = option(
+        default="",
+        default_text="none",
+        help="words for what shall be heard",
+        valid=_is_text,
+        expected=f"words, at most {MAX_TEXT} characters",
+        metavar="TEXT",
+    )
+    prompt_weight: float = option(
+        default=0.7,
+        help="0 heeds the picture alone, 1 the prompt alone",
+        valid=lambda w: 0 <= w <= 1,
+        expected="a number from 0 to 1",
+        metavar="W",
+        kind=float,
+    )
+    negative_prompt: str = option(
+        default="",
+        default_text="none",
+        help="words for what shall not be heard",
+        valid=_is_text,
+        expected=f"words, at most {MAX_TEXT} characters",
+        metavar="TEXT",
+    )
+    prompts: tuple[Spot, ...] = option(
+        default=(),
+        default_text="none",
+        help="a table (CSV) with start, end and text: prompts for parts of a film, in the place of --prompt there",
+        valid=are_spots,
+        expected=f"parts in order that do not overlap, {SHORTEST_S:g} s long at least, each with a text",
+        metavar="CSV",
+        kind=read_spots,
+    )
+    labels: Mapping[str, float] = option(
+        default_factory=dict,
+        default_text="as seen",
+        help="make a label more or less likely: 0 turns it off; may be given several times",
+        valid=_are_factors,
+        expected="names of labels with factors of 0 or more",
+        metavar="NAME=FACTOR",
+        kind=factor,
+        flag="label",
+    )
+    like: str = option(
+        default="",
+        default_text="none",
+        help="a sound file that the result shall be like: less of it remains the higher --variation is",
+        metavar="FILE",
+    )
+    rank: Mapping[str, float] = option(
+        default_factory=dict,
+        default_text=", ".join(f"{name}={weight:g}" for name, weight in RANK.items()),
+        help="what counts among candidates, and how much; may be given several times",
+        valid=lambda rank: rank.keys() <= RANK.keys() and _are_factors(rank),
+        expected=f"some of {', '.join(RANK)} with weights of 0 or more",
+        metavar="NAME=WEIGHT",
+        kind=factor,
+        flag="rank",
+    )
+    nth: int = option(
+        default=1,
+        help="which of the candidates to keep: 1 is the best",
+        valid=lambda n: 1 <= n <= MAX_CANDIDATES,
+        expected=f"1 to {MAX_CANDIDATES}, and no more than there are candidates",
+        metavar="N",
+        kind=int,
+    )
     whole: bool = option(
         default=True,
         default_text="a sound for each shot, or for neighbouring shots that sound alike",
@@ -205,6 +312,14 @@ class Request:
     scheduler: str | None = None
     variation: float | None = None
     sync: float | None = None
+    prompt: str = ""
+    prompt_weight: float = 0.7
+    negative_prompt: str = ""
+    prompts: tuple[Spot, ...] = ()
+    labels: Mapping[str, float] = field(default_factory=dict)
+    like: str = ""
+    rank: Mapping[str, float] = field(default_factory=dict)
+    nth: int = 1
     whole: bool = False
     loudness_lufs: float | None = TARGET_LUFS
 
@@ -292,6 +407,14 @@ class RunOptions:
         help="N sounds with the seeds from --seed on, named as with --seeds",
         valid=lambda n: n is None or 1 <= n <= MAX_SEEDS,
         expected=f"1 to {MAX_SEEDS}",
+        metavar="N",
+        kind=int,
+    )
+    keep: int = option(
+        default=1,
+        help="write the N best candidates: NAME.wav, NAME.2.wav, ...",
+        valid=lambda n: 1 <= n <= MAX_CANDIDATES,
+        expected=f"1 to {MAX_CANDIDATES}, and no more than there are candidates",
         metavar="N",
         kind=int,
     )
