@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from echoframe.timing.passages import Shot, View
 
 N_EXPECTED = 5
+LEAST = 0.005  # what a label has to be worth to be named
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,4 +31,5 @@ def expected(shot: Shot, views: Sequence[View]) -> Expected:
         for name, worth in view.chances.items():
             total[name] = total.get(name, 0.0) + worth / len(views)
     best = sorted(total.items(), key=lambda item: -item[1])[:N_EXPECTED]
+    best = [each for each in best if each[1] >= LEAST] or best[:1]
     return Expected(start_s=shot.start_s, stop_s=shot.stop_s, labels=tuple((name, round(w, 4)) for name, w in best))
