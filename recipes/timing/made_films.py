@@ -20,11 +20,11 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from calm_scenes import CALM_LEARNED
-from more_scenes import LEARNED
+from more_scenes import LEARNED, MET
 from scenes import CALM, STRIKING, WIDTH, Scene, Shape, drifting
 
 KINDS = tuple(STRIKING)
-SCENES = {**STRIKING, **CALM, **LEARNED, **CALM_LEARNED}
+SCENES = {**STRIKING, **CALM, **LEARNED, **CALM_LEARNED, **MET}  # new ones last: the place is a part of the seed
 ALL_KINDS = tuple(SCENES)
 UNSEEN_KINDS = ("dropping", "clapping")
 LOOKS = ("plain", "textured", "grainy", "blurred", "shaking", "crowded", "panning", "zooming", "dark", "compressed")

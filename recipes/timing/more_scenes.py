@@ -343,5 +343,5 @@ LEARNED = {
     "toppling": toppling,
     "popping": popping,
     "jumping": jumping,
-    "meeting": meeting,
 }
+MET = {"meeting": meeting}
