@@ -403,6 +403,23 @@ def test_ctrl_c_and_kill_end_a_real_process(doing, stop, code, bundle, films, ou
     assert names(out) == []
 
 
+def test_a_library_that_makes_an_error_of_being_stopped_is_stopped_all_the_same(monkeypatch, capsys):
+    def stopped_within(_: object) -> int:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except SystemExit as end:
+            raise ValueError("could not determine the shape") from end
+        return 0
+
+    monkeypatch.setattr("echoframe.apps.generate.generate", stopped_within)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert run("generate", "a.mp4") == 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err == ""
+
+
 def test_the_shortest_sound_has_a_picture_too(bundle, films, out):
     command = ["generate", films / "one.mp4", "-o", out, "--model", bundle, "--duration", 0.002, "--picture"]
     assert run(*command, "--candidates", 2, "--no-mux") == 0

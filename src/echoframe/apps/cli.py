@@ -67,8 +67,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if run is None:
         parser.print_help()
         return BAD_INPUT
+    stopped = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
+        sys.exit(TERMINATED)
+
     # a cluster's way to say stop: unwound like Ctrl-C, so that half-written files go
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    signal.signal(signal.SIGTERM, stop)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without arrows still gets its table
@@ -85,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"echoframe: {error}", file=sys.stderr)
         return BAD_INPUT
     except Exception as error:
+        if stopped:  # a library within which it was stopped made an error of that
+            return TERMINATED
         if args.debug:
             raise
         print(f"echoframe: unexpected {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
