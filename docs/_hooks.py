@@ -3,7 +3,8 @@
 from dataclasses import fields
 from typing import Any
 
-from echoframe.options import REQUEST_FIELDS, WRITE_FIELDS, RunOptions, flag_of
+from echoframe.options import REQUEST_FIELDS, WRITE_FIELDS, RunOptions
+from echoframe.options.option import flag_of
 
 MARK = "<!-- the table of options -->"
 

@@ -17,8 +17,8 @@ from echoframe.options import (
     SampleOptions,
     Settings,
     WriteOptions,
-    flag_of,
 )
+from echoframe.options.option import flag_of
 from echoframe.pipeline import EchoFrame
 
 

@@ -4,7 +4,8 @@ import argparse
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from echoframe.options import REQUEST_FIELDS, WRITE_FIELDS, Request, RunOptions, WriteOptions, flag_of
+from echoframe.options import REQUEST_FIELDS, WRITE_FIELDS, Request, RunOptions, WriteOptions
+from echoframe.options.option import flag_of
 
 STEERING = ("prompt", "prompt_weight", "negative_prompt", "prompts", "labels", "whole")
 Options = TypeVar("Options", Request, RunOptions, WriteOptions)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from echoframe.errors import OutputError
 from echoframe.jobs.plans import Job
-from echoframe.options import WRITE_FIELDS, Settings, WriteOptions, name_of
+from echoframe.options import WRITE_FIELDS, Settings, WriteOptions
+from echoframe.options.option import name_of
 from echoframe.output import file_sha256
 from echoframe.pipeline import EchoFrame
 from echoframe.provenance import InputId, MapperId, Provenance, find_provenance, record_of, record_path

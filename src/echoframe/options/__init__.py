@@ -6,11 +6,12 @@ and what uses it.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from echoframe.errors import InputError
+from echoframe.options.option import check, option
 from echoframe.options.spots import SHORTEST_S, Spot, are_spots, read_spots
 
 TARGET_LUFS = -23.0  # EBU R 128
@@ -30,62 +31,6 @@ MAX_SEEDS = 1000  # of one clip in one run
 RANK = {"target": 1.0, "prompt": 0.5, "time": 0.3, "soundness": 0.3}
 MAX_TEXT = 500  # characters of a prompt
 MAX_DURATION_S = 3600.0  # longer sounds have to be asked for with force
-
-
-def option(
-    *,
-    help: str,
-    valid: Callable[[Any], bool] = lambda _: True,
-    expected: str = "",
-    choices: tuple[str, ...] = (),
-    default: Any = ...,
-    default_factory: Callable[[], Any] | None = None,
-    default_text: str = "",
-    unit: str = "",
-    metavar: str = "",
-    kind: Callable[[str], Any] = str,
-    flag: str = "",
-) -> Any:
-    """A dataclass field that describes itself.
-
-    help: for people, without the default. valid, expected: the range, for the program and in words; or choices.
-    default_text: how help calls the default, where it is not a value. kind: makes a value of a command-line word. flag: its
-    own name on the command line, where it is given once for each of several values.
-    """
-    about = {"help": help, "valid": valid, "expected": expected, "unit": unit, "metavar": metavar, "kind": kind}
-    about["flag"] = flag
-    about["choices"], about["default_text"] = choices, default_text or str(default)
-    if default_factory is not None:
-        return field(default_factory=default_factory, metadata=about)
-    return field(metadata=about) if default is ... else field(default=default, metadata=about)
-
-
-def name_of(option: "Field[Any]") -> str:
-    """What people call an option: its name without the unit.
-
-    >>> [name_of(option) for option in fields(Settings)][-3:]
-    ['nth', 'whole', 'loudness']
-    """
-    return option.name.removesuffix("_s").removesuffix("_lufs").removesuffix("_db").replace("_", " ")
-
-
-def flag_of(option: "Field[Any]") -> str:
-    """What an option is called on the command line.
-
-    >>> [flag_of(option) for option in fields(Settings) if option.name in ("duration_s", "labels")]
-    ['--duration', '--label']
-    """
-    return f"--{option.metadata['flag'] or name_of(option).replace(' ', '-')}"
-
-
-def check(option: "Field[Any]", value: Any) -> None:
-    """Raises InputError if `value` is outside the option's range."""
-    about = option.metadata
-    if about["choices"] and value not in about["choices"]:
-        raise InputError(f'{name_of(option)} "{value}" is not known; choose one of {", ".join(about["choices"])}')
-    if not about["valid"](value):
-        unit = f" {about['unit']}" if about["unit"] else ""
-        raise InputError(f"{name_of(option)} {value}{unit}: expected {about['expected']}")
 
 
 def lufs(text: str) -> float | None:
