@@ -296,7 +296,6 @@ def test_words_have_a_place_where_a_model_knows_them(model):
     assert target_of_text(model, "zebra") is None
     assert target_of_text(fake_model(with_ears=False), "hum") is None
     tower = fake_model()
-    tower.generator.text_folder = Path()  # type: ignore[attr-defined]
     tower.generator.texts = {"anything at all": torch.full((DIM,), 0.5)}  # type: ignore[attr-defined]
     assert target_of_text(tower, "anything at all") == pytest.approx(torch.full((1, DIM), 0.5))
     assert ears_of(tower).rate == tower.generator.sample_rate  # its own conditions were made so

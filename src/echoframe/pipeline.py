@@ -33,11 +33,11 @@ from echoframe.sound.expected import Expected, expected
 from echoframe.sound.finished import Maker, finished, notes_on, shot_record
 from echoframe.sound.parts import Parts
 from echoframe.sound.ranking import Asked
-from echoframe.sound.steered import Steered, example_of
+from echoframe.sound.steered import example_of
 from echoframe.sound.take import Take
 from echoframe.spec import ClipSpec
 from echoframe.timing.cues import Cues
-from echoframe.timing.passages import Shot, course, passages_of, shots_of
+from echoframe.timing.passages import Shot, View, course, passages_of, shots_of
 from echoframe.timing.watch import Watched, watch
 from echoframe.windows import (
     Chance,
@@ -253,13 +253,16 @@ class EchoFrame:
             labels=labels or {},
             whole=whole,
         )
-        clip = opened(source, frame_rate)
+        return tuple(expected(shot, views) for shot, views in self._look(opened(source, frame_rate), request))
+
+    def _look(self, clip: Clip, request: Request) -> list[tuple[Shot, list[View]]]:
+        """The shots of a clip, and what is seen in each and expected of it, as `generate` would see and expect it."""
         settings = self.resolve(clip, request, force=True)
-        watched = Watched() if settings.whole else watch(clip)
+        borders = () if settings.whole else watch(clip).borders
         asked = self._parts.steered(settings, None)
-        shots = shots_of(asked.parted(watched.borders, settings.duration_s), settings.duration_s)
-        looked = self._parts.look(clip, shots, settings.seed, Seen([]), asked)
-        return tuple(expected(shot, views) for shot, views in looked)
+        shots = shots_of(asked.parted(borders, settings.duration_s), settings.duration_s)
+        chance = Chance(seed=settings.seed, clip=InputId.of(clip).sha256)
+        return self._parts.look(clip, shots, chance.of_clip, Seen([]), asked)
 
     def resolve(self, clip: Clip, request: Request, *, force: bool = False) -> Settings:
         """The settings a clip is made with, with every default filled in. Raises InputError for an impossible request.
@@ -284,10 +287,10 @@ class EchoFrame:
             raise InputError(
                 f"candidates {settings.candidates}: this bundle has no audio encoder to rank them; ask for 1"
             )
-        # these raise for words that are not known, and for an example that cannot be read
-        parts = self._parts
-        asked = parts.steered(settings, example_of(settings, self.generator.sample_rate))
-        if isinstance(clip, NoPicture):
+        # these raise for an example that cannot be read, which is embedded later, and for words that are not known
+        parts, example = self._parts, example_of(settings, self.generator.sample_rate)
+        asked = parts.steered(settings, None)
+        if isinstance(clip, NoPicture) and example is None:
             parts.from_words(asked.whole, seed=0)
         late = [spot for spot in settings.prompts if spot.start_s >= settings.duration_s]
         if late:
@@ -322,20 +325,7 @@ class EchoFrame:
         without it from the seed alone. n_draws: how often a window is drawn at most, with seeds derived from the first,
         until something can be heard in it.
         """
-        return self.render_best(clip, settings, own_chance=own_chance, n_draws=n_draws, progress=progress)[0]
-
-    def render_best(
-        self,
-        clip: Clip,
-        settings: Settings,
-        *,
-        nths: Sequence[int] | None = None,
-        own_chance: bool = True,
-        n_draws: int = N_DRAWS,
-        progress: ProgressCallback | None = None,
-    ) -> list[Sound]:
-        """The sounds of a clip that `render` makes with each of `nths` in the place of `settings.nth`, made together."""
-        way = self.rendering(clip, settings, nths=nths, own_chance=own_chance, n_draws=n_draws)
+        way = self.rendering(clip, settings, own_chance=own_chance, n_draws=n_draws)
         wanted = next(way)
         while True:
             waveforms = self.generate_candidates(
@@ -351,7 +341,8 @@ class EchoFrame:
             try:
                 wanted = way.send(waveforms)
             except StopIteration as end:
-                return end.value
+                (sound,) = end.value
+                return sound
 
     def rendering(
         self,
@@ -365,8 +356,9 @@ class EchoFrame:
     ) -> Rendering[list[Sound]]:
         """The way to a clip's sounds: asks for each window's waveforms, is sent them, and returns the sounds.
 
-        `render_best` goes it alone, `echoframe.jobs.together` with several clips at once. nths, own_chance, n_draws: as
-        for `render_best`. batch_size: how many clips, for the record.
+        `render` goes it alone, `echoframe.jobs.together` with several clips at once. nths: one sound is made with each of
+        them in the place of `settings.nth`, or only that one. own_chance, n_draws: as for `render`. batch_size: how many
+        clips, for the record.
         """
         parts, rate = self._parts, self.generator.sample_rate
         total = n_samples(settings.duration_s, rate)
@@ -466,10 +458,7 @@ class EchoFrame:
             InputError: the source is missing, cannot be used or is an array of another type.
             VideoError: the file cannot be decoded.
         """
-        clip = opened(source, frame_rate)
-        shots = shots_of(watch(clip).borders, STILL_DURATION_S if clip.is_still else clip.duration_s)
-        chance = Chance(seed=seed, clip=InputId.of(clip).sha256)
-        looked = self._parts.look(clip, shots, chance.of_clip, Seen([]), Steered(Steering()))
+        looked = self._look(opened(source, frame_rate), Request(seed=seed))
         return [(shot, unit_mean([view.target[None].cpu() for view in views])) for shot, views in looked]
 
     @torch.no_grad()

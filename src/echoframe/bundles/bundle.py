@@ -225,7 +225,7 @@ def load_parts(located: Located, device: torch.device, dtype: torch.dtype) -> Bu
 def _bridge(located: Located, generator: LatentGenerator, device: torch.device, dtype: torch.dtype) -> ZeroShotBridge:
     parts, folders = located.manifest.parts, located.folders
     has_clap = "audio_encoder" in parts and parts["audio_encoder"].kind == "clap"
-    if parts["visual_encoder"].kind != "clip" or not (generator.text_folder or has_clap):
+    if parts["visual_encoder"].kind != "clip" or not (generator.has_text or has_clap):
         raise BundleError(
             f"{located.manifest.name}: no mapper, and no zero-shot bridge without a CLIP visual encoder and a text "
             "tower of the audio space; add a mapper part"
@@ -237,7 +237,7 @@ def _bridge(located: Located, generator: LatentGenerator, device: torch.device, 
     def build() -> ZeroShotBridge:
         see = load_text_encoder(folders["visual_encoder"], device=device, dtype=dtype)
         # the generator's own tower first: then the target is in its space for certain
-        own = generator.text_folder is not None
+        own = generator.has_text
         hear = generator.embed_text if own else load_text_encoder(folders["audio_encoder"], device=device)
         return build_bridge(see, hear, labels=labels, visual_space=seen, audio_space=heard)
 

@@ -103,11 +103,10 @@ def ears_of(model: EchoFrame) -> Ears:
     if encoder is None:
         raise InputError(f"{model.identity.name}: has no audio encoder, which a library needs; choose another model")
     # AudioLDM's own conditions were made of sounds at its own rate: a target of its space has to be compared with such
-    is_latent = getattr(model.generator, "text_folder", None) is not None
     name = model.mapper.config.audio_space or encoder.name
     return Ears(
         encoder=encoder,
-        rate=model.generator.sample_rate if is_latent else 0,
+        rate=model.generator.sample_rate if model.generator.has_text else 0,
         space=Space(name=name, dim=encoder.dim),
         model=f"{model.identity.name} {model.identity.version}".strip(),
         source=str(from_anywhere(model.identity.source)),

@@ -31,7 +31,7 @@ class Take:
 
     def add(self, candidates: Candidates, start: int) -> int:
         """Lays its candidate at `start`, in samples, faded into what is there; returns that one's seed."""
-        chosen = candidates.order[min(self.nth, len(candidates.order)) - 1]
+        chosen = candidates.order[self.nth - 1]
         part = candidates.waveforms[chosen : chosen + 1]
         add_faded(self.waveform, part, start, n_fade=max(self.done - start, 0))
         self.done = start + part.shape[1]
