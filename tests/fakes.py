@@ -60,6 +60,9 @@ class FakeGenerator:
         length = (duration_s - 1) / n + 1
         return [(k * (length - 1), k * (length - 1) + length) for k in range(n)]
 
+    def example_length(self, duration_s: float) -> int:
+        return n_samples(duration_s, RATE)
+
     def remembered(self, target, *, seed, options):
         return ()
 

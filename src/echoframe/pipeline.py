@@ -6,6 +6,7 @@ next. The generator itself knows how to make a long one in windows.
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from echoframe.sound.candidates import candidates_of
 from echoframe.sound.expected import Expected, expected
 from echoframe.sound.finished import Maker, finished, notes_on, shot_record
 from echoframe.sound.parts import Parts
+from echoframe.sound.placed import Answers, Placing, within
 from echoframe.sound.ranking import Asked
 from echoframe.sound.steered import example_of
 from echoframe.sound.take import Take
@@ -50,6 +52,7 @@ from echoframe.windows import (
 
 STILL_DURATION_S = 10.0  # what a still image lasts unless asked otherwise
 N_PICTURE_FRAMES = 8
+LIBRARY_SYNC = 0.5  # its events are laid on the onsets that are more likely than not
 N_DRAWS = 4  # of a window in which nothing can be heard, the first one counted
 
 
@@ -132,12 +135,14 @@ class EchoFrame:
         scheduler: str | None = None,
         variation: float | None = None,
         sync: float | None = None,
+        blend: float | None = None,
         prompt: str = "",
         prompt_weight: float = 0.7,
         negative_prompt: str = "",
         prompts: tuple[Spot, ...] = (),
         labels: Mapping[str, float] | None = None,
         like: str | Path = "",
+        library: Answers | None = None,
         rank: Mapping[str, float] | None = None,
         nth: int = 1,
         whole: bool = False,
@@ -164,7 +169,9 @@ class EchoFrame:
             variation: 0 keeps to one of the recordings that the model remembers, 1 starts from noise alone. The default
                 is the model's own.
             sync: how readily the sound heeds onsets in the picture: 0 heeds none, 1 all, 0.5 those that are more likely
-                than not. The default is the model's own.
+                than not. The default is the model's own, and 0.5 with a library.
+            blend: how far the model varies a library's recordings, 0 to 1, in the band that it knows. At 0 they stay as they
+                are.
             prompt: words for what shall be heard, such as "heavy rain on a tin roof". A model with a text encoder takes any
                 words; another one takes words for the labels that it knows.
             prompt_weight: 0 heeds the picture alone, 1 the prompt alone.
@@ -174,6 +181,8 @@ class EchoFrame:
                 twice as likely.
             like: a sound file that the result shall be like. Less of it remains the higher `variation` is: at 0 it is the
                 example itself, at 1 its place in the audio space alone.
+            library: an open `echoframe.library.Library`, which was opened with this model. The sound is made of its
+                recordings, at their usual sample rate and with as many channels as most have.
             rank: what counts among candidates, where it differs from `echoframe.options.RANK`.
             nth: which of the candidates to keep, 1 is the best.
             whole: one sound for the whole film, whatever its cuts. Otherwise each shot has its own, or neighbouring shots
@@ -183,8 +192,8 @@ class EchoFrame:
             progress: a callback that takes (steps done, steps in all, name of the last one).
 
         Returns:
-            The sound, with (1, S) float32 samples in [-1, 1] at the sample rate of the model; for a list of paths, a list
-            of sounds in the same order.
+            The sound, with (1, S) float32 samples in [-1, 1] at the sample rate of the model, or with (C, S) at that of the
+            library; for a list of paths, a list of sounds in the same order.
 
         Raises:
             InputError: an option is out of range, a word or a label is not known to the model, or the source is missing,
@@ -200,19 +209,38 @@ class EchoFrame:
             scheduler=scheduler,
             variation=variation,
             sync=sync,
+            blend=blend,
             prompt=prompt,
             prompt_weight=prompt_weight,
             negative_prompt=negative_prompt,
             prompts=prompts,
             labels=labels or {},
             like=str(like),
+            library=str(library.path) if library is not None else "",
             rank=rank or {},
             nth=nth,
             whole=whole,
             loudness_lufs=loudness_lufs,
         )
-        clip = opened(source, frame_rate)
-        return self.render(clip, self.resolve(clip, request, force=force), progress=progress)
+        clip, model = opened(source, frame_rate), (self if library is None else self.answered_by(library))
+        return model.render(clip, model.resolve(clip, request, force=force), progress=progress)
+
+    def answered_by(self, library: Answers) -> "EchoFrame":
+        """This model, its targets answered by the recordings of a library: what `generate` uses for its `library`.
+
+        Args:
+            library: an open `echoframe.library.Library`, which was opened with this model.
+
+        Returns:
+            A model of the same parts but the generator. It can be used for as long as the library is open.
+
+        Raises:
+            InputError: the library has no sounds.
+        """
+        model = copy(self)
+        model.generator = library.voice(self.generator)
+        model.defaults = replace(self.defaults, sync=LIBRARY_SYNC)
+        return model
 
     def look(
         self,
@@ -270,8 +298,12 @@ class EchoFrame:
         clip: what `probe` found in a file, or frames in memory. force: allows more than an hour.
         """
         settings = request.settle(self.defaults, duration_s=STILL_DURATION_S if clip.is_still else clip.duration_s)
-        if settings.like:
-            settings = replace(settings, like=str(Path(settings.like).resolve()))
+        settings = replace(
+            settings,
+            like=str(Path(settings.like).resolve()) if settings.like else "",
+            library=str(Path(settings.library).resolve()) if settings.library else "",
+        )
+        self._check_library(settings)
         check_duration(settings.duration_s, force=force)
         if n_samples(settings.duration_s, self.generator.sample_rate) < 1:
             raise InputError(f"duration {settings.duration_s} s: shorter than one sample; give a longer one")
@@ -298,6 +330,14 @@ class EchoFrame:
                 f"prompts: one begins at {late[0].start_s:g} s, after the end at {settings.duration_s:g} s; leave it out"
             )
         return settings
+
+    def _check_library(self, settings: Settings) -> None:
+        if settings.library and not isinstance(self.generator, Placing):
+            raise InputError(f"{settings.library}: this library is not open; give generate the library itself")
+        if settings.blend and not settings.library:
+            raise InputError(
+                f"blend {settings.blend:g}: there is no library whose recordings could be varied; give one"
+            )
 
     @property
     def _parts(self) -> Parts:
@@ -360,7 +400,9 @@ class EchoFrame:
         them in the place of `settings.nth`, or only that one. own_chance, n_draws: as for `render`. batch_size: how many
         clips, for the record.
         """
+        self._check_library(settings)
         parts, rate = self._parts, self.generator.sample_rate
+        placing = self.generator if isinstance(self.generator, Placing) and settings.library else None
         total = n_samples(settings.duration_s, rate)
         is_watched = not isinstance(clip, NoPicture) and (settings.sync > 0 or not settings.whole)
         watched = watch(clip, until_s=settings.duration_s) if is_watched else Watched()
@@ -398,8 +440,17 @@ class EchoFrame:
                 parts, wanted, by, own_chance_here, settings, seen, start_s=start / rate, n_draws=n_draws
             )
             for take in takes:
+                n_fade = max(take.done - start, 0)
                 seed = take.add(candidates, start)
-                if example is None:
+                if placing is not None:
+                    laid = placing.place(
+                        target[0], duration_s=wanted.duration_s, seed=seed, options=settings.sampling, cues=wanted.cues
+                    )
+                    fade_out_s = following.shots[0].fade_s if following else 0.0
+                    take.placed += within(
+                        laid, start / rate, stop / rate, fade_in_s=n_fade / rate, fade_out_s=fade_out_s
+                    )
+                elif example is None:
                     begun = self.generator.remembered(target[0], seed=seed, options=settings.sampling)
                     take.remembered.extend(asdict(each) for each in begun)
                 take.shots.extend(shot_record(shot, parts.label(mean), seed) for shot in passage.shots)
@@ -420,6 +471,7 @@ class EchoFrame:
                 maker=maker,
                 notes=notes,
                 watched=watched if is_watched else None,
+                placing=placing,
             )
             for take in takes
         ]

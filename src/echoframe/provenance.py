@@ -93,7 +93,8 @@ class Result:
     with the sound, the nearest first. remembered: the recordings that the sound began with, in order, their source and
     licence; empty where it began with noise alone. redrawn: per passage, how often it was drawn again as nothing could be
     heard; empty in records from before that was done. onsets: what is seen to be struck, with time_s, strength and confidence
-    as `echoframe.timing.cues.Onset` has them; empty where the film was not watched.
+    as `echoframe.timing.cues.Onset` has them; empty where the film was not watched. placed: the recordings of a library that
+    the sound is made of, with the fields of `echoframe.sound.placed.Placed`, in the order of their beginnings.
     """
 
     sample_rate: int
@@ -106,6 +107,7 @@ class Result:
     redrawn: tuple[int, ...] = ()
     shots: tuple[dict[str, str | float | int], ...] = ()
     onsets: tuple[dict[str, float], ...] = ()
+    placed: tuple[dict[str, str | float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,15 +23,17 @@ from echoframe.jobs.orders import (
     share_of,
     together,
 )
-from echoframe.jobs.plans import Job, find_clips, looked_at, output_path
+from echoframe.jobs.plans import Files, Job, find_clips, looked_at, output_path
 from echoframe.jobs.results import check_job, remake_job, run_job, without_lost_film
+from echoframe.library import Library
 from echoframe.loading import load
 from echoframe.lock import exclusive_lock
 from echoframe.media.video import probe
-from echoframe.options import Request, RunOptions, WriteOptions, check_duration
+from echoframe.options import Request, RunOptions, Settings, WriteOptions, check_duration
 from echoframe.output import remove_partials
 from echoframe.pipeline import EchoFrame
 from echoframe.provenance import Machine, Provenance, changed_versions, check_from_file, read_provenance, record_of
+from echoframe.sound.placed import LAYERS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +55,8 @@ def generate(args: argparse.Namespace) -> int:
     orders = _orders(args, request, running, writing, record)
     number, total = running.share
     mine = share_of(orders, running.share)
-    source = args.model or (record.bundle.source if record else "mini")
+    library = record.settings.library if record else request.library
+    source = args.model or (record.bundle.source if record else Library.source_of(library) if library else "") or "mini"
     device = args.device or (record.machine.device if record else "auto")
     dtype = args.dtype or (record.machine.dtype if record else "auto")
     show = Show(json=args.json, quiet=args.quiet, debug=args.debug)
@@ -61,6 +64,8 @@ def generate(args: argparse.Namespace) -> int:
     keep_freed_memory()
     model = load(source, mapper=mapper, device=device, dtype=dtype)
     with ExitStack() as stack:
+        if library:
+            model = model.answered_by(stack.enter_context(Library.open(library, model)))
         share = f"{number}-of-{total}" if total > 1 else ""
         for folder in sorted({path.parent.resolve() for order in mine for path in order.job.results}):
             stack.enter_context(exclusive_lock(folder, "echoframe generate", share=share))
@@ -74,16 +79,16 @@ def _orders(
     args: argparse.Namespace, request: Request, running: RunOptions, writing: WriteOptions, record: Provenance | None
 ) -> list[Order]:
     """What is to be made. Raises what a single clip would fail with, before the model is loaded."""
-    out = output_path(args.out)
+    out, files = output_path(args.out), _files(args, record.settings if record else request)
     if args.list:
         if args.inputs or record:
             raise InputError(f"{args.list}: a list names the clips; leave out {'--from' if record else args.inputs[0]}")
         wishes = read_wishes(Path(args.list))
-        return plan_list(wishes, out, request, running, writing, with_film=args.mux, with_picture=args.picture)
+        return plan_list(wishes, out, request, running, writing, files=files)
     inputs = args.inputs or ([record.input.path] if record and record.input.path else [])
     asked = Request(prompt=record.settings.prompt, like=record.settings.like) if record else request
     if not inputs and (asked.prompt or asked.like):
-        orders = plan_words(out, asked, running, writing, with_picture=args.picture)
+        orders = plan_words(out, asked, running, writing, files=files)
         check_job(orders[0].job, writing)
         return orders
     if not inputs:
@@ -95,12 +100,25 @@ def _orders(
     if record and len(clips) > 1:
         raise InputError(f"{args.record}: was made from one clip, {len(clips)} are given; give that one or none")
     info = probe(clips[0]) if len(clips) == 1 else None  # a wrong file is told before all else
-    orders = plan_orders(clips, out, request, running, writing, with_film=args.mux, with_picture=args.picture)
+    orders = plan_orders(clips, out, request, running, writing, files=files)
     if info:
         orders = [replace(order, job=replace(order.job, info=info)) for order in orders]
     if len(orders) == 1:
         check_job(looked_at(orders[0].job, writing), writing)
     return orders
+
+
+def _files(args: argparse.Namespace, asked: Request | Settings) -> Files:
+    """What is made beside each sound. Raises InputError for layers of a sound that has none."""
+    if args.stems and not asked.library:
+        raise InputError("stems: only a sound that is made of a library has layers; give one with --library")
+    n_layers = (len(LAYERS) if asked.blend else len(LAYERS) - 1) if args.stems else 0
+    return Files(
+        film=args.mux,
+        picture=args.picture,
+        timeline=Path(args.timeline) if args.timeline else None,
+        stems=LAYERS[:n_layers],
+    )
 
 
 def _record(args: argparse.Namespace) -> Provenance | None:

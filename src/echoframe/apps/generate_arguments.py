@@ -37,6 +37,12 @@ def add_generate(parser: Parser) -> None:
     add("--mux", action=argparse.BooleanOptionalAction, help="write the video with its sound (default: yes)")
     add_writing(parser)
     add("--picture", action="store_true", help="draw frames, shots, onsets, spectrogram and nearest labels as NAME.png")
+    about_timeline = (
+        "write an OpenTimelineIO timeline for editors, the film on one track, its sounds on others: NAME.otio, or for "
+        "several sounds a folder"
+    )
+    add("--timeline", metavar="FILE", help=about_timeline)
+    add("--stems", action="store_true", help="with --library, write each layer too: NAME.ambience.wav, NAME.events.wav")
     add("--from", dest="record", metavar="JSON", help="make the same samples again as this JSON says")
     add("--device", metavar="NAME", help="auto, cpu, cuda, mps (default: auto)")
     add("--dtype", metavar="NAME", help="auto, float32, float16, bfloat16 (default: auto)")

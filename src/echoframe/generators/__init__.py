@@ -54,6 +54,10 @@ class Generator(Protocol):
         """From when to when each window of such a sound lies, in seconds: one window where it is short."""
         ...
 
+    def example_length(self, duration_s: float) -> int:
+        """Samples of an example that such a sound follows from its beginning to its end, time by time."""
+        ...
+
     def generate(
         self,
         target: Float[Tensor, "batch *windows dim"],
@@ -127,6 +131,10 @@ class LatentGenerator(ABC):
             return [(0.0, duration_s)]
         step_s = self.step / self.sample_rate
         return [(start * step_s, min(stop * step_s, duration_s)) for start, stop in spans]
+
+    def example_length(self, duration_s: float) -> int:
+        """Samples of an example that such a sound follows from its beginning to its end, time by time."""
+        return self._spans(self._n_steps(duration_s))[-1][1] * self.step
 
     def remembered(
         self, target: Float[Tensor, "*windows dim"], *, seed: int, options: SampleOptions

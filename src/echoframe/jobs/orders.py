@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from echoframe.errors import InputError
-from echoframe.jobs.plans import Job, looked_at, output_path, plan_jobs, without_clashes
+from echoframe.jobs.plans import Files, Job, looked_at, output_path, plan_jobs, without_clashes
 from echoframe.jobs.results import settings_to_make, write_results
 from echoframe.jobs.together import render_together
 from echoframe.media.frame_array import NoPicture
@@ -54,23 +54,22 @@ def plan_orders(
     running: RunOptions,
     writing: WriteOptions,
     *,
-    with_film: bool = True,
-    with_picture: bool = False,
+    files: Files = Files(),
 ) -> list[Order]:
     """The orders of `clips`, clip after clip, seed after seed. out: as for `plan_jobs`.
 
     Raises InputError or OutputError as `plan_jobs` and `without_clashes`.
     """
-    orders = _planned(clips, out, request, running, with_film=with_film, with_picture=with_picture)
+    orders = _planned(clips, out, request, running, files)
     return _without_clashes(orders, writing)
 
 
 def plan_words(
-    out: Path, request: Request, running: RunOptions, writing: WriteOptions, *, with_picture: bool = False
+    out: Path, request: Request, running: RunOptions, writing: WriteOptions, *, files: Files = Files()
 ) -> list[Order]:
     """The orders of sounds without a picture, of the request's words or example. Raises as `plan_orders`."""
     called = Path(_called(request.prompt or Path(request.like).stem))
-    orders = _planned([called], out, request, running, with_film=False, with_picture=with_picture)
+    orders = _planned([called], out, request, running, replace(files, film=False))
     orders = [replace(order, job=replace(order.job, info=NoPicture())) for order in orders]
     return _without_clashes(orders, writing)
 
@@ -84,15 +83,13 @@ def _called(words: str) -> str:
     return " ".join(re.sub(r"[^\w,-]+", " ", words).split())[:LONGEST_NAME].strip() or "sound"
 
 
-def _planned(
-    clips: Sequence[Path], out: Path, request: Request, running: RunOptions, *, with_film: bool, with_picture: bool
-) -> list[Order]:
+def _planned(clips: Sequence[Path], out: Path, request: Request, running: RunOptions, files: Files) -> list[Order]:
     seeds = running.seeds_from(request.seed)
     if running.keep > request.candidates:
         raise InputError(
             f"keep {running.keep}: {request.candidates} candidates are made of each sound; ask for more with --candidates"
         )
-    jobs = plan_jobs(clips, out, with_film=with_film, with_picture=with_picture, seeds=seeds, keep=running.keep)
+    jobs = plan_jobs(clips, out, files=files, seeds=seeds, keep=running.keep)
     nths = range(1, running.keep + 1) if running.keep > 1 else (request.nth,)
     asked = [replace(request, seed=seed, nth=nth) for seed in seeds or (request.seed,) for nth in nths]
     return [Order(job=job, request=asked[i % len(asked)]) for i, job in enumerate(jobs)]
@@ -110,8 +107,7 @@ def plan_list(
     running: RunOptions,
     writing: WriteOptions,
     *,
-    with_film: bool = True,
-    with_picture: bool = False,
+    files: Files = Files(),
 ) -> list[Order]:
     """The orders of a list's rows. Raises as `plan_orders`, and InputError for seeds that are given twice."""
     orders: list[Order] = []
@@ -126,9 +122,9 @@ def plan_list(
         )
         place = out / output_path(wish.out) if wish.out else out
         if wish.clip is None:
-            orders += plan_words(place, own, running, writing, with_picture=with_picture)
+            orders += plan_words(place, own, running, writing, files=files)
         else:
-            orders += _planned([wish.clip], place, own, running, with_film=with_film, with_picture=with_picture)
+            orders += _planned([wish.clip], place, own, running, files)
     return _without_clashes(orders, writing)
 
 

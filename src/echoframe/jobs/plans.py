@@ -7,8 +7,8 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from echoframe.errors import EchoFrameError, InputError, OutputError, VideoError
@@ -19,6 +19,7 @@ from echoframe.media.video import VIDEO_SUFFIXES, VideoInfo, check_fits, probe
 from echoframe.options import WriteOptions
 from echoframe.output import SOUND_FORMATS, check_place
 from echoframe.provenance import record_of, record_path
+from echoframe.sound.timeline import SUFFIX as TIMELINE_SUFFIX
 
 ONLY_SOUND = "only the sound was written"
 REENCODED = "its picture was written again, as H.264"
@@ -26,8 +27,22 @@ _STILL_A_GIF = "its picture is still a GIF, which few players show in a MOV; --r
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Files:
+    """What is made beside the sound. film: the film with the sound in it; picture: the PNG to look at.
+
+    timeline: a file's name for one sound, or a folder for several. stems: the layers that get a file each.
+    """
+
+    film: bool = True
+    picture: bool = False
+    timeline: Path | None = None
+    stems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One clip and the files to make of it. film: a film's copy with the sound; picture: the PNG to look at.
+    """One clip and the files to make of it. film: a film's copy with the sound; picture: the PNG to look at; timeline: of
+    the film and its sounds; stems: a file for each layer of the sound, by its name.
 
     info: what the clip holds, once it was looked at; film and notes, which the record keeps, follow from that. Without a
     picture, clip is what messages call the sound. reencode: whether the film's picture is written as H.264. refused: why
@@ -39,6 +54,8 @@ class Job:
     sound: Path | None
     film: Path | None
     picture: Path | None
+    timeline: Path | None = None
+    stems: Mapping[str, Path] = field(default_factory=dict)
     reencode: bool = False
     notes: tuple[str, ...] = ()
     refused: str = ""
@@ -52,7 +69,8 @@ class Job:
     @property
     def results(self) -> list[Path]:
         """The files that people want, in the order they appear."""
-        return [path for path in (self.sound, self.film, self.picture) if path is not None]
+        some = (self.sound, self.film, self.picture, self.timeline, *self.stems.values())
+        return [path for path in some if path is not None]
 
     @property
     def outputs(self) -> list[Path]:
@@ -125,8 +143,7 @@ def plan_jobs(
     clips: Sequence[Path],
     out: Path,
     *,
-    with_film: bool = True,
-    with_picture: bool = False,
+    files: Files = Files(),
     seeds: Sequence[int] = (),
     keep: int = 1,
 ) -> list[Job]:
@@ -146,31 +163,54 @@ def plan_jobs(
     tags = [f"{tag}{place}" for tag in [f".s{seed}" for seed in seeds] or [""] for place in places]
     if named:
         own = [out.with_name(f"{out.stem}{tag}{out.suffix}") for tag in tags]
-        return [_named_job(clip, path, with_picture=with_picture) for clip in clips for path in own]
-    return [
-        _job_in_folder(clip, out, tag, with_film=with_film, with_picture=with_picture) for clip in clips for tag in tags
-    ]
+        jobs = [_named_job(clip, path, files) for clip in clips for path in own]
+    else:
+        jobs = [_job_in_folder(clip, out, tag, files) for clip in clips for tag in tags]
+    return [replace(job, timeline=place) for job, place in zip(jobs, _timelines(jobs, files), strict=True)]
 
 
-def _named_job(clip: Path, out: Path, *, with_picture: bool) -> Job:
+def _timelines(jobs: Sequence[Job], files: Files) -> list[Path | None]:
+    """Where each job's timeline goes. Raises InputError for one file of several sounds, and OutputError for the place."""
+    out = files.timeline
+    if out is None:
+        return [None] * len(jobs)
+    if out.is_dir() or not out.suffix:
+        check_place(out, option="--timeline")
+        return [out / f"{job.results[0].stem}{TIMELINE_SUFFIX}" for job in jobs]
+    if out.suffix.lower() != TIMELINE_SUFFIX:
+        raise OutputError(f'{out}: suffix "{out.suffix}" is not a timeline\'s; use {TIMELINE_SUFFIX}')
+    if len(jobs) > 1:
+        raise InputError(f"{out}: is one timeline, but there are {len(jobs)} sounds; give a folder with --timeline")
+    check_place(out.parent, option="--timeline")
+    return [out]
+
+
+def _stems(sound: Path, files: Files) -> dict[str, Path]:
+    suffix = sound.suffix if sound.suffix.lower() == ".flac" else ".wav"  # what loses nothing
+    return {layer: sound.with_name(f"{sound.stem}.{layer}{suffix}") for layer in files.stems}
+
+
+def _named_job(clip: Path, out: Path, files: Files) -> Job:
     is_sound = out.suffix.lower() in SOUND_FORMATS
     return Job(
         clip=clip,
         sound=out if is_sound else None,
         film=None if is_sound else out,
-        picture=out.with_suffix(".png") if with_picture else None,
+        picture=out.with_suffix(".png") if files.picture else None,
+        stems=_stems(out, files),
     )
 
 
-def _job_in_folder(clip: Path, folder: Path, tag: str, *, with_film: bool, with_picture: bool) -> Job:
+def _job_in_folder(clip: Path, folder: Path, tag: str, files: Files) -> Job:
     # a film's container follows from what the clip holds, which is not known yet: a thousand clips are not opened here
     suffix = clip.suffix.lower() if clip.suffix.lower() in MUX_FORMATS else ".mp4"
     sound = folder / f"{clip.stem}{tag}.wav"
     return Job(
         clip=clip,
         sound=sound,
-        film=_beside(clip, sound, suffix) if with_film else None,
-        picture=_beside(clip, sound, ".png") if with_picture else None,
+        film=_beside(clip, sound, suffix) if files.film else None,
+        picture=_beside(clip, sound, ".png") if files.picture else None,
+        stems=_stems(sound, files),
     )
 
 

@@ -16,7 +16,7 @@ from echoframe.loading import remake
 from echoframe.media.audio import resample
 from echoframe.media.frame_array import NoPicture
 from echoframe.media.mux import mux
-from echoframe.media.video import check_fits
+from echoframe.media.video import VideoInfo, check_fits
 from echoframe.options import WRITE_FIELDS, Request, Settings, WriteOptions
 from echoframe.output import atomic_files, check_name, encode_sound, file_sha256
 from echoframe.pipeline import EchoFrame
@@ -24,6 +24,7 @@ from echoframe.progress import ProgressCallback
 from echoframe.provenance import Provenance, record_of, to_json
 from echoframe.sound import Sound
 from echoframe.sound.picture import picture_of
+from echoframe.sound.timeline import timeline_of
 
 
 def run_job(
@@ -115,7 +116,8 @@ def write_results(sound: Sound, job: Job, writing: WriteOptions) -> None:
 
 
 def _write_all(sound: Sound, job: Job, writing: WriteOptions) -> None:
-    samples = as_written(sound, writing)
+    samples = as_written(sound.waveform, sound.sample_rate, writing)
+    stems = {path: layer for layer, path in job.stems.items()}
     made: dict[str, str] = {}
     notes = [*sound.provenance.notes, *job.notes]
     written = {each.name: getattr(writing, each.name) for each in WRITE_FIELDS}
@@ -128,6 +130,11 @@ def _write_all(sound: Sound, job: Job, writing: WriteOptions) -> None:
                 notes += [f"{path.name} is without {', '.join(left_out)}, which it cannot hold"] if left_out else []
             elif path == job.picture:
                 picture_of(sound, job.clip.name).save(partial, format="PNG")
+            elif path == job.timeline:
+                partial.write_text(_timeline(sound, job, path), encoding="utf-8")
+            elif path in stems:
+                layer = as_written(sound.layers[stems[path]], sound.sample_rate, writing)
+                partial.write_bytes(encode_sound(layer[0].numpy(), layer[1], suffix=path.suffix))
             else:
                 record = replace(sound.provenance, outputs=made, notes=tuple(notes), reencoded=job.reencode, **written)
                 partial.write_text(to_json(record), encoding="utf-8")
@@ -135,11 +142,21 @@ def _write_all(sound: Sound, job: Job, writing: WriteOptions) -> None:
             made[path.name] = file_sha256(partial)
 
 
-def as_written(sound: Sound, writing: WriteOptions) -> tuple[Tensor, int]:
-    """The samples for the files, (C, S), and their rate: resampled and copied to both sides where that was asked for."""
-    rate = writing.sample_rate or sound.sample_rate
-    waveform = resample(sound.waveform, sound.sample_rate, rate)
-    return waveform.expand(writing.channels or len(waveform), -1).contiguous(), rate
+def _timeline(sound: Sound, job: Job, path: Path) -> str:
+    info = job.known
+    film = job.clip if isinstance(info, VideoInfo) else None
+    frame_rate = 0.0 if not isinstance(info, VideoInfo) or info.is_still else info.frame_rate
+    return timeline_of(sound, job.results[0], film, frame_rate=frame_rate, name=path.stem)
+
+
+def as_written(waveform: Tensor, sample_rate: int, writing: WriteOptions) -> tuple[Tensor, int]:
+    """Samples, (C, S), for a file, and their rate: resampled, mixed to one channel or copied to both as was asked for."""
+    rate = writing.sample_rate or sample_rate
+    waveform = resample(waveform, sample_rate, rate)
+    channels = writing.channels or len(waveform)
+    if channels != len(waveform):
+        waveform = waveform.mean(dim=0, keepdim=True).expand(channels, -1)
+    return waveform.contiguous(), rate
 
 
 def _write_film(

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from echoframe.errors import InputError
+from echoframe.generators import Generator
 from echoframe.library.add import Added, add
 from echoframe.library.database import Database
 from echoframe.library.ears import Ears, as_vector, ears_of
@@ -18,6 +19,7 @@ from echoframe.library.entries import Entry, Found, LibraryInfo
 from echoframe.library.scan import under
 from echoframe.library.search import Searcher, target_of_text
 from echoframe.library.store import Store, absolute
+from echoframe.library.voice import LibraryVoice
 from echoframe.lock import exclusive_lock
 from echoframe.pipeline import EchoFrame
 from echoframe.progress import ProgressCallback
@@ -201,6 +203,30 @@ class Library:
         waveform = query if isinstance(query, Tensor) else torch.from_numpy(np.asarray(query, dtype=np.float32))
         target = ears.embed_whole(waveform if waveform.ndim > 1 else waveform[None], sample_rate)
         return self._searcher.near(as_vector(target, dim), k)
+
+    def voice(self, generator: Generator) -> LibraryVoice:
+        """What answers with the library's recordings; `EchoFrame.answered_by` uses it.
+
+        Args:
+            generator: of the model that the library is open with; it varies the recordings where that is asked for.
+
+        Returns:
+            The generator, which can be used for as long as the library is open.
+
+        Raises:
+            InputError: the library has no sounds.
+        """
+        if not self._store.kinds():
+            raise InputError(f"{self.path}: holds no sounds; add some with echoframe library add FOLDER -o {self.path}")
+        return LibraryVoice(self, generator)
+
+    def usual_format(self) -> tuple[int, int]:
+        """The sample rate in Hz that most of its files have, the higher one of two, and how many channels, 1 or 2."""
+        there = [entry for entry in self._store.files().values() if entry.state == "done"]
+        rates, channels = (
+            Counter(each) for each in zip(*((e.sample_rate, min(e.channels, 2)) for e in there), strict=True)
+        )
+        return max(rates, key=lambda rate: (rates[rate], rate)), max(channels, key=lambda n: (channels[n], n))
 
     def remove(self, paths: str | Path | Iterable[str | Path]) -> int:
         """Forgets files; those on the disk stay as they are.

@@ -57,13 +57,13 @@ def resample(
     return torch.from_numpy(np.ascontiguousarray(resampled.T)).to(waveform.device)
 
 
-def room_for(n_samples: int) -> Float[Tensor, "1 {n_samples}"]:
-    """Silence to write a sound into, (1, n_samples). A long one lies in a file without a name, which the system may write to
+def room_for(n_samples: int, channels: int = 1) -> Float[Tensor, "{channels} {n_samples}"]:
+    """Silence to write a sound into, (C, n_samples). A long one lies in a file without a name, which the system may write to
     the disk while more is made, and which is gone with the process, however that ends. Raises OutputError if it has no room.
     """
-    if n_samples <= LONG:
-        return torch.zeros(1, n_samples)
-    n_bytes = 4 * n_samples
+    if n_samples * channels <= LONG:
+        return torch.zeros(channels, n_samples)
+    n_bytes = 4 * n_samples * channels
     try:
         with tempfile.TemporaryFile() as file:
             if hasattr(
@@ -72,7 +72,7 @@ def room_for(n_samples: int) -> Float[Tensor, "1 {n_samples}"]:
                 os.posix_fallocate(file.fileno(), 0, n_bytes)
             else:
                 file.truncate(n_bytes)
-            return torch.from_numpy(np.memmap(file, dtype=np.float32, mode="r+", shape=(1, n_samples)))
+            return torch.from_numpy(np.memmap(file, dtype=np.float32, mode="r+", shape=(channels, n_samples)))
     except OSError as error:
         raise OutputError(
             f"the folder for temporary files: no room for a sound of {n_bytes} bytes ({error.strerror}); free some space, "

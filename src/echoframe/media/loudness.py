@@ -14,21 +14,25 @@ _SHORTEST_S = 0.5  # BS.1770 looks at blocks of 0.4 s: a shorter sound is measur
 _LONGEST_BLOCK = 1 << 16  # samples handed to the filter at once
 
 
-def integrated_loudness(waveform: Float[Tensor, "1 samples"], sample_rate: int) -> float:
-    """Gated loudness in LUFS of a mono sound in [-1, 1], by FFmpeg's ebur128 filter; -inf for silence (under -70)."""
-    samples = np.ascontiguousarray(waveform.numpy(), dtype=np.float32)
+def integrated_loudness(waveform: Float[Tensor, "channels samples"], sample_rate: int) -> float:
+    """Gated loudness in LUFS of a mono or stereo sound in [-1, 1], by FFmpeg's ebur128; -inf for silence (under -70)."""
+    samples = np.asarray(waveform.numpy(), dtype=np.float32)
+    layout = "mono" if len(samples) == 1 else "stereo"
     shortest = math.ceil(_SHORTEST_S * sample_rate)
     if samples.shape[1] < shortest:
         samples = np.tile(samples, math.ceil(shortest / samples.shape[1]))
     graph = av.filter.Graph()
-    source = graph.add_abuffer(format="flt", sample_rate=sample_rate, layout="mono", time_base=Fraction(1, sample_rate))
+    source = graph.add_abuffer(
+        format="fltp", sample_rate=sample_rate, layout=layout, time_base=Fraction(1, sample_rate)
+    )
     meter, sink = graph.add("ebur128", "metadata=1"), graph.add("abuffersink")
     source.link_to(meter)
     meter.link_to(sink)
     graph.configure()
     measured = -math.inf
     for start in range(0, samples.shape[1], _LONGEST_BLOCK):
-        frame = av.AudioFrame.from_ndarray(samples[:, start : start + _LONGEST_BLOCK], format="flt", layout="mono")
+        block = np.ascontiguousarray(samples[:, start : start + _LONGEST_BLOCK])
+        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
         frame.sample_rate, frame.pts = sample_rate, start
         source.push(frame)
         while True:
@@ -52,10 +56,23 @@ def bring_to_loudness(waveform: Float[Tensor, "1 samples"], sample_rate: int, ta
     waveform *= _gain(waveform, sample_rate, target_lufs)
 
 
-def _gain(waveform: Tensor, sample_rate: int, target_lufs: float) -> float:
-    peak = max((float(part.abs().max()) for part in waveform.split(_LONGEST_BLOCK, dim=1)), default=0.0)
+def gain_to_loudness(waveform: Float[Tensor, "channels samples"], sample_rate: int, target_lufs: float | None) -> float:
+    """How many decibels bring a mono or stereo sound to that loudness, or its peak to -1 dBFS if that is less.
+
+    Without a loudness, 0, or what keeps the peak under 0 dBFS. Silence stays as it is.
+    """
+    peak = _peak(waveform)
+    if target_lufs is None:
+        return -max(20 * math.log10(max(peak, 1e-12)), 0.0)
     measured = integrated_loudness(waveform, sample_rate)
     if peak == 0 or measured == -math.inf:
-        return 1.0
-    gain_db = min(target_lufs - measured, MAX_PEAK_DBFS - 20 * math.log10(peak))
-    return 10 ** (gain_db / 20)
+        return 0.0
+    return min(target_lufs - measured, MAX_PEAK_DBFS - 20 * math.log10(peak))
+
+
+def _gain(waveform: Tensor, sample_rate: int, target_lufs: float) -> float:
+    return 10 ** (gain_to_loudness(waveform, sample_rate, target_lufs) / 20)
+
+
+def _peak(waveform: Tensor) -> float:
+    return max((float(part.abs().max()) for part in waveform.split(_LONGEST_BLOCK, dim=1)), default=0.0)

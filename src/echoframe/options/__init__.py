@@ -115,6 +115,15 @@ class SampleOptions:
         kind=float,
     )
 
+    blend: float = option(
+        default=0.0,
+        help="how far the model varies a library's recordings: 0 not at all, 1 leaves only their high frequencies",
+        valid=lambda b: 0 <= b <= 1,
+        expected="a number from 0 to 1",
+        metavar="B",
+        kind=float,
+    )
+
     def __post_init__(self) -> None:
         for each in fields(self):
             check(each, getattr(self, each.name))
@@ -198,6 +207,12 @@ class Settings(SampleOptions):
         help="a sound file that the result shall be like: less of it remains the higher --variation is",
         metavar="FILE",
     )
+    library: str = option(
+        default="",
+        default_text="none",
+        help="a library of your own sounds (echoframe library add): the sound is made of its recordings",
+        metavar="FILE",
+    )
     rank: Mapping[str, float] = option(
         default_factory=dict,
         default_text=", ".join(f"{name}={weight:g}" for name, weight in RANK.items()),
@@ -257,12 +272,14 @@ class Request:
     scheduler: str | None = None
     variation: float | None = None
     sync: float | None = None
+    blend: float | None = None
     prompt: str = ""
     prompt_weight: float = 0.7
     negative_prompt: str = ""
     prompts: tuple[Spot, ...] = ()
     labels: Mapping[str, float] = field(default_factory=dict)
     like: str = ""
+    library: str = ""
     rank: Mapping[str, float] = field(default_factory=dict)
     nth: int = 1
     whole: bool = False

@@ -2,8 +2,8 @@
 
 import base64
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from html import escape
 from pathlib import Path
@@ -28,7 +28,7 @@ class Sound:
     """A generated sound.
 
     Attributes:
-        waveform: (1, S) float32 samples in [-1, 1], on the CPU.
+        waveform: (C, S) float32 samples in [-1, 1], on the CPU; one channel, unless a library's recordings have more.
         sample_rate: samples per second, in Hz.
         provenance: what made the sound; `save` writes it as JSON.
         frames: (N, H, W, 3) uint8 RGB, up to 8 of the frames that the model saw.
@@ -39,9 +39,11 @@ class Sound:
         embedding: (1, Da) float32 of length 1, the same for the sound that was made, before its loudness was changed;
             None if the model has no audio encoder.
         watched: the cues and the borders of shots that were seen in the film; None if it was not watched.
+        layers: of a sound that was made of a library, what its sum is of, by the names in `echoframe.sound.placed.LAYERS`:
+            (C, S) each. Empty for all others.
     """
 
-    waveform: Float[Tensor, "1 samples"]
+    waveform: Float[Tensor, "channels samples"]
     sample_rate: int
     provenance: Provenance
     frames: UInt8[np.ndarray, "n height width 3"]
@@ -50,6 +52,7 @@ class Sound:
     target: Float[Tensor, "1 dim"]
     embedding: Float[Tensor, "1 dim"] | None = None
     watched: Watched | None = None
+    layers: Mapping[str, Float[Tensor, "channels samples"]] = field(default_factory=dict)
 
     @property
     def duration_s(self) -> float:

@@ -2,19 +2,21 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
 from echoframe.bundles.labels import LabelBank
-from echoframe.media.audio import fade_ends
+from echoframe.media.audio import fade_ends, room_for
 from echoframe.media.frame_array import Clip
-from echoframe.media.loudness import bring_to_loudness
+from echoframe.media.loudness import bring_to_loudness, gain_to_loudness
 from echoframe.media.video import VideoInfo
 from echoframe.options import Settings
 from echoframe.provenance import BundleId, InputId, Machine, MapperId, Provenance, Result, samples_sha256
 from echoframe.sound import Sound
+from echoframe.sound.placed import Placing, as_values
 from echoframe.sound.take import Take
 from echoframe.timing.passages import Shot
 from echoframe.timing.watch import Watched
@@ -43,14 +45,23 @@ def finished(
     maker: Maker,
     notes: tuple[str, ...],
     watched: Watched | None = None,
+    placing: Placing | None = None,
 ) -> Sound:
     """The sound with its record, the pictures and points that its windows left behind, and the labels nearest to it.
 
-    watched: what was seen of the clip over time, if that was looked at.
+    watched: what was seen of the clip over time, if that was looked at. placing: what laid the take's recordings, if
+    something did.
     """
-    if settings.loudness_lufs is not None:
-        bring_to_loudness(take.waveform, sample_rate, settings.loudness_lufs)
-    waveform, target = fade_ends(take.waveform, sample_rate).clamp_(-1, 1), unit_mean(seen.targets)
+    layers: dict[str, Tensor] = {}
+    placed: tuple[dict[str, Any], ...] = ()
+    if placing is None:
+        if settings.loudness_lufs is not None:
+            bring_to_loudness(take.waveform, sample_rate, settings.loudness_lufs)
+        waveform = fade_ends(take.waveform, sample_rate).clamp_(-1, 1)
+    else:
+        waveform, layers, placed = _of_layers(take, settings, placing)
+        sample_rate = placing.mix_rate
+    target = unit_mean(seen.targets)
     embedding = unit_mean(take.embeddings) if take.embeddings else None
     nearest = _nearest(maker.labels, target if embedding is None else embedding)
     result = Result(
@@ -64,6 +75,7 @@ def finished(
         redrawn=tuple(seen.redrawn),
         shots=tuple(take.shots),
         onsets=_onsets(watched),
+        placed=placed,
     )
     return Sound(
         waveform=waveform,
@@ -84,7 +96,23 @@ def finished(
         target=target,
         embedding=embedding,
         watched=watched,
+        layers=layers,
     )
+
+
+def _of_layers(
+    take: Take, settings: Settings, placing: Placing
+) -> tuple[Tensor, dict[str, Tensor], tuple[dict[str, Any], ...]]:
+    """The sound of a take's recordings, its layers, and what the record says of the recordings."""
+    layers = placing.layers(take.placed, take.waveform, duration_s=settings.duration_s, blend=settings.blend)
+    n_channels, length = next(iter(layers.values())).shape
+    waveform = room_for(length, n_channels)
+    for each in layers.values():
+        waveform += fade_ends(each, placing.mix_rate)
+    gain_db = gain_to_loudness(waveform, placing.mix_rate, settings.loudness_lufs)
+    for each in (*layers.values(), waveform):
+        each *= 10 ** (gain_db / 20)
+    return waveform.clamp_(-1, 1), layers, as_values(take.placed, gain_db)
 
 
 def shot_record(shot: Shot, label: str, seed: int) -> dict[str, str | float | int]:

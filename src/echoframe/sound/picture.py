@@ -18,7 +18,7 @@ def picture_of(sound: Sound, title: str) -> Image.Image:
         f"{chosen.scheduler}, guidance {chosen.guidance:g}, {chosen.duration_s:.2f} s at {sound.sample_rate / 1000:g} kHz"
     )
     return draw_poster(
-        sound.waveform,
+        sound.waveform.mean(dim=0, keepdim=True),
         sound.sample_rate,
         frames=sound.frames,
         times_s=sound.times_s,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
+from echoframe.sound.placed import Placed
 from echoframe.windows import add_faded
 
 
@@ -28,6 +29,7 @@ class Take:
     embeddings: list[Tensor] = field(default_factory=list)
     remembered: list[dict[str, str | float]] = field(default_factory=list)
     shots: list[dict[str, str | float | int]] = field(default_factory=list)
+    placed: list[Placed] = field(default_factory=list)
 
     def add(self, candidates: Candidates, start: int) -> int:
         """Lays its candidate at `start`, in samples, faded into what is there; returns that one's seed."""

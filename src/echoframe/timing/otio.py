@@ -1,4 +1,7 @@
-"""What was seen in a film as an OpenTimelineIO timeline, which editors import: a clip for each shot, a marker for each onset.
+"""What was seen in a film, and what was laid into it, as an OpenTimelineIO timeline, which editors import.
+
+One track has a clip for each shot, the timeline a marker for each onset. Sounds lie on as many tracks of each layer as it
+takes for none to overlap.
 
 The JSON is written here by its published schemas, so that no library is needed; a test reads it with OpenTimelineIO's own.
 
@@ -6,6 +9,8 @@ The JSON is written here by its published schemas, so that no library is needed;
 """
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +24,48 @@ NEAR = 4e-4  # of a rate; 24000 / 1001 and 24 are 1e-3 apart
 COLOUR = "CYAN"
 
 
-def as_otio(watched: Watched, film: Path, *, duration_s: float, frame_rate: float) -> str:
-    """The timeline as JSON. film: the file that its clips refer to. duration_s, frame_rate: the film's."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Laid:
+    """A part of a sound file in a film. layer: what its track is called. about: what else is known of it.
+
+    in_s: where it begins in the file; at_s, end_s: when it is heard in the film. speed: how much faster it is played.
+    """
+
+    layer: str
+    file: Path
+    in_s: float
+    at_s: float
+    end_s: float
+    speed: float = 1.0
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def as_otio(
+    watched: Watched,
+    film: Path | None,
+    *,
+    duration_s: float,
+    frame_rate: float,
+    laid: Sequence[Laid] = (),
+    name: str = "",
+) -> str:
+    """The timeline as JSON.
+
+    film: the file that the shots' clips refer to, if there is one. duration_s, frame_rate: the film's. laid: sounds. name: of
+    the timeline; the film's if it has none.
+    """
     rate = editors_rate(frame_rate)
     n_frames = max(round(duration_s * rate), 1)
-    clips = [_clip(shot, n, film, rate, n_frames) for n, shot in enumerate(shots_of(watched, duration_s), 1)]
-    track = _item("Track.1", "shots", kind="Video", children=clips)
+    tracks: list[dict[str, Any]] = []
+    if film is not None:
+        clips = [_clip(shot, n, film, rate, n_frames) for n, shot in enumerate(shots_of(watched, duration_s), 1)]
+        tracks = [_item("Track.1", "shots", kind="Video", children=clips)]
+    tracks += _sound_tracks(laid, rate)
     markers = [_marker(onset, rate, n_frames) for onset in watched.cues.onsets]
-    stack = _item("Stack.1", "tracks", children=[track], markers=markers)
+    stack = _item("Stack.1", "tracks", children=tracks, markers=markers)
     timeline = {
         "OTIO_SCHEMA": "Timeline.1",
-        "name": film.stem,
+        "name": name or (film.stem if film else ""),
         "metadata": {},
         "global_start_time": _time(0, rate),
         "tracks": stack,
@@ -48,22 +84,67 @@ def editors_rate(frame_rate: float) -> float:
 
 def _clip(shot: Shot, number: int, film: Path, rate: float, n_frames: int) -> dict[str, Any]:
     start, end = (min(round(time_s * rate), n_frames) for time_s in (shot.start_s, shot.end_s))
-    reference = {
-        "OTIO_SCHEMA": "ExternalReference.1",
-        "name": film.name,
-        "metadata": {},
-        "available_range": _range(0, n_frames, rate),
-        "available_image_bounds": None,
-        "target_url": film.resolve().as_uri(),
-    }
     return _item(
         "Clip.2",
         f"{film.stem} shot {number}",
         source_range=_range(start, end - start, rate),
         metadata={"echoframe": {"border": shot.border}},
-        media_references={"DEFAULT_MEDIA": reference},
-        active_media_reference_key="DEFAULT_MEDIA",
+        **_media(film, _range(0, n_frames, rate)),
     )
+
+
+def _sound_tracks(laid: Sequence[Laid], rate: float) -> list[dict[str, Any]]:
+    """For each layer the tracks that hold its sounds, in the order of their beginnings."""
+    tracks: dict[str, list[list[dict[str, Any]]]] = {}
+    ends: dict[str, list[int]] = {}
+    for each in sorted(laid, key=lambda each: each.at_s):
+        start = round(each.at_s * rate)
+        length = max(round(each.end_s * rate) - start, 1)
+        own, own_ends = tracks.setdefault(each.layer, []), ends.setdefault(each.layer, [])
+        free = next((n for n, end in enumerate(own_ends) if end <= start), len(own))
+        if free == len(own):
+            own.append([])
+            own_ends.append(0)
+        if start > own_ends[free]:
+            own[free].append(_item("Gap.1", "", source_range=_range(0, start - own_ends[free], rate)))
+        own[free].append(_sound_clip(each, length, rate))
+        own_ends[free] = start + length
+    return [
+        _item("Track.1", layer if len(own) == 1 else f"{layer} {n}", kind="Audio", children=children)
+        for layer, own in tracks.items()
+        for n, children in enumerate(own, 1)
+    ]
+
+
+def _sound_clip(each: Laid, length: int, rate: float) -> dict[str, Any]:
+    warp = {
+        "OTIO_SCHEMA": "LinearTimeWarp.1",
+        "name": "",
+        "metadata": {},
+        "effect_name": "LinearTimeWarp",
+        "time_scalar": each.speed,
+        "enabled": True,
+    }
+    return _item(
+        "Clip.2",
+        each.file.stem,
+        source_range=_range(round(each.in_s * rate), length, rate),
+        metadata={"echoframe": dict(each.about)},
+        effects=[warp] if each.speed != 1 else [],
+        **_media(each.file, None),
+    )
+
+
+def _media(file: Path, available: dict[str, Any] | None) -> dict[str, Any]:
+    reference = {
+        "OTIO_SCHEMA": "ExternalReference.1",
+        "name": file.name,
+        "metadata": {},
+        "available_range": available,
+        "available_image_bounds": None,
+        "target_url": file.resolve().as_uri(),
+    }
+    return {"media_references": {"DEFAULT_MEDIA": reference}, "active_media_reference_key": "DEFAULT_MEDIA"}
 
 
 def _marker(onset: Onset, rate: float, n_frames: int) -> dict[str, Any]:
