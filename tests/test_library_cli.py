@@ -25,6 +25,7 @@ def loaded(monkeypatch) -> list[object]:
     """What models were asked for; all are the fake one."""
     asked: list[object] = []
     monkeypatch.setattr(command, "load", lambda name, device: asked.append(name) or fake_model())
+    monkeypatch.setattr("echoframe.apps.generate.load", lambda name, **_: fake_model())
     return asked
 
 
@@ -203,7 +204,7 @@ def home(tmp_path, sounds, monkeypatch) -> Path:
 
 def test_the_commands_of_the_page_work_one_after_the_other(home, capsys):
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("echoframe ")]
-    assert len(lines) == 8
+    assert len(lines) == 11
     for line in lines:
         assert cli.main(shlex.split(line)[1:]) == 0, line
     assert capsys.readouterr().out.splitlines()[-1] == "my.library: 1 files forgotten; none was deleted"
