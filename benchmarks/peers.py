@@ -1,9 +1,11 @@
 """A model beside four published systems on the same twelve films: the table in the README.
 
-    python benchmarks/peers.py PEERS --yamnet FILE [--model mini] [--seeds 5] [--out out/peers] [--readme README.md]
+    python benchmarks/peers.py PEERS --yamnet FILE [--model mini] [--library FILE] [--seeds 5] [--out out/peers]
+        [--readme README.md]
 
 PEERS holds `films`, with their own sound, and a folder of sounds for each of `SYSTEMS`, with the films' names. Into OUT go
-the model's sounds (`echoframe generate`, seeds 0 and on) and white noise as loud as each film's sound. All are judged by
+the model's sounds (`echoframe generate`, seeds 0 and on; with --library those made of its recordings too) and white noise
+as loud as each film's sound. All are judged by
 `echoframe evaluate`: whether YAMNet, which took no part in any training here, hears the right thing (protocol yamnet), by
 aiSFX and in time (protocol echoframe). The model's figures are means over its seeds, clip by clip. With --readme the table
 takes the place of the one between the two marks in that file. The films and the sounds stay where they are: they are a
@@ -32,7 +34,7 @@ BEGIN, END = "<!-- benchmarks/peers.py: the table below is its output -->", "<!-
 SYSTEMS = {"Frieren": "frieren", "Diff-Foley": "diff_foley", "Im2Wav": "im2wav", "SpecVQGAN": "specvqgan"}
 SHOWN = {"yamnet": ("hit", "kl"), "echoframe": ("cosine", "onset_f1_100", "envelope")}
 DRAWS, SHUFFLES = 1000, 10
-REAL, NOISE, SYNCED = "the film's own sound", "noise", ", --sync 0.5"
+REAL, NOISE = "the film's own sound", "noise"
 RATE = 16_000  # at which onsets are counted
 DENSITY = "how often a sound is heard to begin; dense onsets match by chance"
 
@@ -134,40 +136,31 @@ def main() -> None:
     parser.add_argument("peers", type=Path)
     parser.add_argument("--yamnet", type=Path, required=True, help="YAMNet's .tflite file")
     parser.add_argument("--model", default="mini")
+    parser.add_argument("--library", type=Path, help="of recordings, by echoframe library add")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("out/peers"))
     parser.add_argument("--readme", type=Path)
     args = parser.parse_args()
     films, name = args.peers / "films", Path(args.model).name
-    seeds = {f"{name} {seed}": args.out / name / f"seed{seed}" for seed in range(args.seeds)}
-    timed = {f"{system}{SYNCED}": folder.with_name(f"{folder.name}_synced") for system, folder in seeds.items()}
-    for sync, each in (((), seeds), (("--sync", 0.5), timed)):
-        for seed, folder in enumerate(each.values()):
-            folder.mkdir(parents=True, exist_ok=True)
-            made = (
-                "generate",
-                *sorted(films.iterdir()),
-                "--model",
-                args.model,
-                "-o",
-                folder,
-                "--no-mux",
-                "--seed",
-                seed,
-            )
-            run(*made, *sync)
+    ways: dict[str, list[object]] = {"": [], ", --sync 0.5": ["--sync", 0.5]}
+    if args.library:
+        ways[", --library"] = ["--library", args.library]
+    made: dict[str, dict[str, Path]] = {}
+    for way, options in ways.items():
+        folder = args.out / f"{name}{''.join(map(str, options[:1]))}"
+        made[way] = {f"{name}{way} {seed}": folder / f"seed{seed}" for seed in range(args.seeds)}
+        for seed, place in enumerate(made[way].values()):
+            place.mkdir(parents=True, exist_ok=True)
+            asked = ("--model", args.model, "-o", place, "--no-mux", "--seed", seed, *options)
+            run("generate", *sorted(films.iterdir()), *asked)
     (args.out / NOISE).mkdir(parents=True, exist_ok=True)
     noise(films, args.out / NOISE)
     systems = {system: args.peers / folder for system, folder in SYSTEMS.items()}
-    folders = {REAL: films, **systems, **seeds, **timed, NOISE: args.out / NOISE}
-    rows = {
-        REAL: [REAL],
-        **{system: [system] for system in systems},
-        name: list(seeds),
-        f"{name}{SYNCED}": list(timed),
-    }
-    rows[NOISE] = [NOISE]
-    shuffled = [judged(seeds, films, args.yamnet, seed=seed) for seed in range(SHUFFLES)]
+    own = {system: folder for some in made.values() for system, folder in some.items()}
+    folders = {REAL: films, **systems, **own, NOISE: args.out / NOISE}
+    rows = {REAL: [REAL]} | {system: [system] for system in systems}
+    rows |= {f"{name}{way}": list(some) for way, some in made.items()} | {NOISE: [NOISE]}
+    shuffled = [judged(made[""], films, args.yamnet, seed=seed) for seed in range(SHUFFLES)]
     table = markdown(table_of(judged(folders, films, args.yamnet), shuffled, rows, folders, name))
     print(table)
     if args.readme:

@@ -21,6 +21,7 @@ from echoframe.options import Request, SampleOptions
 from echoframe.pipeline import EchoFrame
 from echoframe.provenance import read_provenance
 from echoframe.sound import Sound
+from echoframe.sound.placed import read_placed
 from echoframe.timing.cues import Cues, Onset
 from echoframe.timing.watch import Watched
 from fakes import calls_of, fake_model
@@ -227,26 +228,22 @@ def test_stems_sum_to_the_mix(made):
 def test_the_timeline_has_the_film_and_every_recording_at_its_frame(made, film):
     otio = pytest.importorskip("opentimelineio")
     timeline = otio.adapters.read_from_file(str(made / "edit.otio"))
-    placed = read_provenance(made / "film.wav.json").result.placed
+    placed = read_placed(read_provenance(made / "film.wav.json").result.placed)
     (shots,) = timeline.video_tracks()
     assert [clip.duration().value for clip in shots] == [50, 50]
     found = []
     for track in timeline.audio_tracks():
         assert track.name.split(" ")[0] in ("ambience", "events")
-        for clip in track.find_clips():
-            span = track.range_of_child(clip)
-            found.append((span.start_time.value, span.duration.value, clip))
-    assert len(found) == len(placed)
-    for (start, length, clip), each in zip(
-        sorted(found, key=lambda f: f[2].metadata["echoframe"]["at_s"]), placed, strict=True
-    ):
-        assert start == round(each["at_s"] * 25)
-        end_s = each["at_s"] + (each["out_s"] - each["in_s"]) / each["speed"]
-        assert start + length == max(round(end_s * 25), start + 1)
-        assert clip.source_range.start_time.value == round(each["in_s"] * 25)
-        assert Path(url2pathname(urlsplit(clip.media_reference.target_url).path)) == Path(each["file"])
-        assert clip.metadata["echoframe"]["gain_db"] == each["gain_db"]
-        assert [effect.time_scalar for effect in clip.effects] == ([each["speed"]] if each["speed"] != 1 else [])
+        found += [(track.range_of_child(clip), clip) for clip in track.find_clips()]
+    found.sort(key=lambda each: (each[1].metadata["echoframe"]["at_s"], each[0].start_time.value))
+    for (span, clip), each in zip(found, placed, strict=True):
+        start = span.start_time.value
+        assert start == round(each.at_s * 25)
+        assert start + span.duration.value == max(round(each.end_s * 25), start + 1)
+        assert clip.source_range.start_time.value == round(each.in_s * 25)
+        assert Path(url2pathname(urlsplit(clip.media_reference.target_url).path)) == Path(each.file)
+        assert clip.metadata["echoframe"]["gain_db"] == each.gain_db
+        assert [effect.time_scalar for effect in clip.effects] == ([each.speed] if each.speed != 1 else [])
 
 
 def test_a_sound_without_a_library_is_one_clip_beside_the_film(tmp_path, film, monkeypatch):

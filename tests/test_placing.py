@@ -11,6 +11,7 @@ import torch
 
 from echoframe.errors import AudioError
 from echoframe.library import Found, Piece, placing
+from echoframe.library.entries import Kind
 from echoframe.library.mixing import mixed
 from echoframe.library.placing import as_recorded, bed, level_gain_db, on_onsets, placed, stretches, strokes
 from echoframe.sound.placed import Placed, within
@@ -22,11 +23,11 @@ def found(
     name: str,
     start_s: float,
     stop_s: float,
-    kind="event",
+    kind: Kind = "event",
     *,
     similarity: float = 0.5,
     onsets_s: Sequence[float] = (),
-    loop_s=None,
+    loop_s: tuple[float, float] | None = None,
 ) -> Found:
     piece = Piece(
         start_s=start_s,
@@ -48,7 +49,7 @@ def found(
     )
 
 
-def ambience(name: str, stop_s: float, *, similarity: float = 0.5, loop_s=None) -> Found:
+def ambience(name: str, stop_s: float, *, similarity: float = 0.5, loop_s: tuple[float, float] | None = None) -> Found:
     return found(name, 0.0, stop_s, "ambience", similarity=similarity, loop_s=loop_s)
 
 

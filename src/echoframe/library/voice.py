@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from echoframe.errors import InputError
 from echoframe.generators import Generator
 from echoframe.generators.memory import Remembered
-from echoframe.library.entries import Found
+from echoframe.library.entries import Found, Kind
 from echoframe.library.mixing import mixed
 from echoframe.library.placing import placed
 from echoframe.media.audio import n_samples, pad_or_trim, resample
@@ -86,7 +86,7 @@ class LibraryVoice:
             )
         )
 
-    def _near(self, target: Float[Tensor, " dim"], kind: str) -> list[Found]:
+    def _near(self, target: Float[Tensor, " dim"], kind: Kind) -> list[Found]:
         found = [e for e in self._library.search(target, k=256) if e.piece.kind == kind][:N_FOUND]
         there = [each for each in found if each.path.is_file()]
         if found and not there:

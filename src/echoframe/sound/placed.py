@@ -3,7 +3,7 @@
 *Conventions*: times of a recording are seconds from its file's beginning, all others seconds from the film's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -123,3 +123,8 @@ def as_values(placed: Sequence[Placed], gain_db: float) -> tuple[dict[str, Any],
     """For the record, in the order of their beginnings. gain_db: that the whole was changed by."""
     louder = [replace(each, gain_db=each.gain_db + gain_db) for each in placed]
     return tuple(each.record() for each in sorted(louder, key=lambda each: (each.at_s, each.layer, each.file)))
+
+
+def read_placed(values: Sequence[Mapping[str, Any]]) -> list[Placed]:
+    """What a record says was placed: its `result.placed`."""
+    return [Placed(**each) for each in values]

@@ -1,9 +1,9 @@
 """A sound and its film as a timeline for editors: the film on one track, what its sound is made of on others."""
 
 from pathlib import Path
-from typing import Any, cast
 
 from echoframe.sound import Sound
+from echoframe.sound.placed import Placed, read_placed
 from echoframe.timing.otio import Laid, as_otio
 from echoframe.timing.watch import Watched
 
@@ -17,8 +17,7 @@ def timeline_of(sound: Sound, file: Path, film: Path | None, *, frame_rate: floa
     file: that the sound is written to, which stands on a track of its own where no recordings were placed. film: the video
     or still image, if there is one. frame_rate: its frames per second, 0 if it does not move.
     """
-    placed = sound.provenance.result.placed
-    laid = [_laid(cast(dict[str, Any], each)) for each in placed]
+    laid = [_laid(each) for each in read_placed(sound.provenance.result.placed)]
     return as_otio(
         sound.watched or Watched(),
         film,
@@ -29,14 +28,14 @@ def timeline_of(sound: Sound, file: Path, film: Path | None, *, frame_rate: floa
     )
 
 
-def _laid(placed: dict[str, Any]) -> Laid:
-    lasts_s = (placed["out_s"] - placed["in_s"]) / placed["speed"]
+def _laid(placed: Placed) -> Laid:
+    about = {name: value for name, value in placed.record().items() if name not in ("layer", "file")}
     return Laid(
-        layer=placed["layer"],
-        file=Path(placed["file"]),
-        in_s=placed["in_s"],
-        at_s=placed["at_s"],
-        end_s=placed["at_s"] + lasts_s,
-        speed=placed["speed"],
-        about={name: value for name, value in placed.items() if name not in ("layer", "file")},
+        layer=placed.layer,
+        file=Path(placed.file),
+        in_s=placed.in_s,
+        at_s=placed.at_s,
+        end_s=placed.end_s,
+        speed=placed.speed,
+        about=about,
     )
