@@ -14,7 +14,7 @@ from echoframe.errors import InputError
 from echoframe.library.add import Added, add
 from echoframe.library.database import Database
 from echoframe.library.ears import Ears, as_vector, ears_of
-from echoframe.library.entries import Entry, Found, LibraryInfo
+from echoframe.library.entries import Entry, Found, Kind, LibraryInfo
 from echoframe.library.scan import under
 from echoframe.library.search import Searcher, target_of_text
 from echoframe.library.store import Store, absolute
@@ -169,6 +169,7 @@ class Library:
         *,
         sample_rate: int | None = None,
         k: int = 10,
+        kind: Kind | None = None,
     ) -> list[Found]:
         """Finds the pieces that fit best.
 
@@ -177,6 +178,7 @@ class Library:
                 waveform, (S,) or (C, S) in [-1, 1].
             sample_rate: of a waveform, in Hz.
             k: how many, at most 4096.
+            kind: "event" or "ambience", to find only such pieces; None finds both.
 
         Returns:
             Up to `k` pieces with their files, the best first. For a target or a waveform the score is the cosine; for a
@@ -185,22 +187,42 @@ class Library:
         Raises:
             InputError: a target of another size, a text or a waveform without a model, an empty text, or k out of range.
         """
-        if not 1 <= k <= 4096:
-            raise InputError(f"k {k}; expected a number of pieces from 1 to 4096")
-        dim = int(self._database.about()["dim"])
         if isinstance(query, str):
             self._with_ears("searching by words")
             assert self.model is not None
             if not query.strip():
                 raise InputError("an empty text; give words, a target or a waveform")
             target = target_of_text(self.model, query)
-            return self._searcher.say(query, None if target is None else as_vector(target, dim), k)
-        if sample_rate is None:
-            return self._searcher.near(as_vector(query, dim), k)
-        ears = self._with_ears("searching by a sound")
-        waveform = query if isinstance(query, Tensor) else torch.from_numpy(np.asarray(query, dtype=np.float32))
-        target = ears.embed_whole(waveform if waveform.ndim > 1 else waveform[None], sample_rate)
-        return self._searcher.near(as_vector(target, dim), k)
+            return self._searcher.say(query, None if target is None else as_vector(target, self._dim), k, kind)
+        if sample_rate is not None:
+            ears = self._with_ears("searching by a sound")
+            waveform = query if isinstance(query, Tensor) else torch.from_numpy(np.asarray(query, dtype=np.float32))
+            query = ears.embed_whole(waveform if waveform.ndim > 1 else waveform[None], sample_rate)
+        (found,) = self._searcher.near(as_vector(query, self._dim)[None], k, kind)
+        return found
+
+    def nearest(
+        self,
+        targets: Float[Tensor, "targets dim"] | Float[np.ndarray, "targets dim"],
+        *,
+        k: int = 10,
+        kind: Kind | None = None,
+    ) -> list[list[Found]]:
+        """Finds the pieces nearest to each of several targets; faster than one search after the other.
+
+        Args:
+            targets: (N, D) points of the audio space, of any length but zero.
+            k: how many for each, at most 4096.
+            kind: "event" or "ambience", to find only such pieces; None finds both.
+
+        Returns:
+            For each target what `search` gives for it.
+
+        Raises:
+            InputError: a target of another size or without a direction, or k out of range.
+        """
+        vectors = [as_vector(target, self._dim) for target in targets]
+        return self._searcher.near(np.stack(vectors), k, kind) if vectors else []
 
     def remove(self, paths: str | Path | Iterable[str | Path]) -> int:
         """Forgets files; those on the disk stay as they are.
@@ -271,6 +293,10 @@ class Library:
             duration_s=duration_s,
             size=self.path.stat().st_size,
         )
+
+    @property
+    def _dim(self) -> int:
+        return int(self._database.about()["dim"])
 
     def _with_ears(self, what: str) -> Ears:
         if self._ears is None:
