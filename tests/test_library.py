@@ -21,6 +21,7 @@ from echoframe.library import Library, parts_of_file, target_of_text
 from echoframe.library import add as adding
 from echoframe.library.database import Database
 from echoframe.library.ears import ears_of
+from echoframe.library.scan import outermost, under
 from echoframe.library.search import has_picture
 from echoframe.lock import exclusive_lock
 from fakes import DIM, FakeEars, calls_of, fake_model
@@ -404,6 +405,21 @@ def test_check_compares_with_the_disk_and_changes_nothing(tmp_path, sounds, mode
         assert library.check()[0].endswith("hum.wav: is there again; add it")
         library._database.connection.execute("DELETE FROM pieces WHERE id = 1")
         assert library.check()[0] == f"{path}: 4 pieces, but 5 embeddings"
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 8, 40])
+def test_outermost_folders_hold_all_the_others(most):
+    random = np.random.default_rng(most)
+    for _ in range(50):
+        paths = random.integers(0, 3, (random.integers(1, 30), random.integers(1, 6))).tolist()
+        folders = ["/" + "/".join(map(str, path[: random.integers(1, 6)])) for path in paths]
+        found = outermost(folders, most=most)
+        assert 1 <= len(found) <= most
+        assert all(sum(under(folder, root) for root in found) == 1 for folder in folders)
+        kept = [folder for folder in set(folders) if not any(under(folder, other) for other in {*folders} - {folder})]
+        if len(kept) <= most:
+            assert sorted(found) == sorted(kept)
+    assert outermost([], most=most) == []
 
 
 def test_info_counts_what_is_there(tmp_path, sounds, model):

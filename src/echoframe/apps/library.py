@@ -15,11 +15,12 @@ import torch
 from echoframe.apps.progress import Reporter
 from echoframe.errors import InputError
 from echoframe.library import Found, Library, LibraryInfo, parts_of_file
-from echoframe.library.scan import SUFFIXES
+from echoframe.library.scan import SUFFIXES, outermost
 from echoframe.loading import load
 from echoframe.media.stills import PICTURE_SUFFIXES, check_file
 
 OK, SOME_FAILED = 0, 1
+MOST_FOLDERS = 8  # that are printed
 HEADS = ("score", "begins", "ends", "kind", "LUFS", "file")
 # a part of a query, from when to when; None where it has no parts
 Answers = list[tuple[tuple[float, float] | None, list[Found]]]
@@ -83,7 +84,7 @@ def info(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**asdict(found), "path": str(found.path), "folders": folders}, ensure_ascii=False))
     else:
-        print("\n".join(_told(found, folders)))
+        print("\n".join(_told(found, outermost(folders, most=MOST_FOLDERS))))
     return OK
 
 

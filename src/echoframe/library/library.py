@@ -15,7 +15,7 @@ from echoframe.library.add import Added, add
 from echoframe.library.database import Database
 from echoframe.library.ears import Ears, as_vector, ears_of
 from echoframe.library.entries import Entry, Found, Kind, LibraryInfo
-from echoframe.library.scan import under
+from echoframe.library.scan import differences, under
 from echoframe.library.search import Searcher, target_of_text
 from echoframe.library.store import Store, absolute
 from echoframe.lock import exclusive_lock
@@ -30,6 +30,7 @@ class Library:
         """`open` and `create` call this."""
         self.path, self.model = database.path, model
         self._database, self._ears = database, ears
+        self._dim = int(database.about()["dim"])
         self._store = Store(database)
         self._searcher = Searcher(self._store)
 
@@ -254,18 +255,7 @@ class Library:
         Returns:
             A line for each file that has vanished or changed, and for each fault; none if all is as it should be.
         """
-        lines = [f"{self.path}: {fault}" for fault in self._database.faults()]
-        for path, entry in self._store.files().items():
-            try:
-                stat = entry.path.stat()
-            except OSError:
-                lines.append(f"{path}: is not there any more")
-                continue
-            if entry.reason == "vanished":
-                lines.append(f"{path}: is there again; add it")
-            elif (stat.st_size, stat.st_mtime_ns) != (entry.size, entry.mtime_ns):
-                lines.append(f"{path}: has changed; add it again")
-        return lines
+        return [*(f"{self.path}: {fault}" for fault in self._database.faults()), *differences(self._store.files())]
 
     def info(self) -> LibraryInfo:
         """What the library holds.
@@ -293,10 +283,6 @@ class Library:
             duration_s=duration_s,
             size=self.path.stat().st_size,
         )
-
-    @property
-    def _dim(self) -> int:
-        return int(self._database.about()["dim"])
 
     def _with_ears(self, what: str) -> Ears:
         if self._ears is None:
