@@ -21,9 +21,11 @@ from echoframe.library import Library, parts_of_file, target_of_text
 from echoframe.library import add as adding
 from echoframe.library.database import Database
 from echoframe.library.ears import ears_of
+from echoframe.library.scan import outermost, under
 from echoframe.library.search import has_picture
 from echoframe.lock import exclusive_lock
 from fakes import DIM, FakeEars, calls_of, fake_model
+from library_rows import rows
 from planted_sounds import RATE, click_at, tone
 from planted_video import write_video
 
@@ -46,16 +48,6 @@ def sounds(tmp_path) -> Path:
     (folder / "notes.txt").write_text("no sound")
     (folder / "._hum.wav").write_text("of a Macintosh")
     return folder
-
-
-def rows(path: Path) -> list[object]:
-    """All that a library holds, but for the numbers that files have in it."""
-    with Library.open(path) as library:
-        found: list[object] = list(library)
-        for entry in library:
-            numbers = library._store.numbers_of(entry.sha256)
-            found += [library._store.vector(number).tolist() for number in numbers]
-        return found
 
 
 def never(path: str, *, library: str) -> None:
@@ -279,6 +271,28 @@ def test_the_nearest_is_found_by_target_by_sound_and_by_words(tmp_path, model):
         assert len(library.search(torch.tensor(angle(42)), k=4096)) == 8
 
 
+def test_events_and_ambiences_are_found_apart_and_several_targets_at_once(tmp_path, model):
+    for hz in (30, 50, 70):
+        soundfile.write(tmp_path / f"{hz} short.wav", tone(1.0, hz), RATE)
+        soundfile.write(tmp_path / f"{hz} long.wav", tone(5.0, hz + 5), RATE)
+    with Library.create(tmp_path / "my.library", model) as library:
+        library.add(tmp_path)
+        target = torch.tensor(angle(54))
+        for kind, stem in ((None, "50 long"), ("event", "50 short"), ("ambience", "50 long")):
+            (found,) = library.search(target, k=1, kind=kind)
+            assert found.path.stem == stem
+        assert len(library.search(target, kind="event")) == len(library.search(target, kind="ambience")) == 3
+        assert {each.piece.kind for each in library.search("short long", kind="ambience")} == {"ambience"}
+        (heard,) = library.search(tone(1.0, 70), sample_rate=RATE, k=1, kind="ambience")
+        assert heard.path.stem == "70 long"
+        targets = 3 * torch.tensor([angle(31), angle(77), angle(54)])
+        for given in (targets, targets.numpy()):
+            together = library.nearest(given, k=2, kind="event")
+            assert together == [library.search(each, k=2, kind="event") for each in targets]
+        assert [found[0].path.stem for found in library.nearest(targets, k=1)] == ["30 short", "70 long", "50 long"]
+        assert library.nearest(torch.zeros(0, DIM)) == []
+
+
 def test_what_is_gone_makes_room_for_what_is_there(tmp_path, model):
     """More neighbours are asked for where the nearest ones have vanished."""
     for number in range(12):
@@ -393,6 +407,21 @@ def test_check_compares_with_the_disk_and_changes_nothing(tmp_path, sounds, mode
         assert library.check()[0] == f"{path}: 4 pieces, but 5 embeddings"
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, 8, 40])
+def test_outermost_folders_hold_all_the_others(most):
+    random = np.random.default_rng(most)
+    for _ in range(50):
+        paths = random.integers(0, 3, (random.integers(1, 30), random.integers(1, 6))).tolist()
+        folders = ["/" + "/".join(map(str, path[: random.integers(1, 6)])) for path in paths]
+        found = outermost(folders, most=most)
+        assert 1 <= len(found) <= most
+        assert all(sum(under(folder, root) for root in found) == 1 for folder in folders)
+        kept = [folder for folder in set(folders) if not any(under(folder, other) for other in {*folders} - {folder})]
+        if len(kept) <= most:
+            assert sorted(found) == sorted(kept)
+    assert outermost([], most=most) == []
+
+
 def test_info_counts_what_is_there(tmp_path, sounds, model):
     with Library.create(tmp_path / "my.library", model) as library:
         soundfile.write(sounds / "rain.wav", np.random.default_rng(0).normal(0, 0.1, 9 * RATE), RATE)
@@ -418,6 +447,8 @@ def test_what_cannot_be_done_is_one_line(tmp_path, sounds, model, monkeypatch):
             (lambda: Library.create(path, model), "is there already; open it"),
             (lambda: library.add(sounds / "none"), "no such file or folder; give sound files"),
             (lambda: library.search("hum", k=0), "k 0; expected a number of pieces from 1 to 4096"),
+            (lambda: library.nearest(torch.ones(2, DIM), k=4097), "k 4097; expected a number of pieces from 1 to 4096"),
+            (lambda: library.nearest(torch.ones(2, 3)), "a target of 3 numbers and length 1.73; the library's embedd"),
             (lambda: library.search("  "), "an empty text; give words, a target or a waveform"),
             (lambda: library.search(torch.ones(3)), "a target of 3 numbers and length 1.73; the library's embeddings"),
             (lambda: library.search(torch.zeros(DIM)), "a target of 4 numbers and length 0"),

@@ -148,6 +148,22 @@ def test_info_remove_and_check(tmp_path, library, sounds, capsys):
     assert run("check", library) == 0
 
 
+def test_of_many_folders_those_are_named_that_they_lie_in(tmp_path, capsys):
+    for number in range(9):
+        folder = tmp_path / "corpus" / f"label {number}" / "train"
+        folder.mkdir(parents=True)
+        (folder / "empty.wav").touch()
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "empty.wav").touch()
+    path = tmp_path / "my.library"
+    assert run("add", tmp_path / "corpus", tmp_path / "own", "-o", path, "--quiet") == 1
+    capsys.readouterr()
+    assert run("info", path) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [f"  {tmp_path / 'corpus'}", f"  {tmp_path / 'own'}"]
+    assert run("info", path, "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["folders"]) == 10
+
+
 def test_what_cannot_be_done_is_one_line(tmp_path, library, sounds, capsys):
     for args, words in (
         (["add", sounds / "none", "-o", library], "none: no such file or folder; give sound files, films"),

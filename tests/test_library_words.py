@@ -4,13 +4,11 @@ import struct
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
 import soundfile
 
 from echoframe.library.described import plain, ucs_words, words_of
 from echoframe.library.riff import ixml_words, riff_lie, riff_words
-from echoframe.library.search import largest
 from echoframe.library.wording import WordIndex
 from planted_sounds import RATE, tone
 
@@ -147,12 +145,3 @@ def test_texts_are_compared_word_by_word():
     assert index.likeness("on").tolist() == [0, 0, 1, 0]  # a short word counts where there is no other
     assert index.likeness("?!").tolist() == WordIndex(["", "", "", ""]).likeness("rain").tolist() == [0, 0, 0, 0]
     assert WordIndex([]).likeness("rain").tolist() == []
-
-
-def test_the_largest_are_the_first_of_equal_ones():
-    random = np.random.default_rng(0)
-    for n in (1, 3, 50):
-        values = random.integers(0, 4, 40) / 4
-        expected = sorted(np.flatnonzero(values).tolist(), key=lambda row: (-values[row], row))[:n]
-        assert largest(values, n) == expected
-    assert largest(np.zeros(5), 2) == largest(np.zeros(0), 2) == []

@@ -10,14 +10,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from echoframe.apps.progress import Reporter
 from echoframe.errors import InputError
 from echoframe.library import Found, Library, LibraryInfo, parts_of_file
-from echoframe.library.scan import SUFFIXES
+from echoframe.library.scan import SUFFIXES, outermost
 from echoframe.loading import load
 from echoframe.media.stills import PICTURE_SUFFIXES, check_file
 
 OK, SOME_FAILED = 0, 1
+MOST_FOLDERS = 8  # that are printed
 HEADS = ("score", "begins", "ends", "kind", "LUFS", "file")
 # a part of a query, from when to when; None where it has no parts
 Answers = list[tuple[tuple[float, float] | None, list[Found]]]
@@ -59,12 +62,12 @@ def search(args: argparse.Namespace) -> int:
         Library.open(path)  # says so before a model is loaded
     model = load(args.model or Library.source_of(path) or "mini", device=args.device)
     with Library.open(path, model) as library:
-        answers: Answers = []
         if _is_file(args.query):
-            for part in parts_of_file(model, Path(args.query), seed=args.seed):
-                answers.append(((part.start_s, part.stop_s), library.search(part.target, k=args.top)))
+            parts = parts_of_file(model, Path(args.query), seed=args.seed)
+            found = library.nearest(torch.cat([part.target for part in parts]), k=args.top)
+            answers: Answers = [((part.start_s, part.stop_s), some) for part, some in zip(parts, found, strict=True)]
         else:
-            answers.append((None, library.search(args.query, k=args.top)))
+            answers = [(None, library.search(args.query, k=args.top))]
     if args.json:
         values = [{**_times(part), "found": [_as_values(each) for each in found]} for part, found in answers]
         print(json.dumps({"query": args.query, "parts": values}, ensure_ascii=False))
@@ -81,7 +84,7 @@ def info(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**asdict(found), "path": str(found.path), "folders": folders}, ensure_ascii=False))
     else:
-        print("\n".join(_told(found, folders)))
+        print("\n".join(_told(found, outermost(folders, most=MOST_FOLDERS))))
     return OK
 
 

@@ -15,7 +15,6 @@ from echoframe.optional import require_extra
 
 FORMAT = 1
 _WAIT_S = 30.0  # for another program that writes
-_MAPPED = 1 << 31  # bytes of the file that are read without copying them: a search reads all vectors
 
 _SCHEMA = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -78,7 +77,6 @@ class Database:
             self.connection.enable_load_extension(True)
             vec.load(self.connection)
             self.connection.enable_load_extension(False)
-            self.connection.execute(f"PRAGMA mmap_size = {_MAPPED}")
             self.is_empty = not self.connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
         except self._sqlite.Error as error:
             self.close()
@@ -102,6 +100,19 @@ class Database:
             self.connection.execute("COMMIT")
         except self._sqlite.OperationalError as error:
             raise OutputError(f"{self.path}: cannot be written ({error}); free some space and try again") from error
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """What is read within the block is of one moment, whatever another program writes."""
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.connection.execute("COMMIT")
+
+    def version(self) -> int:
+        """A number that is another one when another connection has written."""
+        return self.connection.execute("PRAGMA data_version").fetchone()[0]
 
     def begin(self, about: dict[str, str], *, dim: int) -> None:
         """Makes the tables of an empty file. about: what it is. dim: numbers of an embedding."""

@@ -15,8 +15,8 @@ from echoframe.generators import Generator
 from echoframe.library.add import Added, add
 from echoframe.library.database import Database
 from echoframe.library.ears import Ears, as_vector, ears_of
-from echoframe.library.entries import Entry, Found, LibraryInfo
-from echoframe.library.scan import under
+from echoframe.library.entries import Entry, Found, Kind, LibraryInfo
+from echoframe.library.scan import differences, under
 from echoframe.library.search import Searcher, target_of_text
 from echoframe.library.store import Store, absolute
 from echoframe.library.voice import LibraryVoice
@@ -32,6 +32,7 @@ class Library:
         """`open` and `create` call this."""
         self.path, self.model = database.path, model
         self._database, self._ears = database, ears
+        self._dim = int(database.about()["dim"])
         self._store = Store(database)
         self._searcher = Searcher(self._store)
 
@@ -171,6 +172,7 @@ class Library:
         *,
         sample_rate: int | None = None,
         k: int = 10,
+        kind: Kind | None = None,
     ) -> list[Found]:
         """Finds the pieces that fit best.
 
@@ -179,6 +181,7 @@ class Library:
                 waveform, (S,) or (C, S) in [-1, 1].
             sample_rate: of a waveform, in Hz.
             k: how many, at most 4096.
+            kind: "event" or "ambience", to find only such pieces; None finds both.
 
         Returns:
             Up to `k` pieces with their files, the best first. For a target or a waveform the score is the cosine; for a
@@ -187,22 +190,42 @@ class Library:
         Raises:
             InputError: a target of another size, a text or a waveform without a model, an empty text, or k out of range.
         """
-        if not 1 <= k <= 4096:
-            raise InputError(f"k {k}; expected a number of pieces from 1 to 4096")
-        dim = int(self._database.about()["dim"])
         if isinstance(query, str):
             self._with_ears("searching by words")
             assert self.model is not None
             if not query.strip():
                 raise InputError("an empty text; give words, a target or a waveform")
             target = target_of_text(self.model, query)
-            return self._searcher.say(query, None if target is None else as_vector(target, dim), k)
-        if sample_rate is None:
-            return self._searcher.near(as_vector(query, dim), k)
-        ears = self._with_ears("searching by a sound")
-        waveform = query if isinstance(query, Tensor) else torch.from_numpy(np.asarray(query, dtype=np.float32))
-        target = ears.embed_whole(waveform if waveform.ndim > 1 else waveform[None], sample_rate)
-        return self._searcher.near(as_vector(target, dim), k)
+            return self._searcher.say(query, None if target is None else as_vector(target, self._dim), k, kind)
+        if sample_rate is not None:
+            ears = self._with_ears("searching by a sound")
+            waveform = query if isinstance(query, Tensor) else torch.from_numpy(np.asarray(query, dtype=np.float32))
+            query = ears.embed_whole(waveform if waveform.ndim > 1 else waveform[None], sample_rate)
+        (found,) = self._searcher.near(as_vector(query, self._dim)[None], k, kind)
+        return found
+
+    def nearest(
+        self,
+        targets: Float[Tensor, "targets dim"] | Float[np.ndarray, "targets dim"],
+        *,
+        k: int = 10,
+        kind: Kind | None = None,
+    ) -> list[list[Found]]:
+        """Finds the pieces nearest to each of several targets; faster than one search after the other.
+
+        Args:
+            targets: (N, D) points of the audio space, of any length but zero.
+            k: how many for each, at most 4096.
+            kind: "event" or "ambience", to find only such pieces; None finds both.
+
+        Returns:
+            For each target what `search` gives for it.
+
+        Raises:
+            InputError: a target of another size or without a direction, or k out of range.
+        """
+        vectors = [as_vector(target, self._dim) for target in targets]
+        return self._searcher.near(np.stack(vectors), k, kind) if vectors else []
 
     def voice(self, generator: Generator) -> LibraryVoice:
         """What answers with the library's recordings; `EchoFrame.answered_by` uses it.
@@ -258,18 +281,7 @@ class Library:
         Returns:
             A line for each file that has vanished or changed, and for each fault; none if all is as it should be.
         """
-        lines = [f"{self.path}: {fault}" for fault in self._database.faults()]
-        for path, entry in self._store.files().items():
-            try:
-                stat = entry.path.stat()
-            except OSError:
-                lines.append(f"{path}: is not there any more")
-                continue
-            if entry.reason == "vanished":
-                lines.append(f"{path}: is there again; add it")
-            elif (stat.st_size, stat.st_mtime_ns) != (entry.size, entry.mtime_ns):
-                lines.append(f"{path}: has changed; add it again")
-        return lines
+        return [*(f"{self.path}: {fault}" for fault in self._database.faults()), *differences(self._store.files())]
 
     def info(self) -> LibraryInfo:
         """What the library holds.

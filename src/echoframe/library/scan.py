@@ -1,7 +1,7 @@
 """Which files there are, and which of them are not as the library knows them."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,6 +63,43 @@ def scan(paths: Iterable[str | Path], known: Mapping[str, Entry]) -> Scanned:
         if not os.path.exists(path)  # named once, a file of another suffix is known as well
     ]
     return scanned
+
+
+def differences(known: Mapping[str, Entry]) -> Iterator[str]:
+    """A line for each file that is not as the library knows it."""
+    for path, entry in known.items():
+        try:
+            stat = entry.path.stat()
+        except OSError:
+            yield f"{path}: is not there any more"
+            continue
+        if entry.reason == "vanished":
+            yield f"{path}: is there again; add it"
+        elif (stat.st_size, stat.st_mtime_ns) != (entry.size, entry.mtime_ns):
+            yield f"{path}: has changed; add it again"
+
+
+def outermost(folders: Iterable[str], *, most: int) -> list[str]:
+    """The folders that the others lie in; where these are more than `most`, the deepest ones that all of them lie in.
+
+    >>> outermost(["/a/b", "/a/b/c", "/d"], most=2)
+    ['/a/b', '/d']
+    >>> outermost(["/home/me/rain/1", "/home/me/rain/2", "/home/me/wind", "/mnt/x/1", "/mnt/x/2"], most=2)
+    ['/home/me', '/mnt/x']
+    """
+    found: list[str] = []
+    for folder in sorted(set(folders), key=lambda folder: Path(folder).parts):
+        if not found or not under(folder, found[-1]):
+            found.append(folder)
+    for depth in range(max((len(Path(folder).parts) for folder in found), default=0), 0, -1):
+        if len(found) <= most:
+            break
+        together: dict[tuple[str, ...], list[str]] = {}
+        for folder in found:
+            together.setdefault(Path(folder).parts[:depth], []).append(folder)
+        if len(together) <= most:
+            found = [os.path.commonpath(some) for some in together.values()]
+    return found
 
 
 def under(path: str, root: str) -> bool:

@@ -12,7 +12,8 @@ from torch import Tensor
 from echoframe.data.verify import opened
 from echoframe.errors import InputError
 from echoframe.library.ears import ears_of
-from echoframe.library.entries import Entry, Found
+from echoframe.library.entries import Entry, Found, Kind
+from echoframe.library.index import Fitting, Index
 from echoframe.library.recording import read_piece
 from echoframe.library.store import Store
 from echoframe.library.wording import WordIndex
@@ -21,9 +22,7 @@ from echoframe.media.stills import check_file, is_picture
 from echoframe.pipeline import EchoFrame
 from echoframe.sound.steered import place_of
 
-_MOST = 4096  # neighbours that sqlite-vec gives at once
-_MORE = 4  # times as many are asked for where some of them cannot be used
-_LEAST = 50
+MOST = 4096  # pieces that a search lists
 _MOST_S = 60.0  # of a sound that is searched for
 
 
@@ -70,84 +69,72 @@ def has_picture(path: Path) -> bool:
 
 
 class Searcher:
-    """Searches one library; keeps the words of its files from one search to the next."""
+    """Searches one library; keeps its embeddings, and the words of its files, until its rows change."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._words: tuple[dict[str, int], WordIndex] | None = None
+        self._version = -1
+        self._index: Index | None = None
+        self._words: WordIndex | None = None
 
     def forget(self) -> None:
         """The rows have changed."""
-        self._words = None
+        self._index = self._words = None
 
-    def near(self, vector: Float[np.ndarray, " dim"], k: int) -> list[Found]:
-        """The `k` pieces nearest to a vector that are in files that are there, the nearest first."""
-        asked = k
-        while True:
-            asked = min(max(asked, 1), _MOST)
-            near = self._store.nearest(vector, asked)
-            found = self._found([(each.number, each.cosine, each.cosine) for each in near])
-            if len(found) >= k or len(near) < asked or asked == _MOST:
-                return found[:k]
-            asked *= _MORE
+    def near(self, targets: Float[np.ndarray, "targets dim"], k: int, kind: Kind | None = None) -> list[list[Found]]:
+        """The `k` pieces of a kind that are nearest to each target, (N, D) of length 1, the nearest first."""
+        _check(k)
+        with self._store.database.reading():
+            return self._found(self._known().nearest(targets, k, kind))
 
-    def say(self, text: str, vector: Float[np.ndarray, " dim"] | None, k: int) -> list[Found]:
+    def say(self, text: str, target: Float[np.ndarray, " dim"] | None, k: int, kind: Kind | None = None) -> list[Found]:
         """The `k` pieces that fit words best: by how much of them their files say, 0 to 1, plus their cosine."""
-        rows, index = self._known_words()
-        likeness, n_most = index.likeness(text), min(max(_MORE * k, _LEAST), _MOST)
-        cosines: dict[int, float] = {}
-        if vector is not None:
-            cosines = {each.number: each.cosine for each in self._store.nearest(vector, n_most)}
-        contents = list(rows)
-        for row in largest(likeness, n_most):
-            for number in self._store.numbers_of(contents[row]):
-                if number not in cosines:
-                    cosines[number] = 0.0 if vector is None else float(self._store.vector(number) @ vector)
-        scored = []
-        for number, cosine in cosines.items():
-            row = rows.get(self._store.piece(number)[0])
-            scored.append((number, cosine + (0.0 if row is None else float(likeness[row])), cosine))
-        return self._found(sorted(scored, key=lambda each: (-each[1], each[0])))[:k]
+        _check(k)
+        with self._store.database.reading():
+            index = self._known()
+            likeness = self._known_words(index).likeness(text)
+            (found,) = self._found([index.fitting(likeness, target, k, kind)])
+            return found
 
-    def _known_words(self) -> tuple[dict[str, int], WordIndex]:
-        """The row of each content in the index of words, and the index."""
+    def _known(self) -> Index:
+        """The embeddings, read again if another program has written."""
+        version = self._store.database.version()
+        if version != self._version:
+            self.forget()
+        if self._index is None:
+            self._index, self._version = Index(self._store.embedded()), version
+        return self._index
+
+    def _known_words(self, index: Index) -> WordIndex:
+        """What the files of each of the index's contents say."""
         if self._words is None:
             known = self._store.known_words()
-            rows = {sha256: row for row, (sha256, _) in enumerate(known)}
-            self._words = rows, WordIndex(words for _, words in known)
+            self._words = WordIndex(known.get(sha256, "") for sha256 in index.contents)
         return self._words
 
-    def _found(self, scored: Iterable[tuple[int, float, float]]) -> list[Found]:
-        """Pieces by number with score and cosine; those without a file that is there are left out."""
+    def _found(self, answers: Iterable[Iterable[Fitting]]) -> list[list[Found]]:
         files: dict[str, tuple[list[Entry], dict[str, str]]] = {}
-        found = []
-        for number, score, cosine in scored:
-            sha256, piece = self._store.piece(number)
-            if sha256 not in files:
-                there = [entry for entry in self._store.of_content(sha256) if entry.state == "done"]
-                files[sha256] = there, self._store.words_at(str(there[0].path)) if there else {}
-            entries, words = files[sha256]
-            if entries:
-                found.append(
-                    Found(
-                        path=entries[0].path,
-                        also=tuple(entry.path for entry in entries[1:]),
-                        piece=piece,
-                        score=score,
-                        similarity=cosine,
-                        sample_rate=entries[0].sample_rate,
-                        channels=entries[0].channels,
-                        words=words,
-                    )
-                )
-        return found
+        return [[self._as_found(each, files) for each in answer] for answer in answers]
+
+    def _as_found(self, fitting: Fitting, files: dict[str, tuple[list[Entry], dict[str, str]]]) -> Found:
+        """files: by content, with the words of the first; those that are read here are kept there."""
+        sha256, piece = self._store.piece(fitting.number)
+        if sha256 not in files:
+            there = [entry for entry in self._store.of_content(sha256) if entry.state == "done"]
+            files[sha256] = there, self._store.words_at(str(there[0].path))
+        (first, *others), words = files[sha256]
+        return Found(
+            path=first.path,
+            also=tuple(entry.path for entry in others),
+            piece=piece,
+            score=fitting.score,
+            similarity=fitting.cosine,
+            sample_rate=first.sample_rate,
+            channels=first.channels,
+            words=words,
+        )
 
 
-def largest(values: Float[np.ndarray, " rows"], n: int) -> list[int]:
-    """The rows of the `n` largest values above 0, falling; the first of equal ones."""
-    rows = np.flatnonzero(values)
-    if len(rows) > n:
-        least = np.partition(values[rows], len(rows) - n)[len(rows) - n]
-        above, equal = rows[values[rows] > least], rows[values[rows] == least]
-        rows = np.concatenate([above, equal[: n - len(above)]])
-    return rows[np.argsort(-values[rows], kind="stable")].tolist()
+def _check(k: int) -> None:
+    if not 1 <= k <= MOST:
+        raise InputError(f"k {k}; expected a number of pieces from 1 to {MOST}")

@@ -18,12 +18,14 @@ _FILE = "id, path, size, mtime_ns, sha256, sample_rate, channels, duration_s, st
 _PIECE = "sha256, start_s, stop_s, kind, loudness_lufs, peak_db, onsets_s, loop_start_s, loop_stop_s"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Near:
-    """A piece near to a vector. cosine: -1 to 1."""
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Embedded:
+    """P pieces in files that are there: their numbers, which rise, contents, kinds, and embeddings of length 1, (P, D)."""
 
-    number: int
-    cosine: float
+    numbers: Sequence[int]
+    contents: Sequence[str]
+    kinds: Sequence[str]
+    vectors: Float[np.ndarray, "pieces dim"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -105,24 +107,33 @@ class Store:
         rows = self._db.execute("SELECT id FROM pieces WHERE sha256 = ? ORDER BY start_s, id", (sha256,))
         return [number for (number,) in rows]
 
-    def vector(self, number: int) -> Float[np.ndarray, " dim"]:
-        """The embedding of a piece."""
-        row = self._db.execute("SELECT embedding FROM vectors WHERE rowid = ?", (number,)).fetchone()
-        return np.frombuffer(row[0], dtype=np.float32)
-
-    def known_words(self) -> list[tuple[str, str]]:
-        """Every content that is in files that are there, and all that they say in one text."""
+    def known_words(self) -> dict[str, str]:
+        """All that the files of a content that are there say, in one text, by content."""
         query = (
             "SELECT f.sha256, GROUP_CONCAT(w.value, ' ') FROM files f JOIN words w ON w.file = f.id "
-            "WHERE f.state = 'done' GROUP BY f.sha256 ORDER BY f.sha256"
+            "WHERE f.state = 'done' GROUP BY f.sha256"
         )
-        return self._db.execute(query).fetchall()
+        return dict(self._db.execute(query).fetchall())
 
-    def nearest(self, vector: Float[np.ndarray, " dim"], k: int) -> list[Near]:
-        """The `k` pieces whose embeddings have the largest cosine with `vector`, of any length but zero; falling."""
-        query = "SELECT rowid, distance FROM vectors WHERE embedding MATCH ? AND k = ?"
-        rows = self._db.execute(query, (np.ascontiguousarray(vector, dtype=np.float32).tobytes(), k)).fetchall()
-        return [Near(number=number, cosine=1.0 - distance) for number, distance in rows]
+    def embedded(self) -> Embedded:
+        """All pieces that can be found."""
+        query = (
+            "SELECT p.id, p.sha256, p.kind, v.chunk_id, v.chunk_offset FROM pieces p JOIN vectors_rowids v ON v.rowid = p.id "
+            "WHERE EXISTS (SELECT 1 FROM files f WHERE f.sha256 = p.sha256 AND f.state = 'done') ORDER BY p.id"
+        )
+        rows = self._db.execute(query).fetchall()
+        numbers, contents, kinds, chunks, places = zip(*rows, strict=True) if rows else ((),) * 5
+        chunk_of, place_of = np.array(chunks, dtype=int), np.array(places, dtype=int)
+        vectors = np.zeros((len(rows), int(self.database.about()["dim"])), dtype=np.float32)
+        # sqlite-vec's own tables: it gives one embedding after the other, which takes ten times as long
+        query = (
+            "SELECT c.chunk_id, c.size, b.vectors FROM vectors_chunks c "
+            "JOIN vectors_vector_chunks00 b ON b.rowid = c.chunk_id"
+        )
+        for chunk, size, data in self._db.execute(query):
+            here = np.flatnonzero(chunk_of == chunk)
+            vectors[here] = np.frombuffer(data, dtype=np.float32).reshape(size, -1)[place_of[here]]
+        return Embedded(numbers=numbers, contents=contents, kinds=kinds, vectors=vectors)
 
     def put(self, entry: Entry, cut: Cut | None, *, instead_of: Iterable[str] = ()) -> None:
         """Writes a file, in the place of what was there under its path and under the paths `instead_of`.

@@ -87,7 +87,7 @@ class LibraryVoice:
         )
 
     def _near(self, target: Float[Tensor, " dim"], kind: Kind) -> list[Found]:
-        found = [e for e in self._library.search(target, k=256) if e.piece.kind == kind][:N_FOUND]
+        found = self._library.search(target, k=N_FOUND, kind=kind)
         there = [each for each in found if each.path.is_file()]
         if found and not there:
             raise InputError(
