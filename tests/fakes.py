@@ -63,6 +63,9 @@ class FakeGenerator:
     def example_length(self, duration_s: float) -> int:
         return n_samples(duration_s, RATE)
 
+    def fit(self, target: Float[Tensor, " dim"], embeddings: Float[Tensor, "sounds dim"]) -> Float[Tensor, " sounds"]:
+        return embeddings @ target
+
     def remembered(self, target, *, seed, options):
         return ()
 

@@ -291,6 +291,10 @@ def test_events_and_ambiences_are_found_apart_and_several_targets_at_once(tmp_pa
             assert together == [library.search(each, k=2, kind="event") for each in targets]
         assert [found[0].path.stem for found in library.nearest(targets, k=1)] == ["30 short", "70 long", "50 long"]
         assert library.nearest(torch.zeros(0, DIM)) == []
+        (turned,) = library.nearest(targets[:1], k=2, fit=lambda target, vectors: -(vectors @ target))
+        (usual,) = library.nearest(targets[:1], k=4096)
+        assert [each.path for each in turned] == [each.path for each in usual[::-1][:2]]
+        assert [each.score for each in turned] == pytest.approx([-each.similarity for each in turned], abs=1e-6)
 
 
 def test_what_is_gone_makes_room_for_what_is_there(tmp_path, model):

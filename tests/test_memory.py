@@ -73,6 +73,18 @@ def test_a_label_that_the_target_has_weighs_more_than_a_near_embedding():
     assert said.argmax() == 2
 
 
+def test_other_sounds_fit_that_share_the_targets_label(generator):
+    target = normalize(torch.tensor([0.0, 0.0, 0.0, 1.0, 0.0, 1.0]), dim=0)
+    sounds = normalize(torch.tensor([[0.0, 0.0, 0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.8, 0.0, 0.0, 0.9]]), dim=1)
+    by_cosine, by_label = (tiny_memory(labeller=each).fit(target, sounds) for each in (None, LABELLER))
+    assert torch.equal(by_cosine, sounds @ target)
+    assert by_cosine[0] > by_cosine[1]
+    assert by_label[1] > by_label[0]
+    assert torch.equal(generator.fit(target, sounds), generator.memory.fit(target, sounds))
+    forgetful = MelFlowGenerator(generator.denoiser, generator.codec, config=generator.config)
+    assert torch.equal(forgetful.fit(target, sounds), by_cosine)
+
+
 def test_variation_0_is_the_recording_and_1_forgets_it(generator):
     target = torch.eye(DIM)[[2, 0]]
     kept = generator.sample_latents(target, duration_s=1.0, seeds=[3, 3], options=options(0.0))

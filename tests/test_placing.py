@@ -25,7 +25,7 @@ def found(
     stop_s: float,
     kind: Kind = "event",
     *,
-    similarity: float = 0.5,
+    score: float = 0.5,
     onsets_s: Sequence[float] = (),
     loop_s: tuple[float, float] | None = None,
 ) -> Found:
@@ -41,16 +41,16 @@ def found(
     return Found(
         path=Path(f"/sounds/{name}.wav"),
         piece=piece,
-        score=similarity,
-        similarity=similarity,
+        score=score,
+        similarity=0.0,
         sample_rate=RATE,
         channels=1,
         words={},
     )
 
 
-def ambience(name: str, stop_s: float, *, similarity: float = 0.5, loop_s: tuple[float, float] | None = None) -> Found:
-    return found(name, 0.0, stop_s, "ambience", similarity=similarity, loop_s=loop_s)
+def ambience(name: str, stop_s: float, *, score: float = 0.5, loop_s: tuple[float, float] | None = None) -> Found:
+    return found(name, 0.0, stop_s, "ambience", score=score, loop_s=loop_s)
 
 
 def struck(*times_s: float) -> list[Onset]:
@@ -150,8 +150,8 @@ def test_recordings_come_one_after_the_other_with_pauses_to_the_end():
 
 
 def test_rain_stays_rain_and_a_dog_has_the_meadow_under_it():
-    rain, meadow = ambience("rain", 9.0, similarity=0.8), ambience("meadow", 9.0, similarity=0.45)
-    dog = found("dog", 0.0, 1.0, similarity=0.5, onsets_s=[0.0])
+    rain, meadow = ambience("rain", 9.0, score=0.8), ambience("meadow", 9.0, score=0.45)
+    dog = found("dog", 0.0, 1.0, score=0.5, onsets_s=[0.0])
     asked = {"duration_s": 4.0, "random": chance()}
     assert layers(placed([dog], [rain], struck(1.0), **asked)) == {"ambience"}
     both = placed([dog], [meadow], struck(1.0), **asked)
@@ -165,7 +165,7 @@ def test_rain_stays_rain_and_a_dog_has_the_meadow_under_it():
 
 
 def test_what_is_much_further_away_than_the_nearest_is_not_heard():
-    near, far = found("near", 0.0, 1.0, similarity=0.6), found("far", 0.0, 1.0, similarity=0.4)
+    near, far = found("near", 0.0, 1.0, score=0.6), found("far", 0.0, 1.0, score=0.4)
     laid = placed([near, far], [], [], duration_s=30.0, random=chance())
     assert {Path(each.file).stem for each in laid} == {"near"}
 

@@ -58,6 +58,10 @@ class Generator(Protocol):
         """Samples of an example that such a sound follows from its beginning to its end, time by time."""
         ...
 
+    def fit(self, target: Float[Tensor, " dim"], embeddings: Float[Tensor, "sounds dim"]) -> Float[Tensor, " sounds"]:
+        """How well sounds of those embeddings meet a target, all of length 1 on the CPU; more is better."""
+        ...
+
     def generate(
         self,
         target: Float[Tensor, "batch *windows dim"],
@@ -135,6 +139,10 @@ class LatentGenerator(ABC):
     def example_length(self, duration_s: float) -> int:
         """Samples of an example that such a sound follows from its beginning to its end, time by time."""
         return self._spans(self._n_steps(duration_s))[-1][1] * self.step
+
+    def fit(self, target: Float[Tensor, " dim"], embeddings: Float[Tensor, "sounds dim"]) -> Float[Tensor, " sounds"]:
+        """How well sounds of those embeddings meet a target, all of length 1 on the CPU: by their cosines."""
+        return embeddings @ target
 
     def remembered(
         self, target: Float[Tensor, "*windows dim"], *, seed: int, options: SampleOptions

@@ -117,6 +117,10 @@ class MelFlowGenerator(LatentGenerator):
         memory = load_memory(path / "memory", codec) if (path / "memory").is_dir() else None
         return cls(denoiser, codec, texture=texture, memory=memory, config=config, device=device, dtype=dtype)
 
+    def fit(self, target: Float[Tensor, " dim"], embeddings: Float[Tensor, "sounds dim"]) -> Float[Tensor, " sounds"]:
+        """How well sounds meet a target, by what the memory knows of labels, if there is one."""
+        return super().fit(target, embeddings) if self.memory is None else self.memory.fit(target, embeddings)
+
     def _denoise(self, batch: Batch, progress: ProgressCallback | None) -> Tensor:
         options = batch.options
         if options.scheduler not in SOLVERS:

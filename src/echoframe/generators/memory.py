@@ -27,6 +27,7 @@ from echoframe.generators.mel_codec import MelCodec
 from echoframe.weights import read_config, read_json, read_weights, write_json, write_weights
 
 BEST = 8  # recordings among which a seed chooses
+LEAST_CHANCE = 1e-6  # of two sounds to share a label
 MOST_OTHERS = 6  # recordings of the same label that help out where one is laid on onsets
 
 
@@ -76,6 +77,10 @@ class Labeller:
     def log_probabilities(self, target: Float[Tensor, " dim"]) -> Float[Tensor, " labels"]:
         """Of every label, for a unit embedding."""
         return (self.weight @ target + self.bias).log_softmax(dim=0)
+
+    def probabilities(self, embeddings: Float[Tensor, "sounds dim"]) -> Float[Tensor, "sounds labels"]:
+        """Of every label, for each unit embedding."""
+        return (embeddings @ self.weight.T + self.bias).softmax(dim=1)
 
 
 class Memory:
@@ -128,6 +133,14 @@ class Memory:
         weights = ((best.values - best.values[0]) / self.config.temperature).exp()
         random = torch.Generator().manual_seed(seed)
         return int(best.indices[int(torch.multinomial(weights, 1, generator=random))])
+
+    def fit(self, target: Float[Tensor, " dim"], embeddings: Float[Tensor, "sounds dim"]) -> Float[Tensor, " sounds"]:
+        """How well sounds that are not remembered meet a target: by their cosines, and by how likely they share its label."""
+        fit = embeddings @ target
+        if self.labeller is None:
+            return fit
+        shared = self.labeller.probabilities(embeddings) @ self.labeller.probabilities(target[None])[0]
+        return fit + self.config.label_weight * shared.clamp(min=LEAST_CHANCE).log()
 
     def remembered(self, target: Float[Tensor, " dim"], seed: int) -> Remembered:
         """What `choose` takes, as the record beside a result names it."""

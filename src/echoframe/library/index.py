@@ -1,5 +1,7 @@
 """The embeddings of a library in memory: which pieces are nearest to points of the audio space."""
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +44,10 @@ class Index:
             for target, cosines in zip(some, some @ self._vectors.T, strict=True):
                 found.append(self._best(cosines, target, k, kind))
         return found
+
+    def vectors(self, found: Sequence[Fitting]) -> Float[np.ndarray, "found dim"]:
+        """The embeddings of pieces that were found here."""
+        return self._vectors[[bisect_left(self._numbers, each.number) for each in found]]
 
     def fitting(
         self,

@@ -17,7 +17,7 @@ from echoframe.library.database import Database
 from echoframe.library.ears import Ears, as_vector, ears_of
 from echoframe.library.entries import Entry, Found, Kind, LibraryInfo
 from echoframe.library.scan import differences, under
-from echoframe.library.search import Searcher, target_of_text
+from echoframe.library.search import Fit, Searcher, target_of_text
 from echoframe.library.store import Store, absolute
 from echoframe.library.voice import LibraryVoice
 from echoframe.lock import exclusive_lock
@@ -210,6 +210,7 @@ class Library:
         *,
         k: int = 10,
         kind: Kind | None = None,
+        fit: Fit | None = None,
     ) -> list[list[Found]]:
         """Finds the pieces nearest to each of several targets; faster than one search after the other.
 
@@ -217,6 +218,8 @@ class Library:
             targets: (N, D) points of the audio space, of any length but zero.
             k: how many for each, at most 4096.
             kind: "event" or "ambience", to find only such pieces; None finds both.
+            fit: how well embeddings meet a target, (D,), (N, D) -> (N,), such as a generator's `fit`. The 4096 nearest
+                are then told apart by it, and their scores are what it says. None goes by the cosine.
 
         Returns:
             For each target what `search` gives for it.
@@ -225,7 +228,7 @@ class Library:
             InputError: a target of another size or without a direction, or k out of range.
         """
         vectors = [as_vector(target, self._dim) for target in targets]
-        return self._searcher.near(np.stack(vectors), k, kind) if vectors else []
+        return self._searcher.near(np.stack(vectors), k, kind, fit) if vectors else []
 
     def voice(self, generator: Generator) -> LibraryVoice:
         """What answers with the library's recordings; `EchoFrame.answered_by` uses it.

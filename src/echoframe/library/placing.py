@@ -19,7 +19,7 @@ from echoframe.library.entries import Found, Piece
 from echoframe.sound.placed import AMBIENCE, EVENTS, Placed
 from echoframe.timing.cues import Onset
 
-# cosines: what is so much further away than the nearest still counts as the same sound
+# scores, by how well pieces meet the target: what fits so much worse than the best still counts as the same sound
 ALIKE, MOST = 0.08, 8
 STEADIER = 0.03  # how much nearer an ambience is, or how little further, so that it is meant and events are not
 STRUCK = 0.05  # the same where something is struck: there, events are tried harder
@@ -87,8 +87,8 @@ def placed(
     random: np.random.Generator,
 ) -> list[Placed]:
     """What answers a target: the pieces nearest to it, of both kinds, the nearest first. struck: onsets to be heeded."""
-    nearest_event = events[0].similarity if events else -math.inf
-    nearest_ambience = ambiences[0].similarity if ambiences else -math.inf
+    nearest_event = events[0].score if events else -math.inf
+    nearest_ambience = ambiences[0].score if ambiences else -math.inf
     if not events or nearest_ambience >= nearest_event + (STRUCK if struck else -STEADIER):
         return bed(alike(ambiences), duration_s=duration_s, random=random)
     if not struck:
@@ -101,7 +101,7 @@ def placed(
 
 def alike(found: Sequence[Found]) -> list[Found]:
     """Those that are about as near as the nearest."""
-    return [each for each in found if each.similarity >= found[0].similarity - ALIKE][:MOST]
+    return [each for each in found if each.score >= found[0].score - ALIKE][:MOST]
 
 
 def bed(

@@ -1,8 +1,9 @@
 """What of a library is nearest to a point of the audio space, and what its words say."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from echoframe.media.stills import check_file, is_picture
 from echoframe.pipeline import EchoFrame
 from echoframe.sound.steered import place_of
 
+# how well sounds meet a target: (D,), (N, D) -> (N,)
+Fit: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 MOST = 4096  # pieces that a search lists
 _MOST_S = 60.0  # of a sound that is searched for
 
@@ -81,11 +84,23 @@ class Searcher:
         """The rows have changed."""
         self._index = self._words = None
 
-    def near(self, targets: Float[np.ndarray, "targets dim"], k: int, kind: Kind | None = None) -> list[list[Found]]:
-        """The `k` pieces of a kind that are nearest to each target, (N, D) of length 1, the nearest first."""
+    def near(
+        self, targets: Float[np.ndarray, "targets dim"], k: int, kind: Kind | None = None, fit: Fit | None = None
+    ) -> list[list[Found]]:
+        """The `k` pieces of a kind that are nearest to each target, (N, D) of length 1, the nearest first.
+
+        fit: tells the nearest apart, in the place of the cosine.
+        """
         _check(k)
         with self._store.database.reading():
-            return self._found(self._known().nearest(targets, k, kind))
+            index = self._known()
+            if fit is None:
+                return self._found(index.nearest(targets, k, kind))
+            some = index.nearest(targets, MOST, kind)
+            return self._found(
+                _fitting(each, fit(torch.from_numpy(target), torch.from_numpy(index.vectors(each))))[:k]
+                for target, each in zip(targets, some, strict=True)
+            )
 
     def say(self, text: str, target: Float[np.ndarray, " dim"] | None, k: int, kind: Kind | None = None) -> list[Found]:
         """The `k` pieces that fit words best: by how much of them their files say, 0 to 1, plus their cosine."""
@@ -133,6 +148,12 @@ class Searcher:
             channels=first.channels,
             words=words,
         )
+
+
+def _fitting(found: Sequence[Fitting], scores: Float[Tensor, " pieces"]) -> list[Fitting]:
+    """Those pieces with other scores, falling."""
+    fitting = [each._replace(score=score) for each, score in zip(found, scores.tolist(), strict=True)]
+    return sorted(fitting, key=lambda each: -each.score)
 
 
 def _check(k: int) -> None:

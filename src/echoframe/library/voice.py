@@ -58,6 +58,10 @@ class LibraryVoice:
         """As the generator's."""
         return self._generator.example_length(duration_s)
 
+    def fit(self, target: Float[Tensor, " dim"], embeddings: Float[Tensor, "sounds dim"]) -> Float[Tensor, " sounds"]:
+        """As the generator's."""
+        return self._generator.fit(target, embeddings)
+
     def remembered(
         self, target: Float[Tensor, "*windows dim"], *, seed: int, options: SampleOptions
     ) -> tuple[Remembered, ...]:
@@ -87,7 +91,7 @@ class LibraryVoice:
         )
 
     def _near(self, target: Float[Tensor, " dim"], kind: Kind) -> list[Found]:
-        found = self._library.search(target, k=N_FOUND, kind=kind)
+        (found,) = self._library.nearest(target[None], k=N_FOUND, kind=kind, fit=self._generator.fit)
         there = [each for each in found if each.path.is_file()]
         if found and not there:
             raise InputError(
