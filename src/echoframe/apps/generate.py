@@ -231,6 +231,7 @@ def _as_json(job: Job, how: How, seconds: float) -> str:
         "notes": found.notes,
         "shots": found.result.shots,
         "onsets": found.result.onsets,
+        "placed": found.result.placed,
         "candidates": found.result.candidate_reasons,
     }
     return json.dumps(values, ensure_ascii=False)

@@ -1,5 +1,7 @@
 """The picture of a sound: what was seen, what came out, and what it was made with."""
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 
@@ -17,6 +19,8 @@ def picture_of(sound: Sound, title: str) -> Image.Image:
         f"{made_by.bundle.name} {made_by.bundle.version}, seed {chosen.seed}, {chosen.steps} steps of "
         f"{chosen.scheduler}, guidance {chosen.guidance:g}, {chosen.duration_s:.2f} s at {sound.sample_rate / 1000:g} kHz"
     )
+    if chosen.library:
+        subtitle += f", recordings of {Path(chosen.library).name}"
     return draw_poster(
         sound.waveform.mean(dim=0, keepdim=True),
         sound.sample_rate,
