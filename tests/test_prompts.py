@@ -13,9 +13,11 @@ from echoframe.apps import cli
 from echoframe.errors import AudioError, InputError
 from echoframe.jobs.orders import plan_list, read_wishes, share_of, together
 from echoframe.loading import remake
+from echoframe.mappers.label_prior import LabelPrior, LabelPriorConfig
 from echoframe.media.frame_array import NoPicture
-from echoframe.options import Request, RunOptions, Spot, WriteOptions
+from echoframe.options import Request, RunOptions, SampleOptions, Spot, WriteOptions
 from echoframe.options.spots import read_spots
+from echoframe.sound.steered import steered
 from fakes import DIM, RATE, calls_of, fake_model
 from planted_video import write_video
 from tiny_bundles import write_tiny_mini
@@ -62,6 +64,14 @@ def test_what_is_not_wanted_is_taken_out_and_steered_away_from(film):
     call = calls_of(model)[0]
     assert float(call["target"][0] @ HUM) <= 1e-6
     assert torch.allclose(call["negative"], HUM[None])
+
+
+def test_labels_that_people_call_by_the_same_word_are_akin_to_what_is_not_wanted():
+    names = ("playing oboe", "playing flute", "raining")
+    mapper = LabelPrior(LabelPriorConfig(visual_dim=6, audio_dim=DIM, labels=names, n_classes=4))
+    settings = Request(negative_prompt="oboe").settle(SampleOptions(), duration_s=1.0)
+    asked = steered(settings, mapper, fake_model().generator, None).whole
+    assert (asked.unwanted, asked.akin) == ({"playing oboe"}, {"playing flute"})
 
 
 def test_a_model_with_a_text_encoder_takes_any_words(film):

@@ -57,7 +57,7 @@ def test_a_clipped_sound_is_less_sound():
 
 def test_the_sum_is_weighted_and_a_weight_of_zero_leaves_a_reason_out():
     reasons = {"target": 0.5, "prompt": 0.4, "time": 1.0, "soundness": 0.5}
-    assert total(reasons, {}) == pytest.approx(0.5 + 0.2 + 0.3 + 0.15)
+    assert total(reasons, {}) == pytest.approx(0.5 + 0.2 + 1.0 + 0.15)
     assert total(reasons, {"target": 0, "prompt": 2, "time": 0, "soundness": 0}) == pytest.approx(0.8)
 
 

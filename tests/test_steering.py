@@ -1,6 +1,8 @@
 """What people ask for moves the target: words, labels, examples."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,12 +12,18 @@ from echoframe.errors import InputError
 from echoframe.mappers import LabelMapper
 from echoframe.mappers.label_prior import LabelPrior, LabelPriorConfig
 from echoframe.mappers.networks import MapperConfig, build_mapper
-from echoframe.mappers.steering import FLOOR, Steering, by_labels, from_words, moved, predicted, pull_at, weighed
+from echoframe.mappers.steering import ALIKE, FLOOR, Steering, by_labels, from_words, moved, predicted, pull_at
+from echoframe.mappers.steering import weighed as weighed_at
 from echoframe.mappers.zero_shot import BridgeConfig, ZeroShotBridge
 
 LABELS = ("bark", "howl", "rain")
 SEEN = torch.tensor([[0.9, 0.1, 0.0]], dtype=torch.float64)
 EAST, NORTH = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+
+
+def weighed(chances: torch.Tensor, labels: Sequence[str], steering: Steering) -> torch.Tensor:
+    """With labels none of which sounds like another."""
+    return weighed_at(chances, labels, steering, places=torch.eye(len(labels)))
 
 
 def prior() -> LabelPrior:
@@ -67,6 +75,26 @@ def test_labels_are_turned_up_down_and_off():
         weighed(SEEN, LABELS, Steering(unwanted=frozenset({"bark", "howl"})))
 
 
+def test_what_is_unwanted_leaves_its_chance_to_labels_that_do_not_sound_like_it():
+    labels = ("trumpet", "trombone", "cornet", "rain", "wind")
+    seen = torch.tensor([[0.6, 0.2, 0.1, 0.06, 0.04]], dtype=torch.float64)
+    places = torch.eye(5)
+    places[1] = normalize(places[0] * (ALIKE + 0.1) + places[1], dim=0)
+    steering = Steering(unwanted=frozenset({"trumpet"}), akin=frozenset({"cornet"}))
+    found = weighed_at(seen, labels, steering, places=places)[0]
+    assert found.tolist() == pytest.approx([0, 0.2, 0.1, 0.42, 0.28])
+    turned_up = replace(steering, factors={"trumpet": 1.0})  # a label by its name is above words
+    assert weighed_at(seen, labels, turned_up, places=places)[0].tolist() == pytest.approx(seen[0].tolist())
+
+
+def test_where_all_sound_like_what_is_unwanted_they_are_heard_in_its_place():
+    places = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]])
+    found = weighed_at(
+        SEEN + torch.tensor([0.0, 0.0, 0.1]), LABELS, Steering(unwanted=frozenset({"bark"})), places=places
+    )
+    assert found[0].tolist() == pytest.approx([0, 0.5, 0.5])
+
+
 def test_a_target_moves_along_the_places_of_labels_where_no_labels_led_to_it():
     places = {"east": EAST, "north": NORTH}
     target = normalize(torch.tensor([[3.0, 1.0]]), dim=1)
@@ -114,6 +142,17 @@ def test_a_bridge_is_one_too_and_its_answer_is_the_mean_that_it_was():
         bridge, visual[:1], mask[:1], seed=0, steering=Steering(factors={"bark": 0.0}), places={}
     )
     assert (float(target[0, 0]), chances["bark"]) == (0.0, 0.0)
+
+
+def test_a_label_lies_where_its_recordings_or_its_text_do():
+    mapper = LabelPrior(LabelPriorConfig(visual_dim=6, audio_dim=2, labels=("a", "b"), n_classes=4, per_label=3))
+    mapper.vectors[0] = torch.tensor([[3.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    mapper.vectors[1] = torch.tensor([[0.0, 2.0], [1.0, 0.0], [1.0, 0.0]])
+    mapper.counts[:] = torch.tensor([2, 1])  # what is left over does not count
+    assert torch.allclose(mapper.places, torch.stack([normalize(EAST + NORTH, dim=0), NORTH]))
+    config = BridgeConfig(visual_dim=3, audio_dim=3, labels=LABELS)
+    bridge = ZeroShotBridge(config, visual_text=torch.eye(3), audio_text=2 * torch.eye(3))
+    assert torch.equal(bridge.places, torch.eye(3))
 
 
 def test_a_regression_has_no_chances():

@@ -9,7 +9,7 @@ import pytest
 from echoframe.bundles.labels import vggsound_labels
 from echoframe.bundles.vocabulary import SILENT, vocabulary, word_table
 from echoframe.bundles.word_forms import base_form, words_of
-from echoframe.bundles.words import labels_meant
+from echoframe.bundles.words import called_alike, labels_meant
 from echoframe.errors import InputError
 
 MINI = Path(__file__).parents[1] / "src" / "echoframe" / "bundles" / "mini"
@@ -499,3 +499,10 @@ def test_the_same_text_means_the_same_and_duplicates_of_labels_do_not_count(mini
     vocabulary.cache_clear()
     assert [*labels_meant("dogs, rain", NAMES).items()] == [*again.items()]
     assert labels_meant("dogs, rain", [*itertools.chain(NAMES, NAMES)]) == again
+
+
+def test_labels_that_are_called_by_the_same_word_are_alike():
+    found = called_alike(["playing oboe"], NAMES)
+    assert {"playing clarinet", "playing flute"} <= {*found}
+    assert not {"playing oboe", "raining", "playing piano"} & {*found}
+    assert called_alike(["raining"], ["raining", "playing oboe"]) == []

@@ -1,8 +1,10 @@
 """Acceptance of words: a prompt is heard the more the more it weighs, what is not wanted is heard less, an example is met.
 
-    python accept_words.py PICTURES --sounds CORPUS --judge YAMNET.tflite [--n-pictures 20] [--n-prompts 5]
+    python accept_words.py PICTURES --sounds CORPUS --judge YAMNET.tflite [--n-pictures 20] [--n-prompts 5] [--split test]
+        [--only unwanted]
 
-PICTURES, CORPUS: folders with manifest.csv (file, label, split) of pictures and of sounds, of which the test split is used.
+PICTURES, CORPUS: folders with manifest.csv (file, label, split) of pictures and of sounds, of which one split is used: the
+test split, or that of validation where something is chosen.
 Each picture gets prompts for labels of other kinds, at five weights; the same labels' sounds without a picture stand beside
 them. A prompt is the label's everyday word, not its name. Heard: YAMNet finds one of the label's classes among its five
 best. What is not wanted is the picture's own label; its score is the highest of its classes'. Examples are test recordings
@@ -30,13 +32,14 @@ from echoframe.media.audio import read_audio, resample
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 VARIATIONS = (1.0, 0.75, 0.5, 0.25, 0.0)
 DURATION_S = 5.0
+PARTS = ("unwanted", "examples", "words")
 HEARD = 0.05  # of YAMNet's score: less is not heard
 
 
-def test_files(folder: Path, known: set[str]) -> list[tuple[Path, str]]:
-    """(file, label) of the test split, of labels that are known."""
+def files_of(folder: Path, split: str, known: set[str]) -> list[tuple[Path, str]]:
+    """(file, label) of a split, of labels that are known."""
     with (folder / "manifest.csv").open(newline="") as file:
-        rows = [(folder / row["file"], row["label"]) for row in csv.DictReader(file) if row["split"] == "test"]
+        rows = [(folder / row["file"], row["label"]) for row in csv.DictReader(file) if row["split"] == split]
     return [row for row in rows if row[1] in known and row[0].is_file()]
 
 
@@ -97,11 +100,18 @@ def unwanted(bench: Bench, pictures: Sequence[tuple[Path, str]], names: Sequence
         classes = np.flatnonzero(right[n])
         both = (bench.scores(picture, n), bench.scores(picture, n, negative_prompt=everyday(label, names)))
         pairs.append([float(scores[classes].max()) for scores in both])
+        print(f"{label}: {pairs[-1][0]:.4f}, with a negative prompt {pairs[-1][1]:.4f}", flush=True)
     usual, without = np.array(pairs).T
-    there = usual >= HEARD  # what is not heard at all cannot be heard less
+    lower = without < usual
+    # a score of 0 cannot be lowered
+    parts = {"all": usual >= 0, "those with a score above 0 without": usual > 0, "those heard without": usual >= HEARD}
+    for name, part in parts.items():
+        print(
+            f"a negative prompt lowers the picture's own label in {lower[part].mean():.3f} of {part.sum()} ({name})",
+            flush=True,
+        )
     print(
-        f"a negative prompt lowers the picture's own label in {np.mean(without < usual):.3f} of {len(pairs)}, and in "
-        f"{np.mean((without < usual)[there]):.3f} of the {there.sum()} in which it is heard without",
+        f"the own label's score, mean: {usual.mean():.3f} without, {without.mean():.3f} with a negative prompt",
         flush=True,
     )
 
@@ -126,19 +136,24 @@ def main() -> None:
     parser.add_argument("--n-pictures", type=int, default=20)
     parser.add_argument("--n-prompts", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
     args = parser.parse_args()
     torch.set_num_threads(1)
     model, judge = load("mini"), YamnetJudge(args.judge)
     assert model.labels is not None
     names = tuple(model.labels.places)
     random, bench = np.random.default_rng(args.seed), Bench(model, judge)
-    pictures = chosen(test_files(args.pictures, set(names)), args.n_pictures, random)
-    sounds = chosen(test_files(args.sounds, set(names)), args.n_pictures, random)
+    pictures = chosen(files_of(args.pictures, args.split, set(names)), args.n_pictures, random)
+    sounds = chosen(files_of(args.sounds, args.split, set(names)), args.n_pictures, random)
     prompts = [label for _, label in sounds[: args.n_prompts]]
     print(f"prompts: {', '.join(everyday(label, names) for label in prompts)}")
-    unwanted(bench, pictures, names)
-    examples(bench, sounds, pictures)
-    words(bench, pictures, prompts, names)
+    if "unwanted" in args.only:
+        unwanted(bench, pictures, names)
+    if "examples" in args.only:
+        examples(bench, sounds, pictures)
+    if "words" in args.only:
+        words(bench, pictures, prompts, names)
 
 
 if __name__ == "__main__":

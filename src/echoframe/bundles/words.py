@@ -51,6 +51,18 @@ def known_words(labels: Sequence[str]) -> list[str]:
     return sorted({text for label in labels for text in (label, *word_table().get(label, ()))}, key=str.casefold)
 
 
+def called_alike(meant: Iterable[str], labels: Sequence[str]) -> list[str]:
+    """Those of `labels` that people call by a word or a phrase by which they call one of `meant` too, without these.
+
+    >>> called_alike(["playing oboe"], ["playing flute", "playing oboe", "raining"])
+    ['playing flute']
+    """
+    names = {*meant}
+    table = word_table()
+    said = {text for name in names for text in (name, *table.get(name, ()))}
+    return [name for name in labels if name not in names and not said.isdisjoint((name, *table.get(name, ())))]
+
+
 def labels_meant(text: str, labels: Sequence[str], kinds: Sequence[str] = ()) -> dict[str, float]:
     """The labels that `text` names, with shares that sum to 1.
 

@@ -54,6 +54,11 @@ class LabelMapper(Mapper, Protocol):
     @property
     def labels(self) -> tuple[str, ...]: ...
 
+    @property
+    def places(self) -> Float[Tensor, "labels audio_dim"]:
+        """Where each label's sounds lie: one unit vector a label, (L, Da)."""
+        ...
+
     def chances(
         self, visual: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]
     ) -> Float[Tensor, "batch labels"]:

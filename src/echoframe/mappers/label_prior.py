@@ -118,6 +118,14 @@ class LabelPrior(nn.Module):
         """The names of the labels."""
         return self.config.labels
 
+    @property
+    def places(self) -> Float[Tensor, "labels audio_dim"]:
+        """The mean of each label's recordings, (L, Da), unit length."""
+        real = torch.arange(self.config.per_label, device=self.counts.device) < self.counts[:, None]
+        return nn.functional.normalize(
+            (nn.functional.normalize(self.vectors, dim=2) * real[..., None]).sum(dim=1), dim=1
+        )
+
     @torch.no_grad()
     def chances(
         self, visual: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]

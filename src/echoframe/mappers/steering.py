@@ -18,6 +18,7 @@ from echoframe.errors import InputError
 from echoframe.mappers import LabelMapper, Mapper
 
 FLOOR = 1e-3  # the least that the picture, or the words, leave to a label when they are weighed against each other
+ALIKE = 0.3  # cosine of where the sounds of two labels lie: from there on one may be taken for the other
 PULL = 0.5  # how far an example pulls the target of a sound that starts from noise
 
 
@@ -30,6 +31,7 @@ class Steering:
         prompt: the words' own place in the audio space, where the model can embed them.
         weight: of the words: 0 is the picture alone, 1 the words alone.
         unwanted: labels that are not to be heard.
+        akin: labels that people call by the same words as an unwanted one.
         negative: the place of what is not to be heard.
         factors: labels with what their chance is multiplied by: 0 is never, 1 as seen, 2 twice as likely.
         example: the place of a sound that it shall be like.
@@ -40,6 +42,7 @@ class Steering:
     prompt: Float[Tensor, " dim"] | None = None
     weight: float = 0.0
     unwanted: frozenset[str] = frozenset()
+    akin: frozenset[str] = frozenset()
     negative: Float[Tensor, " dim"] | None = None
     factors: Mapping[str, float] = field(default_factory=dict)
     example: Float[Tensor, " dim"] | None = None
@@ -74,7 +77,7 @@ def predicted(
     places: of the labels, for a mapper that knows none.
     """
     if isinstance(mapper, LabelMapper):
-        chances = weighed(mapper.chances(visual, mask), mapper.labels, steering)
+        chances = weighed(mapper.chances(visual, mask), mapper.labels, steering, places=mapper.places)
         target = moved(mapper.answer(chances, [seed]), steering)
         return target, dict(zip(mapper.labels, chances[0].tolist(), strict=True))
     target = mapper(visual, mask, seeds=[seed])
@@ -90,7 +93,7 @@ def from_words(
         target = steering.prompt[None]
     elif steering.named and isinstance(mapper, LabelMapper):
         even = torch.full((1, len(mapper.labels)), 1 / len(mapper.labels), dtype=torch.float64)
-        target = mapper.answer(weighed(even, mapper.labels, alone), [seed])
+        target = mapper.answer(weighed(even, mapper.labels, alone, places=mapper.places), [seed])
     elif steering.named:
         target = by_labels(torch.zeros(1, mapper.config.audio_dim), alone, places)
     elif steering.example is not None:
@@ -110,9 +113,16 @@ def pull_at(variation: float) -> float:
 
 
 def weighed(
-    chances: Float[Tensor, "batch labels"], labels: Sequence[str], steering: Steering
+    chances: Float[Tensor, "batch labels"],
+    labels: Sequence[str],
+    steering: Steering,
+    *,
+    places: Float[Tensor, "labels dim"],
 ) -> Float[Tensor, "batch labels"]:
-    """The labels' chances, (B, L), with the words' and the factors'. Raises InputError if nothing is left."""
+    """The labels' chances, (B, L), with the words' and the factors'. Raises InputError if nothing is left.
+
+    places: where the labels' sounds lie.
+    """
     if not (steering.named or steering.unwanted or steering.factors):
         return chances
     found = chances
@@ -123,13 +133,33 @@ def weighed(
         silent = (words == 0) & ((chances <= FLOOR) | (steering.weight == 1))
         both = both.masked_fill(silent, -torch.inf)
         found = both.softmax(dim=1)
-    factors = dict.fromkeys(steering.unwanted, 0.0) | dict(steering.factors)
-    found = found * torch.tensor([factors.get(name, 1.0) for name in labels]).to(chances)
+    factors = torch.tensor([steering.factors.get(name, 1.0) for name in labels]).to(chances)
+    found = without(found * factors, labels, steering, places)
     if not bool((found.sum(dim=1) > 0).all()):
         raise InputError(
             "labels: all that could be heard was turned off; ask for another label, or leave one of the others on"
         )
     return found / found.sum(dim=1, keepdim=True)
+
+
+def without(
+    chances: Float[Tensor, "batch labels"],
+    labels: Sequence[str],
+    steering: Steering,
+    places: Float[Tensor, "labels dim"],
+) -> Float[Tensor, "batch labels"]:
+    """The chances, (B, L), of any sum, without what is unwanted. What that had goes to labels that do not sound like it.
+
+    Those that do keep their own: a trombone that is seen may be heard, but stands for no trumpet that is not wanted.
+    """
+    off = torch.tensor([name in steering.unwanted and name not in steering.factors for name in labels])
+    if not off.any():
+        return chances
+    akin = torch.tensor([name in steering.akin for name in labels])
+    near = akin | ((places @ places[off].T).amax(dim=1) >= ALIKE).cpu()
+    lost = chances[:, off].sum(dim=1, keepdim=True)
+    found, others = chances.masked_fill(off, 0), chances.masked_fill(off | near, 0)
+    return found + lost * others / others.sum(dim=1, keepdim=True).clamp(min=torch.finfo(others.dtype).tiny)
 
 
 def by_labels(

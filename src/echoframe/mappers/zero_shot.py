@@ -71,6 +71,11 @@ class ZeroShotBridge(nn.Module):
         """The names of the labels."""
         return self.config.labels
 
+    @property
+    def places(self) -> Float[Tensor, "labels audio_dim"]:
+        """The labels' texts in the audio space, (L, Da), unit length."""
+        return nn.functional.normalize(self.audio_text, dim=1)
+
     @torch.no_grad()
     def chances(
         self, visual: Float[Tensor, "batch frames dim"], mask: Bool[Tensor, "batch frames"]

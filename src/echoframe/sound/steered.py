@@ -9,7 +9,7 @@ from rapidfuzz import process
 from torch import Tensor
 
 from echoframe.bundles.labels import LabelBank
-from echoframe.bundles.words import labels_meant
+from echoframe.bundles.words import called_alike, labels_meant
 from echoframe.errors import AudioError, InputError
 from echoframe.generators import Generator
 from echoframe.mappers import LabelMapper, Mapper
@@ -64,7 +64,8 @@ def steered(
     )
     if settings.negative_prompt:
         embedded, meant = _meant(settings.negative_prompt, generator, names, kinds)
-        base = replace(base, negative=embedded, unwanted=frozenset(meant))
+        akin = frozenset(called_alike(meant, names))
+        base = replace(base, negative=embedded, unwanted=frozenset(meant), akin=akin)
 
     def prompted(text: str) -> Steering:
         embedded, meant = _meant(text, generator, names, kinds)
