@@ -549,8 +549,8 @@ def test_failures_are_tried_again(model, films, tmp_path, monkeypatch):
     run(films, tmp_path / "whole", model)
     real, out = extracting.run_plain, tmp_path / "set"
 
-    def flaky(rows, look, choice):
-        for row in real(rows, look, choice):
+    def flaky(rows, steps):
+        for row in real(rows, steps):
             lost = {"stage": "read", "reason": "disk gone"} if row["n"] in (1, 2) else {}
             yield row | lost
 

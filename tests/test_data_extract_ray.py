@@ -1,21 +1,27 @@
-"""Extraction by Ray Data: on one machine, on a cluster of two nodes, and with a process killed in the middle."""
+"""Extraction and libraries by Ray Data: on this machine, on a cluster of two nodes, and with a process killed."""
 
 import os
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
-from echoframe.data import engine, ray_engine
+from echoframe.apps import cli
+from echoframe.data import engine
+from echoframe.data import extract as extracting
 from echoframe.data.embedding_set import Row, plan_shards, read_rows
 from echoframe.data.encode import EncoderChoice
-from echoframe.data.engine import DecodeOptions, Pool, plan_pool
+from echoframe.data.engine import DecodeOptions, Pool, RowEncoder, Steps, plan_pool
 from echoframe.data.extract import ExtractResult, extract
 from echoframe.data.ray_engine import cluster_device, ray_session, run_ray
 from echoframe.data.sources import list_source
 from echoframe.errors import DeviceError, InputError
 from echoframe.spec import ClipSpec
+from library_rows import rows as library_rows
+from planted_sounds import RATE, tone
 from planted_video import write_video
 from tiny_bundles import write_tiny_mini
 
@@ -95,14 +101,16 @@ def patch_decode(monkeypatch: pytest.MonkeyPatch, deaths: Path, *, n: int, times
     """The process that decodes clip `n` dies the first `times` times."""
     real = engine.decode_row
 
-    def decoded(row, decode):  # a function within a function: it travels whole, the module of a test would not be found
+    def decoded(
+        row, options
+    ):  # a function within a function: it travels whole, the module of a test would not be found
         if row["n"] == n and len(list(deaths.iterdir())) < times:
             (deaths / os.urandom(4).hex()).touch()
             os._exit(1)
-        return real(row, decode)
+        return real(row, options)
 
     deaths.mkdir()
-    monkeypatch.setattr(ray_engine, "decode_behind", decoded)
+    monkeypatch.setattr(extracting, "decode_row", decoded)
 
 
 def test_two_nodes_and_a_killed_process_give_what_a_plain_loop_gives(
@@ -121,10 +129,34 @@ def test_two_nodes_and_a_killed_process_give_what_a_plain_loop_gives(
         assert (tmp_path / "killed" / path.name).read_bytes() == path.read_bytes()
 
 
+def test_a_library_is_added_to_by_the_same_cluster(cluster, model, tmp_path, capsys):
+    """The command; rows as without Ray, but for the last bits of embeddings."""
+    pytest.importorskip("sqlite_vec")
+    sounds, libraries = tmp_path / "sounds", [tmp_path / "there.library", tmp_path / "here.library"]
+    sounds.mkdir()
+    for hz in (200, 300, 400):
+        soundfile.write(sounds / f"{hz}.wav", tone(0.5, hz), RATE)
+    (sounds / "empty.wav").touch()
+    words = ["library", "add", str(sounds), "--model", str(model), "--workers", "2", "--quiet", "-o"]
+    assert cli.main([*words, str(libraries[0]), "--ray-address", cluster.address]) == 1
+    assert cli.main([*words, str(libraries[1])]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ", 1)[1] for line in lines] == [
+        "4 files (4 new, 0 known, 0 moved, 0 duplicates), 1 lost (1 broken)"
+    ] * 2
+    there, here = map(library_rows, libraries)
+    vectors = [
+        [row[1] for row in some if isinstance(row, tuple) and isinstance(row[1], list)] for some in (there, here)
+    ]
+    np.testing.assert_allclose(*vectors, atol=1e-5)
+    assert np.shape(vectors) == (2, 3, 32)
+    assert there[:4] == here[:4]
+
+
 def test_a_clip_that_kills_every_process_is_a_failure(films, model, plain, tmp_path, monkeypatch, capfd):
     """On this machine alone, where Ray's core says nothing of itself; then the encoder that cannot be loaded."""
     look = DecodeOptions(spec=ClipSpec(n_frames=4), short_side=256, with_sound=True)
-    with ray_session(None, decode=look):
+    with ray_session(None, row_bytes=look.clip_bytes):
         assert capfd.readouterr() == ("", "")
         patch_decode(monkeypatch, tmp_path / "deaths", n=1, times=99)
         result = run(films, tmp_path / "set", model)
@@ -135,10 +167,16 @@ def test_a_clip_that_kills_every_process_is_a_failure(films, model, plain, tmp_p
         again = run(films, tmp_path / "set", model, retry=["decode"])
         assert (again.n_new, again.n_done, again.failed_by_stage) == (1, 5, {"decode": 1})
         assert_same(rows_of(films, tmp_path / "set"), plain)
-        choice = EncoderChoice(model=tmp_path / "no model", device="cpu")
+        steps = Steps(
+            read=partial(engine.decode_row, options=look),
+            encoder=RowEncoder,
+            arguments=(EncoderChoice(model=tmp_path / "no model", device="cpu"),),
+            row_bytes=look.clip_bytes,
+            on_gpu=False,
+        )
         rows = [{"n": 0, "path": str(films / "clip0.mp4"), "offset": -1, "size": 0}]
-        with pytest.raises(DeviceError, match="Ray stopped .*; the clips that are done are kept, so run it again"):
-            list(run_ray(rows, look, choice, workers=1))
+        with pytest.raises(DeviceError, match="Ray stopped .*; what is done is kept, so run it again to continue"):
+            list(run_ray(rows, steps, workers=1))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:99999", "nonsense"])

@@ -19,6 +19,7 @@ import torch
 from echoframe.errors import BundleError, InputError, OutputError, VideoError
 from echoframe.library import Library, parts_of_file, target_of_text
 from echoframe.library import add as adding
+from echoframe.library import examine as examining
 from echoframe.library.database import Database
 from echoframe.library.ears import ears_of
 from echoframe.library.scan import outermost, under
@@ -72,7 +73,7 @@ def test_files_are_added_by_reference_and_known_the_next_time(tmp_path, sounds, 
         assert (whistle.channels, whistle.words["name"]) == (2, "whistle 01")
         assert [round(piece.start_s, 1) for piece in clicks.pieces] == [0.5, 1.5, 2.5]
         assert len(library) == 3
-        monkeypatch.setattr(adding, "examine", never)  # a second run looks at sizes and times alone
+        monkeypatch.setattr(adding, "examine_for", never)  # a second run looks at sizes and times alone
         again = library.add([sounds, sounds / "low"])
         assert (again.n_files, again.n_new, again.n_same) == (3, 0, 3)
         assert library.info().size == (tmp_path / "my.library").stat().st_size
@@ -92,8 +93,8 @@ def test_moved_changed_vanished_and_equal_files_are_told_apart(tmp_path, sounds,
         library.add(sounds)
         before = {entry.path.name: entry for entry in library}
         heard = []
-        listen = adding.listen
-        monkeypatch.setattr(adding, "listen", lambda file, **lies: heard.append(file.name) or listen(file, **lies))
+        listen = examining.listen
+        monkeypatch.setattr(examining, "listen", lambda file, **lies: heard.append(file.name) or listen(file, **lies))
         (sounds / "low" / "hum.wav").rename(sounds / "moved hum.wav")
         shutil.copy(sounds / "whistle_01.flac", sounds / "whistle_02.flac")
         soundfile.write(sounds / "three clicks.wav", click_at([1.0], 2.5), RATE)

@@ -182,9 +182,9 @@ def test_what_cannot_be_done_is_one_line(tmp_path, library, sounds, capsys):
 
 
 def test_a_run_that_is_interrupted_is_gone_on_with(tmp_path, sounds, capsys, monkeypatch):
-    from echoframe.library import add as adding
+    from echoframe.library import examine as examining
 
-    listen, heard = adding.listen, []
+    listen, heard = examining.listen, []
 
     def until_two(path, **lies):
         if len(heard) == 2:
@@ -193,9 +193,9 @@ def test_a_run_that_is_interrupted_is_gone_on_with(tmp_path, sounds, capsys, mon
         return listen(path, **lies)
 
     path = tmp_path / "my.library"
-    monkeypatch.setattr(adding, "listen", until_two)
+    monkeypatch.setattr(examining, "listen", until_two)
     assert run("add", sounds, "-o", path) == 130
-    monkeypatch.setattr(adding, "listen", listen)
+    monkeypatch.setattr(examining, "listen", listen)
     capsys.readouterr()
     assert run("add", sounds, "-o", path) == 0
     assert capsys.readouterr().out == f"{path}: 3 files (1 new, 2 known, 0 moved, 0 duplicates), 0 lost\n"

@@ -48,6 +48,7 @@ EXAMPLES = {
     "echoframe library add": (
         "library add ~/sounds -o my.library",
         "library add ~/sounds more.wav -o my.library --workers 4",
+        "library add /sounds -o my.library --ray-address head:6379",
     ),
     "echoframe library search": (
         "library search my.library film.mp4",

@@ -32,7 +32,8 @@ def add(args: argparse.Namespace) -> int:
         raise InputError(f"--workers {args.workers}; expected 1 or more processes")
     path = Path(args.out)
     source = Library.source_of(path)
-    model = load(args.model or source or "mini", device=args.device)
+    # a cluster has a device of its own, and this machine then only checks that both hear alike
+    model = load(args.model or source or "mini", device=args.device if args.ray_address is None else "cpu")
     with Library.open(path, model) if source else Library.create(path, model) as library:
         with Reporter(0, what="files", quiet=args.quiet) as reporter:
 
@@ -43,8 +44,13 @@ def add(args: argparse.Namespace) -> int:
                 else:
                     reporter.done("")
 
-            workers = args.workers or os.cpu_count() or 1
-            found = library.add(args.paths, workers=workers, progress=tell)
+            found = library.add(
+                args.paths,
+                workers=args.workers or (os.cpu_count() if args.ray_address is None else None),
+                ray_address=args.ray_address,
+                device=args.device,
+                progress=tell,
+            )
     for name in found.unnamed:
         print(f"echoframe: {name}: left out, as its name is not text; rename it", file=sys.stderr)
     reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(found.lost_by_reason.items()))

@@ -41,6 +41,9 @@ def _add(add: Callable[..., object]) -> None:
     about_model = "in whose audio space: a known model, a bundle or a repository (default: the library's own, or mini)"
     add("--model", metavar="NAME", help=about_model)
     add("--workers", type=int, metavar="N", help="processes that read and cut (default: one a core)")
+    add(
+        "--ray-address", metavar="ADDRESS", help="address of a running Ray cluster (default: this machine, without Ray)"
+    )
     add("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, mps")
     add("--quiet", action="store_true", help="show no progress")
 

@@ -1,7 +1,9 @@
 """The two encoders of a model, without the rest of it: what they are, and a decoded clip through both."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,17 +63,20 @@ def from_anywhere(model: str | Path) -> str | Path:
     return Path(model).resolve() if Path(model).is_dir() else model
 
 
+def load_encoders(choice: EncoderChoice, names: Collection[str]) -> dict[str, Any]:
+    """Those of the encoders called `names` that the model has, on the device of the choice."""
+    device = resolve_device(choice.device)
+    dtype = resolve_dtype(choice.dtype, device)
+    located = choice.find()
+    parts = {name: part for name, part in located.manifest.parts.items() if name in names}
+    return {name: LOADERS[part.kind][1](located.folders[name], device, dtype) for name, part in parts.items()}
+
+
 class ClipEncoder:
     """Decoded clips to embeddings. One clip at a time: its frames are a batch, and no other clip changes its numbers."""
 
     def __init__(self, choice: EncoderChoice) -> None:
-        device = resolve_device(choice.device)
-        dtype = resolve_dtype(choice.dtype, device)
-        located = choice.find()
-        loaded = {
-            name: LOADERS[part.kind][1](located.folders[name], device, dtype)
-            for name, part in located.manifest.parts.items()
-        }
+        loaded = load_encoders(choice, ("visual_encoder", "audio_encoder"))
         self.visual, self.audio = loaded["visual_encoder"], loaded.get("audio_encoder")
         self._sound_rate = choice.sound_rate()
 

@@ -1,11 +1,11 @@
-"""Many clips decoded and encoded: by Ray Data on a laptop or a cluster, or in one plain loop. Both call the same code.
+"""Many files read and encoded: by Ray Data on a laptop or a cluster, or in one plain loop. Both call the same code.
 
 A *row* is a plain dictionary of numbers, text and bytes: what travels between Ray's processes. The rows that come back
 are in the order of those that went in; one is missing only if its process died whenever it was tried.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from echoframe.spec import ClipSpec
 
 # a clip on its way between processes: plain values, which Ray can send
 ClipFields = dict[str, Any]
+WAVE = 10_000  # rows given to Ray at once: neither its memory nor ours grows with their number
+DIED = "the process that worked on it died each time"
 _THREADS = 4  # of an encoder on CPUs: more do not go faster for one clip
 _NO_FRAMES = {"images": b"", "height": 0, "width": 0, "mask": b"", "sound": b"", "rate": 0}
 _NO_NUMBERS = {"visual": b"", "mask": b"", "audio": b"", "duration_s": 0.0}
@@ -39,6 +41,21 @@ class DecodeOptions:
     def clip_bytes(self) -> int:
         """The size of a decoded clip of 16:9, about."""
         return self.spec.n_frames * self.short_side**2 * 16 // 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Steps:
+    """What is done with a row {n, ...}; what goes wrong has to be in the row that comes back, under the same n.
+
+    read: row -> row, on CPUs. encoder: a class that is made with `arguments`, and whose objects do row -> row, on_gpu or
+    not. row_bytes: the size of a row between the two, about.
+    """
+
+    read: Callable[[ClipFields], ClipFields]
+    encoder: type[Any]
+    arguments: tuple[Any, ...]
+    row_bytes: int
+    on_gpu: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,8 +186,19 @@ def to_result(row: ClipFields, key: str) -> Row | Failure:
     )
 
 
-def run_plain(rows: Sequence[ClipFields], options: DecodeOptions, choice: EncoderChoice) -> Iterator[ClipFields]:
+def run_plain(rows: Sequence[ClipFields], steps: Steps) -> Iterator[ClipFields]:
     """Every row through both steps, one after the other, in this process."""
-    encode = RowEncoder(choice)
+    encode = steps.encoder(*steps.arguments)
     for row in rows:
-        yield encode(decode_row(row, options))
+        yield encode(steps.read(row))
+
+
+def in_order(rows: Iterator[ClipFields], n_rows: int) -> Iterator[ClipFields | None]:
+    """The row of each n from 0 to `n_rows` - 1; None for one that did not come back, because its process died."""
+    row = next(rows, None)
+    for n in range(n_rows):
+        if row is not None and row["n"] == n:
+            yield row
+            row = next(rows, None)
+        else:
+            yield None

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,7 +27,18 @@ from echoframe.data.embedding_set import (
     write_shard,
 )
 from echoframe.data.encode import EncoderChoice, describe, from_anywhere, shape_of, short_side_of
-from echoframe.data.engine import ClipFields, DecodeOptions, run_plain, to_result
+from echoframe.data.engine import (
+    DIED,
+    WAVE,
+    ClipFields,
+    DecodeOptions,
+    RowEncoder,
+    Steps,
+    decode_row,
+    in_order,
+    run_plain,
+    to_result,
+)
 from echoframe.data.ray_engine import cluster_device, ray_session, run_ray
 from echoframe.data.sources import Item, Source, list_source
 from echoframe.device import resolve_device, resolve_dtype
@@ -34,8 +46,6 @@ from echoframe.errors import InputError
 from echoframe.lock import exclusive_lock
 from echoframe.optional import require_extra
 from echoframe.progress import ProgressCallback
-
-WAVE = 10_000  # clips given to Ray at once: neither its memory nor ours grows with the set
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +123,7 @@ def extract(
         write_manifest(out, manifest, run.counts())
         if run.todo:
             if workers != 0:
-                stack.enter_context(ray_session(ray_address, decode=run.decode))
+                stack.enter_context(ray_session(ray_address, row_bytes=run.steps.row_bytes))
             run.go()
             write_manifest(out, manifest, run.counts())
     found = run.counts()
@@ -170,13 +180,20 @@ class _Run:
         progress: ProgressCallback | None,
     ) -> None:
         self.n_new = self._n_tried = 0
-        self.decode = DecodeOptions(
+        decode = DecodeOptions(
             spec=located.manifest.clip,
             short_side=short_side_of(located.folders["visual_encoder"]),
             with_sound="audio_encoder" in located.manifest.parts,
             threads=0 if workers == 0 else 1,  # clips are decoded side by side
         )
-        self._folder, self._choice, self._shape = source.folder, choice, shape_of(located)
+        self.steps = Steps(
+            read=partial(decode_row, options=decode),
+            encoder=RowEncoder,
+            arguments=(choice,),
+            row_bytes=decode.clip_bytes,
+            on_gpu=choice.device.startswith("cuda"),
+        )
+        self._folder, self._shape = source.folder, shape_of(located)
         self._shards, self._workers, self._progress = shards, workers, progress
         self._failed = {shard.path: read_failures(shard) for shard in shards}
         self.todo = [(shard, items) for shard in shards if (items := self._missing(shard, retry))]
@@ -211,10 +228,10 @@ class _Run:
         items = [item for _, some in wave for item in some]
         rows = [_fields(n, item, self._folder) for n, item in enumerate(items)]
         if self._workers == 0:
-            made = run_plain(rows, self.decode, self._choice)
+            made = run_plain(rows, self.steps)
         else:
-            made = run_ray(rows, self.decode, self._choice, workers=self._workers)
-        results = self._told(items, _in_order(made, items))
+            made = run_ray(rows, self.steps, workers=self._workers)
+        results = self._told(items, _results(made, items))
         for shard, some in wave:
             fresh = itertools.islice(results, len(some))
             self._failed[shard.path] = write_shard(shard, self._merged(shard, some, fresh), self._shape)
@@ -250,12 +267,7 @@ def _fields(n: int, item: Item, folder: Path) -> ClipFields:
     return {"n": n, "path": str(path), "offset": item.offset, "size": item.size}
 
 
-def _in_order(rows: Iterator[ClipFields], items: Sequence[Item]) -> Iterator[Row | Failure]:
-    """A result for every item: a row that did not come back is a clip whose process died."""
-    row = next(rows, None)
-    for n, item in enumerate(items):
-        if row is not None and row["n"] == n:
-            yield to_result(row, item.key)
-            row = next(rows, None)
-        else:
-            yield Failure(key=item.key, stage="decode", reason="the process that worked on it died each time")
+def _results(rows: Iterator[ClipFields], items: Sequence[Item]) -> Iterator[Row | Failure]:
+    """A result for every item."""
+    for row, item in zip(in_order(rows, len(items)), items, strict=True):
+        yield Failure(key=item.key, stage="decode", reason=DIED) if row is None else to_result(row, item.key)

@@ -1,21 +1,20 @@
-"""The same by Ray Data: clips are read and decoded by tasks on CPUs, encoded by a pool of actors on GPUs or CPUs."""
+"""The same by Ray Data: files are read by tasks on CPUs, and encoded by a pool of actors on GPUs or CPUs."""
 
 import logging
 import os
 import socket
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from echoframe.data.encode import EncoderChoice
-from echoframe.data.engine import ClipFields, DecodeOptions, Pool, RowEncoder, decode_row, plan_pool
+from echoframe.data.engine import ClipFields, Pool, Steps, plan_pool
 from echoframe.errors import DeviceError, InputError
 from echoframe.optional import require_extra
 
-_TRIES = 3  # of a clip whose process dies
+_TRIES = 3  # of a row whose process dies
 _RESTARTS = 100  # of an encoder
-_AHEAD = 6  # decoded clips that wait for each encoder
+_AHEAD = 6  # rows that were read and wait for each encoder
 _LEAST_WAITING = 200_000_000  # bytes
 _NICE = 10  # of decoders
 _ANSWER_S = 10.0  # for a cluster to answer
@@ -29,10 +28,10 @@ _SETTINGS = {
 
 
 @contextmanager
-def ray_session(address: str | None, *, decode: DecodeOptions | None = None) -> Iterator[None]:
+def ray_session(address: str | None, *, row_bytes: int | None = None) -> Iterator[None]:
     """A connection to the Ray cluster at `address`, or to one begun here; one that is there already stays as it is.
 
-    decode: how clips are decoded, for the memory of a cluster begun here. Raises InputError if there is no cluster.
+    row_bytes: of `Steps`, for the memory of a cluster begun here. Raises InputError if there is no cluster.
     """
     ray = require_extra("ray")
     if ray.is_initialized():
@@ -45,9 +44,9 @@ def ray_session(address: str | None, *, decode: DecodeOptions | None = None) -> 
         if address is None:
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             options |= {"num_cpus": cores, "include_dashboard": False}
-            if decode is not None:  # as flat as the rest: it would be a third of the machine's memory
+            if row_bytes is not None:  # as flat as the rest: it would be a third of the machine's memory
                 pool = plan_pool([cores], gpus=0, workers=None)
-                options["object_store_memory"] = 2 * _waiting_bytes(decode, pool)
+                options["object_store_memory"] = 2 * _waiting_bytes(row_bytes, pool)
         try:
             # "local": else Ray looks for a cluster of another program on this machine
             with _silent():
@@ -84,9 +83,7 @@ def cluster_device(device: str) -> str:
     return "cuda" if require_extra("ray").cluster_resources().get("GPU", 0) >= 1 else "cpu"
 
 
-def run_ray(
-    rows: Sequence[ClipFields], decode: DecodeOptions, choice: EncoderChoice, *, workers: int | None
-) -> Iterator[ClipFields]:
+def run_ray(rows: Sequence[ClipFields], steps: Steps, *, workers: int | None) -> Iterator[ClipFields]:
     """As `engine.run_plain`, on the connected cluster. A row whose process died each time it was tried is missing.
 
     Raises DeviceError if Ray gives up: an encoder cannot be loaded, or the cluster is gone.
@@ -94,7 +91,7 @@ def run_ray(
     with _quiet():
         ray, data = require_extra("ray"), require_extra("ray.data")
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = int(sum(node.get("GPU", 0) for node in nodes)) if choice.device.startswith("cuda") else 0
+    gpus = int(sum(node.get("GPU", 0) for node in nodes)) if steps.on_gpu else 0
     pool = plan_pool([node.get("CPU", 0) for node in nodes], gpus=gpus, workers=workers)
     logger = logging.getLogger("ray.data")
     consoles = [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]
@@ -103,7 +100,7 @@ def run_ray(
         for handler in consoles:
             handler.setLevel(logging.CRITICAL)  # what it says of lost rows, our own rows say
         with _quiet():
-            made = iter(_dataset(data, rows, decode, choice, pool).iter_rows())
+            made = iter(_dataset(data, rows, steps, pool).iter_rows())
         while True:
             with _quiet():
                 row = next(made, None)
@@ -112,38 +109,36 @@ def run_ray(
             yield row
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise DeviceError(
-            f"Ray stopped ({reason}); the clips that are done are kept, so run it again to continue"
-        ) from error
+        raise DeviceError(f"Ray stopped ({reason}); what is done is kept, so run it again to continue") from error
     finally:
         for handler, level in zip(consoles, levels, strict=True):
             handler.setLevel(level)
 
 
-def _waiting_bytes(decode: DecodeOptions, pool: Pool) -> int:
-    """Memory for decoded clips that wait: the same, however many clips there are."""
-    return max((2 * pool.decoders + _AHEAD * pool.encoders) * decode.clip_bytes, _LEAST_WAITING)
+def _waiting_bytes(row_bytes: int, pool: Pool) -> int:
+    """Memory for rows that were read and wait: the same, however many rows there are."""
+    return max((2 * pool.decoders + _AHEAD * pool.encoders) * row_bytes, _LEAST_WAITING)
 
 
-def _dataset(data: Any, rows: Sequence[ClipFields], decode: DecodeOptions, choice: EncoderChoice, pool: Pool) -> Any:
-    # a block for each clip: one that kills its process takes no other with it
+def _dataset(data: Any, rows: Sequence[ClipFields], steps: Steps, pool: Pool) -> Any:
+    # a block for each row: one that kills its process takes no other with it
     dataset = data.from_items(list(rows), override_num_blocks=len(rows))
     context = dataset.context
     context.enable_progress_bars = context.print_on_execution_start = False
     context.max_errored_blocks = -1
     options = context.execution_options
     options.preserve_order = True
-    options.resource_limits = options.resource_limits.copy(object_store_memory=_waiting_bytes(decode, pool))
-    decoded = dataset.map(
-        decode_behind,
-        fn_kwargs={"decode": decode},
+    options.resource_limits = options.resource_limits.copy(object_store_memory=_waiting_bytes(steps.row_bytes, pool))
+    found = dataset.map(
+        read_behind,
+        fn_kwargs={"read": steps.read},
         compute=data.TaskPoolStrategy(size=pool.decoders),
         num_cpus=pool.decoder_cpus,
         max_retries=_TRIES,
     )
-    return decoded.map(
-        RowEncoder,
-        fn_constructor_args=(choice,),
+    return found.map(
+        steps.encoder,
+        fn_constructor_args=steps.arguments,
         compute=data.ActorPoolStrategy(size=pool.encoders),
         num_cpus=pool.encoder_cpus,
         num_gpus=pool.gpus,
@@ -154,11 +149,11 @@ def _dataset(data: Any, rows: Sequence[ClipFields], decode: DecodeOptions, choic
     )
 
 
-def decode_behind(row: ClipFields, decode: DecodeOptions) -> ClipFields:
-    """`decode_row`, where encoders have the cores first: their threads wait for each other, decoders for nobody."""
+def read_behind(row: ClipFields, read: Callable[[ClipFields], ClipFields]) -> ClipFields:
+    """`read`, where encoders have the cores first: their threads wait for each other, readers for nobody."""
     if hasattr(os, "nice") and os.nice(0) < _NICE:
         os.nice(_NICE - os.nice(0))
-    return decode_row(row, decode)
+    return read(row)
 
 
 @contextmanager

@@ -1,28 +1,25 @@
 """Adding files to a library: worker processes look at them, this one embeds their pieces and writes the rows.
 
+On a Ray cluster the pieces are embedded there; the rows are written by this process alone.
+
 A file is one transaction, so a run that is killed loses the file that it was at, and the next one goes on there.
 """
 
 import os
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from echoframe.data.verify import run_each
-from echoframe.errors import EchoFrameError, VideoError
-from echoframe.library.described import words_of
+from echoframe.library.cluster import examine_on_cluster
 from echoframe.library.ears import Ears
 from echoframe.library.entries import Entry
-from echoframe.library.listening import Heard, listen
-from echoframe.library.riff import riff_lie
+from echoframe.library.examine import Examined, examine_for
+from echoframe.library.listening import listen
 from echoframe.library.scan import scan, under
 from echoframe.library.store import Cut, Store, absolute
-from echoframe.media.stills import check_file
-from echoframe.output import file_sha256
 from echoframe.progress import ProgressCallback
 
 _FEW = 8  # files that are done before another process has begun
@@ -53,28 +50,27 @@ class Added:
     unnamed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Examined:
-    """A file that a worker looked at. heard: None if the library knows its content."""
-
-    path: str
-    size: int = 0
-    mtime_ns: int = 0
-    sha256: str = ""
-    words: dict[str, str] = field(default_factory=dict)
-    heard: Heard | None = None
-
-
 def add(
-    store: Store, ears: Ears, paths: Iterable[str | Path], *, workers: int = 1, progress: ProgressCallback | None = None
+    store: Store,
+    ears: Ears,
+    paths: Iterable[str | Path],
+    *,
+    workers: int | None = None,
+    ray_address: str | None = None,
+    device: str = "auto",
+    progress: ProgressCallback | None = None,
 ) -> Added:
     """Adds files and folders, see `Library.add`."""
     roots = [absolute(path) for path in paths]
     scanned = scan(roots, store.files())
     counts: Counter[str] = Counter()
-    work = partial(examine, library=str(store.database.path))
     n = len(scanned.todo)
-    for i, (path, seen) in enumerate(run_each(work, scanned.todo, n_workers=workers if n > _FEW else 1), start=1):
+    if ray_address is None:
+        work = partial(examine_for, library=str(store.database.path))
+        examined = run_each(work, scanned.todo, n_workers=(workers or 1) if n > _FEW else 1)
+    else:
+        examined = examine_on_cluster(scanned.todo, store, ears, address=ray_address, workers=workers, device=device)
+    for i, (path, seen) in enumerate(examined, start=1):
         what, entry = _take(store, ears, seen)
         counts[what] += 1
         if progress is not None:
@@ -94,42 +90,6 @@ def add(
         lost_by_reason=dict(lost),
         unnamed=tuple(os.fsencode(path).decode("utf-8", "backslashreplace") for path in scanned.unnamed),
     )
-
-
-def examine(path: str, *, library: str) -> Examined:
-    """Reads one file, and listens to it if its content is not known. Any failure is in the result."""
-    file = Path(path)
-    try:
-        check_file(file)
-        stat, sha256 = file.stat(), file_sha256(file)
-    except (EchoFrameError, OSError) as error:
-        return _unread(file, error)
-    heard = None if _is_known(library, sha256) else listen(file, lies=riff_lie(file))
-    return Examined(
-        path=path, size=stat.st_size, mtime_ns=stat.st_mtime_ns, sha256=sha256, words=words_of(file), heard=heard
-    )
-
-
-def _unread(file: Path, error: Exception) -> Examined:
-    """A file that is empty or cannot be read: its content is not known, so it shares nothing with others like it."""
-    try:
-        stat = file.stat()
-        size, mtime_ns = stat.st_size, stat.st_mtime_ns
-    except OSError:
-        size, mtime_ns = 0, 0
-    detail = " ".join(str(error).split()).removeprefix(f"{file}: ")
-    heard = Heard(reason="broken" if isinstance(error, VideoError) else "unreadable", detail=detail)
-    return Examined(path=str(file), size=size, mtime_ns=mtime_ns, heard=heard)
-
-
-def _is_known(library: str, sha256: str) -> bool:
-    """Whether the library has pieces of that content, or knows why it cannot have any."""
-    query = (
-        "SELECT EXISTS (SELECT 1 FROM pieces WHERE sha256 = :sha) "
-        "OR EXISTS (SELECT 1 FROM files WHERE sha256 = :sha AND reason <> 'vanished')"
-    )
-    with closing(sqlite3.connect(library, timeout=30.0)) as connection:
-        return bool(connection.execute(query, {"sha": sha256}).fetchone()[0])
 
 
 def _take(store: Store, ears: Ears, seen: Examined) -> tuple[str, Entry]:
@@ -156,5 +116,6 @@ def _take(store: Store, ears: Ears, seen: Examined) -> tuple[str, Entry]:
         detail=heard.detail,
         words=seen.words,
     )
-    store.put(entry, Cut(pieces=heard.pieces, vectors=ears.embed(heard.waveforms, heard.sample_rate)))
+    vectors = seen.vectors if seen.vectors is not None else ears.embed(heard.waveforms, heard.sample_rate)
+    store.put(entry, Cut(pieces=heard.pieces, vectors=vectors))
     return "new", entry

@@ -135,7 +135,9 @@ class Library:
         self,
         paths: str | Path | Iterable[str | Path],
         *,
-        workers: int = 1,
+        workers: int | None = None,
+        ray_address: str | None = None,
+        device: str = "auto",
         progress: ProgressCallback | None = None,
     ) -> Added:
         """Adds sound files and films by reference: nothing is copied. What is known and has not changed is left alone.
@@ -146,15 +148,20 @@ class Library:
 
         Args:
             paths: files and folders. Of folders, what is in them is taken by its suffix, hidden files left out.
-            workers: processes that read and cut. More than 1 needs a program that guards its start by
-                `if __name__ == "__main__"`. Embedding is done in this process, on the model's device.
+            workers: processes that read and cut; None is one, or as many as a cluster has cores. More than 1 needs a
+                program that guards its start by `if __name__ == "__main__"`. This process embeds, on the model's device.
+            ray_address: the address of a running Ray cluster, which reads, cuts and embeds in the place of this machine. Its
+                nodes have to see the sounds and the model at the same paths.
+            device: what the cluster embeds on, "cpu" or "cuda"; "auto" takes its GPUs, if it has any.
             progress: a callback that takes (files done, files in all, what is wrong with the last one, "" if nothing is).
 
         Returns:
             What was done.
 
         Raises:
-            InputError: a path is not there, another program adds to this library, or it was opened without a model.
+            InputError: a path is not there, another program adds to this library, it was opened without a model, or
+                no cluster answers.
+            DeviceError: the cluster gave up; what is done is kept.
             VideoError: a worker was killed.
             OutputError: the library's file cannot be written.
         """
@@ -162,7 +169,9 @@ class Library:
         some = [paths] if isinstance(paths, str | Path) else list(paths)
         with exclusive_lock(self.path.absolute().parent, "echoframe library add", share=self.path.name):
             try:
-                return add(self._store, ears, some, workers=workers, progress=progress)
+                return add(
+                    self._store, ears, some, workers=workers, ray_address=ray_address, device=device, progress=progress
+                )
             finally:
                 self._searcher.forget()
 

@@ -67,6 +67,11 @@ class Store:
             return there[0]
         return replace(rows[0], state="done", reason="", detail="") if whole else None
 
+    def known_contents(self) -> frozenset[str]:
+        """The contents that have pieces, or of which it is known why they cannot have any."""
+        query = "SELECT sha256 FROM pieces UNION SELECT sha256 FROM files WHERE reason <> 'vanished'"
+        return frozenset(sha256 for (sha256,) in self._db.execute(query))
+
     def entries(self) -> Iterator[Entry]:
         """Every file whole, in the order of paths."""
         for row in self._db.execute(f"SELECT {_FILE} FROM files ORDER BY path").fetchall():
