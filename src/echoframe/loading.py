@@ -6,7 +6,7 @@ from echoframe.bundles.bundle import Bundle, load_bundle
 from echoframe.bundles.trained import load_trained
 from echoframe.media.frame_array import Clip, NoPicture
 from echoframe.media.video import VideoInfo, probe
-from echoframe.pipeline import N_DRAWS, EchoFrame
+from echoframe.pipeline import EchoFrame
 from echoframe.progress import ProgressCallback
 from echoframe.provenance import (
     OLD_FORMAT,
@@ -18,6 +18,7 @@ from echoframe.provenance import (
     check_same_mapper,
 )
 from echoframe.sound import Sound
+from echoframe.sound.rendering import N_DRAWS
 
 
 def load(

@@ -7,7 +7,7 @@ next. The generator itself knows how to make a long one in windows.
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,38 +22,26 @@ from echoframe.generators import Generator
 from echoframe.mappers import Mapper
 from echoframe.mappers.hashed import KeptHash
 from echoframe.mappers.steering import Steering
-from echoframe.media.audio import n_samples, room_for
+from echoframe.media.audio import n_samples
 from echoframe.media.frame_array import Clip, NoPicture, opened
 from echoframe.media.video import Frames
 from echoframe.options import TARGET_LUFS, Request, SampleOptions, Settings, Spot, check_duration
 from echoframe.progress import ProgressCallback, nth_of
-from echoframe.provenance import BundleId, InputId, Machine, MapperId
+from echoframe.provenance import BundleId, Machine, MapperId
 from echoframe.sound import Sound, one_or_list
-from echoframe.sound.candidates import candidates_of
 from echoframe.sound.expected import Expected, expected
-from echoframe.sound.finished import Maker, finished, notes_on, shot_record
+from echoframe.sound.finished import Maker
 from echoframe.sound.parts import Parts
-from echoframe.sound.placed import Answers, Placing, within
-from echoframe.sound.ranking import Asked
+from echoframe.sound.placed import Answers, Placing
+from echoframe.sound.rendering import N_DRAWS, look, rendering
 from echoframe.sound.steered import example_of
-from echoframe.sound.take import Take
 from echoframe.spec import ClipSpec
 from echoframe.timing.cues import Cues
-from echoframe.timing.passages import Shot, View, course, passages_of, shots_of
-from echoframe.timing.watch import Watched, watch
-from echoframe.windows import (
-    Chance,
-    Rendering,
-    Seen,
-    Wanted,
-    picture_times,
-    unit_mean,
-)
+from echoframe.timing.passages import Shot, View
+from echoframe.windows import Rendering, unit_mean
 
 STILL_DURATION_S = 10.0  # what a still image lasts unless asked otherwise
-N_PICTURE_FRAMES = 8
 LIBRARY_SYNC = 0.5  # its events are laid on the onsets that are more likely than not
-N_DRAWS = 4  # of a window in which nothing can be heard, the first one counted
 
 
 class EchoFrame:
@@ -285,12 +273,7 @@ class EchoFrame:
 
     def _look(self, clip: Clip, request: Request) -> list[tuple[Shot, list[View]]]:
         """The shots of a clip, and what is seen in each and expected of it, as `generate` would see and expect it."""
-        settings = self.resolve(clip, request, force=True)
-        borders = () if settings.whole else watch(clip).borders
-        asked = self._parts.steered(settings, None)
-        shots = shots_of(asked.parted(borders, settings.duration_s), settings.duration_s)
-        chance = Chance(seed=settings.seed, clip=InputId.of(clip).sha256)
-        return self._parts.look(clip, shots, chance.of_clip, Seen([]), asked)
+        return look(self._parts, clip, self.resolve(clip, request, force=True), own_chance=True).views
 
     def resolve(self, clip: Clip, request: Request, *, force: bool = False) -> Settings:
         """The settings a clip is made with, with every default filled in. Raises InputError for an impossible request.
@@ -301,7 +284,7 @@ class EchoFrame:
         settings = replace(
             settings,
             like=str(Path(settings.like).resolve()) if settings.like else "",
-            library=str(Path(settings.library).resolve()) if settings.library else "",
+            library=str(self.generator.path) if isinstance(self.generator, Placing) else settings.library,
         )
         self._check_library(settings)
         check_duration(settings.duration_s, force=force)
@@ -401,80 +384,17 @@ class EchoFrame:
         clips, for the record.
         """
         self._check_library(settings)
-        parts, rate = self._parts, self.generator.sample_rate
-        placing = self.generator if isinstance(self.generator, Placing) and settings.library else None
-        total = n_samples(settings.duration_s, rate)
-        is_watched = not isinstance(clip, NoPicture) and (settings.sync > 0 or not settings.whole)
-        watched = watch(clip, until_s=settings.duration_s) if is_watched else Watched()
-        example = example_of(settings, rate)
-        asked = parts.steered(settings, example)
-        borders = asked.parted(() if settings.whole else watched.borders, settings.duration_s)
-        input_id = InputId.of(clip)
-        chance = Chance(seed=settings.seed, clip=input_id.sha256 if own_chance else "")
-        seen = Seen(picture_times(settings.duration_s, 1 if clip.is_still else N_PICTURE_FRAMES))
-        looked = parts.look(clip, shots_of(borders, settings.duration_s), chance.of_clip, seen, asked)
-        passages = passages_of(looked, parts.sound_alike)
-        takes = [Take(nth=nth, waveform=room_for(total)) for nth in nths or (settings.nth,)]
-        for index, (passage, following) in enumerate(zip(passages, [*passages[1:], None], strict=True)):
-            start = round(passage.begins_s * rate)
-            stop = total if following is None else min(round(following.begins_over_s * rate), total)
-            windows = self.generator.windows_s((stop - start) / rate)
-            target = course(passage.views, [(start / rate + a, start / rate + b) for a, b in windows])
-            own_chance_here, here = replace(chance, window=index), asked.at(start / rate, stop / rate)
-            wanted = Wanted(
-                target=target,
-                negative=here.away(parts.places),
-                example=example,
-                cues=watched.cues.between(start / rate, stop / rate) if settings.sync > 0 else None,
-                duration_s=(stop - start) / rate,
-                seeds=[own_chance_here.of_candidate(k) for k in range(settings.candidates)],
-                options=settings.sampling,
-                window=index,
-                n_windows=len(passages),
-            )
-            mean = unit_mean(target.float().cpu().reshape(-1, 1, target.shape[-1]))[0]
-            seen.targets.append(mean[None])
-            heeded = wanted.cues.heeded(settings.sync) if wanted.cues else ()
-            by = Asked(target=mean, prompt=here.words(parts.places), heeded=heeded)
-            candidates = yield from candidates_of(
-                parts, wanted, by, own_chance_here, settings, seen, start_s=start / rate, n_draws=n_draws
-            )
-            for take in takes:
-                n_fade = max(take.done - start, 0)
-                seed = take.add(candidates, start)
-                if placing is not None:
-                    laid = placing.place(
-                        target[0], duration_s=wanted.duration_s, seed=seed, options=settings.sampling, cues=wanted.cues
-                    )
-                    fade_out_s = following.shots[0].fade_s if following else 0.0
-                    take.placed += within(
-                        laid, start / rate, stop / rate, fade_in_s=n_fade / rate, fade_out_s=fade_out_s
-                    )
-                elif example is None:
-                    begun = self.generator.remembered(target[0], seed=seed, options=settings.sampling)
-                    take.remembered.extend(asdict(each) for each in begun)
-                take.shots.extend(shot_record(shot, parts.label(mean), seed) for shot in passage.shots)
-        maker = Maker(
-            bundle=self.identity,
-            mapper=self.mapper_id,
-            machine=Machine(device=self.device, dtype=self.dtype, batch_size=batch_size),
-            labels=self.labels,
+        machine = Machine(device=self.device, dtype=self.dtype, batch_size=batch_size)
+        maker = Maker(bundle=self.identity, mapper=self.mapper_id, machine=machine, labels=self.labels)
+        return rendering(
+            self._parts,
+            maker,
+            clip,
+            settings,
+            nths=nths or (settings.nth,),
+            own_chance=own_chance,
+            n_draws=n_draws,
         )
-        notes = notes_on(clip, seen, duration_s=settings.duration_s, n_draws=n_draws)
-        return [
-            finished(
-                take,
-                rate,
-                input_id=input_id,
-                settings=replace(settings, nth=take.nth),
-                seen=seen,
-                maker=maker,
-                notes=notes,
-                watched=watched if is_watched else None,
-                placing=placing,
-            )
-            for take in takes
-        ]
 
     @torch.no_grad()
     def predict_target(
