@@ -14,8 +14,9 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ class Bench:
             file.write(json.dumps({"item": item, "label": label, "reasons": reasons, "figures": figures}) + "\n")
 
 
-def make_pictures(bench: Bench, folder: Path, split: str, n: int) -> None:
+def make_pictures(bench: Bench, folder: Path, split: str, n: int) -> Iterator[str]:
     """Of the first n pictures of the split in random order, those whose label is known and that are not done yet."""
     assert bench.model.labels is not None
     with (folder / "manifest.csv").open(newline="") as file:
@@ -108,14 +109,16 @@ def make_pictures(bench: Bench, folder: Path, split: str, n: int) -> None:
         if row["label"] in bench.model.labels.places and row["file"] not in bench.done:
             ((_, target),) = bench.model.predict_targets(folder / row["file"], seed=at)
             bench.make(row["file"], row["label"], target, at)
+            yield row["file"]
 
 
-def make_films(bench: Bench, folder: Path, sync: float) -> None:
-    """Of all films, those that are not done yet."""
+def make_films(bench: Bench, folder: Path, sync: float) -> Iterator[str]:
+    """Of all films in random order, those that are not done yet."""
     assert bench.model.labels is not None
     with (folder / "films.csv").open(newline="") as file:
         films = list(csv.DictReader(file))
-    for n, film in enumerate(films):
+    for n in np.random.default_rng(0).permutation(len(films)).tolist():
+        film = films[n]
         if film["file"] in bench.done:
             continue
         clip = probe(folder / film["file"])
@@ -130,6 +133,7 @@ def make_films(bench: Bench, folder: Path, sync: float) -> None:
             sync=sync,
             times=np.array([float(t) for t in film["struck"].split()]),
         )
+        yield film["file"]
 
 
 def compare(rows: Sequence[Row], figure: str) -> None:
@@ -175,8 +179,10 @@ def main() -> None:
     done = frozenset(row["item"] for row in rows_of(args.work))
     args.work.write_text("".join(whole_lines(args.work)))
     bench = Bench(model=load("mini"), judge=YamnetJudge(args.judge), work=args.work, done=done)
-    make_films(bench, args.films, args.sync)
-    make_pictures(bench, args.pictures, args.split, args.n_pictures)
+    pictures = make_pictures(bench, args.pictures, args.split, args.n_pictures)
+    # by turns: a run that was stopped has some of both
+    for made in zip_longest(make_films(bench, args.films, args.sync), pictures):
+        print(*(item for item in made if item), file=sys.stderr, flush=True)
     rows = rows_of(args.work)
     films = [row for row in rows if "onset F1" in row["figures"][0]]
     compare([row for row in rows if row not in films], "label hit")
