@@ -153,6 +153,7 @@ def test_a_library_is_added_to_by_the_same_cluster(cluster, model, tmp_path, cap
     assert there[:4] == here[:4]
 
 
+@pytest.mark.slow
 def test_a_clip_that_kills_every_process_is_a_failure(films, model, plain, tmp_path, monkeypatch, capfd):
     """On this machine alone, where Ray's core says nothing of itself; then the encoder that cannot be loaded."""
     look = DecodeOptions(spec=ClipSpec(n_frames=4), short_side=256, with_sound=True)

@@ -1,6 +1,7 @@
 """Download, pack and extract, killed with SIGKILL at random moments: after going on, everything is as if unbroken.
 
-The moments are drawn with a fixed seed, as shares of the time that an unbroken run takes in the same process tree.
+The moments are drawn with a fixed seed, as shares of the time that an unbroken run takes in the same process tree. Three times by
+default; seven times each with -m slow.
 """
 
 import multiprocessing
@@ -27,7 +28,7 @@ from film_server import Films, serve
 from planted_video import write_video
 from tiny_bundles import write_tiny_mini
 
-N_KILLS = {"download": 8, "pack": 6, "extract": 6}  # 20 in all
+often = pytest.mark.parametrize("n_kills", [3, pytest.param(7, marks=pytest.mark.slow)])
 N_CLIPS = 6
 SHARD_BYTES = 40_960  # a tar of one or two clips
 
@@ -90,11 +91,13 @@ def unbroken_s(processes, work: Callable[..., None], out: Path, *args: object) -
     return time.monotonic() - began
 
 
-def kill_and_go_on(processes, work: Callable[..., None], out: Path, *args: object, within_s: float) -> int:
-    """Runs `work` until killed, again and again, then to its end; how many of the kills met it at work."""
+def kill_and_go_on(
+    processes, work: Callable[..., None], out: Path, *args: object, within_s: float, n_kills: int
+) -> int:
+    """Runs `work` until killed, so many times, then to its end; how many of the kills met it at work."""
     draw = random.Random(f"EchoFrame {work.__name__}")
     met = 0
-    for _ in range(N_KILLS[work.__name__.removeprefix("run_")]):
+    for _ in range(n_kills):
         process = processes.Process(target=work, args=(out, *args))
         process.start()
         process.join(draw.uniform(0.05, 0.9) * within_s)
@@ -116,30 +119,35 @@ def entries(folder: Path) -> list[Entry]:
         return [replace(entry, tries=0, changed="") for entry in ledger.entries()]
 
 
-def test_download(processes, served, clips, tmp_path):
+@often
+def test_download(processes, served, clips, tmp_path, n_kills):
     within_s = unbroken_s(processes, run_download, tmp_path / "once", served.address)
     out = tmp_path / "killed"
-    assert kill_and_go_on(processes, run_download, out, served.address, within_s=within_s) > 0
+    assert kill_and_go_on(processes, run_download, out, served.address, within_s=within_s, n_kills=n_kills) > 0
     assert files(out) == files(clips) == files(tmp_path / "once")
     assert entries(out) == entries(clips)
     with open_ledger(out) as ledger:
         assert ledger.counts() == {"done": N_CLIPS - 1, "removed": 1}
 
 
-def test_pack(processes, clips, tmp_path):
+@often
+def test_pack(processes, clips, tmp_path, n_kills):
     within_s = unbroken_s(processes, run_pack, tmp_path / "once", clips)
-    assert kill_and_go_on(processes, run_pack, tmp_path / "killed", clips, within_s=within_s) > 0
+    out = tmp_path / "killed"
+    assert kill_and_go_on(processes, run_pack, out, clips, within_s=within_s, n_kills=n_kills) > 0
     assert files(tmp_path / "killed") == files(tmp_path / "once")
     assert sum(name.endswith(".tar") for name in files(tmp_path / "once")) > 2
 
 
-def test_extract(processes, clips, tmp_path):
+@often
+def test_extract(processes, clips, tmp_path, n_kills):
     model = tmp_path / "model"
     write_tiny_mini(model)
     source = tmp_path / "source"
     shutil.copytree(clips, source)
     within_s = unbroken_s(processes, run_extract, tmp_path / "once", source, model)
-    assert kill_and_go_on(processes, run_extract, tmp_path / "killed", source, model, within_s=within_s) > 0
+    out = tmp_path / "killed"
+    assert kill_and_go_on(processes, run_extract, out, source, model, within_s=within_s, n_kills=n_kills) > 0
     found, expected = files(tmp_path / "killed"), files(tmp_path / "once")
     assert found.keys() == expected.keys()
     for shard in plan_shards(tmp_path / "killed", list_source(source).items, 2):

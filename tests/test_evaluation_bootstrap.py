@@ -75,6 +75,7 @@ def of_distances(
     return held(intervals, float(truth))
 
 
+@pytest.mark.slow
 def test_holds_the_mean_frechet_distance():
     assert 0.93 <= of_distances(frechet_distance, frechet_influences, sets=1000, n=100, dim=4) <= 0.97
 
@@ -92,6 +93,7 @@ def test_holds_the_mean_of_distances(distance, influences, sets, n, dim, low, hi
     assert low <= of_distances(distance, influences, sets=sets, n=n, dim=dim) <= high
 
 
+@pytest.mark.slow
 def test_holds_the_frechet_distance_at_infinity():
     """Which is known: no bias is left. One line alone, of parts drawn once, moves more than the interval says."""
     n, dim, rng = 200, 16, np.random.default_rng(0)
@@ -122,6 +124,7 @@ def test_the_plain_bootstrap_misses_a_distance():
     assert missed >= 9
 
 
+@pytest.mark.slow
 def test_halves_hold_the_mean_coverage():
     """100 sets: 0.88 and above is what 0.95 gives within 3 deviations; less than all, or they would be too wide."""
     rng = np.random.default_rng(6)
