@@ -138,6 +138,8 @@ def test_a_library_is_added_to_by_the_same_cluster(cluster, model, tmp_path, cap
         soundfile.write(sounds / f"{hz}.wav", tone(0.5, hz), RATE)
     (sounds / "empty.wav").touch()
     words = ["library", "add", str(sounds), "--model", str(model), "--workers", "2", "--quiet", "-o"]
+    assert cli.main([*words, str(libraries[0]), "--ray-address", "127.0.0.1:1"]) == 2
+    assert "no Ray cluster at 127.0.0.1:1 (" in capsys.readouterr().err
     assert cli.main([*words, str(libraries[0]), "--ray-address", cluster.address]) == 1
     assert cli.main([*words, str(libraries[1])]) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -148,7 +150,7 @@ def test_a_library_is_added_to_by_the_same_cluster(cluster, model, tmp_path, cap
     vectors = [
         [row[1] for row in some if isinstance(row, tuple) and isinstance(row[1], list)] for some in (there, here)
     ]
-    np.testing.assert_allclose(*vectors, atol=1e-5)
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)
     assert np.shape(vectors) == (2, 3, 32)
     assert there[:4] == here[:4]
 

@@ -22,6 +22,7 @@ from echoframe.library import add as adding
 from echoframe.library import examine as examining
 from echoframe.library.database import Database
 from echoframe.library.ears import ears_of
+from echoframe.library.entries import Kind
 from echoframe.library.scan import outermost, under
 from echoframe.library.search import has_picture
 from echoframe.lock import exclusive_lock
@@ -279,7 +280,8 @@ def test_events_and_ambiences_are_found_apart_and_several_targets_at_once(tmp_pa
     with Library.create(tmp_path / "my.library", model) as library:
         library.add(tmp_path)
         target = torch.tensor(angle(54))
-        for kind, stem in ((None, "50 long"), ("event", "50 short"), ("ambience", "50 long")):
+        best: dict[Kind | None, str] = {None: "50 long", "event": "50 short", "ambience": "50 long"}
+        for kind, stem in best.items():
             (found,) = library.search(target, k=1, kind=kind)
             assert found.path.stem == stem
         assert len(library.search(target, kind="event")) == len(library.search(target, kind="ambience")) == 3

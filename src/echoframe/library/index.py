@@ -79,4 +79,5 @@ class Index:
         cosines = np.concatenate([(self._vectors[part].astype(np.float64) * target).sum(axis=1) for part in parts])
         exact = cosines if more is None else cosines + more[rows]
         order = np.argsort(-exact, kind="stable")[:k]
-        return [Fitting(self._numbers[rows[at]], float(exact[at]), float(cosines[at])) for at in order]
+        best = zip(rows[order].tolist(), exact[order].tolist(), cosines[order].tolist(), strict=True)
+        return [Fitting(self._numbers[row], score, cosine) for row, score, cosine in best]
