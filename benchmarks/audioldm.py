@@ -35,7 +35,8 @@ from echoframe.bundles.hub_models import HUB_MODELS
 from echoframe.bundles.labels import vggsound_labels
 from echoframe.mappers.zero_shot import HEARD_AS, SEEN_AS
 from echoframe.pretrained import quiet
-from full_size import write_audioldm_s, write_clap, write_clip_large
+from full_size import write_audioldm_s
+from full_size_encoders import write_clap, write_clip_large
 from tiny_bundles import COMMIT, lay_in_cache, share_text_tower, write_fake_hub
 
 MODEL, DURATION_S, FRAME_RATE = "audioldm-s", 10, 25

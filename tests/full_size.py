@@ -1,7 +1,6 @@
-"""The networks of the hub's models at their own sizes, with random weights.
+"""AudioLDM's networks at their own sizes, with random weights.
 
-Sizes: diffusers `scripts/convert_original_audioldm_to_diffusers.py`, transformers
-`convert_clap_original_pytorch_to_hf.py`, the config.json of openai/clip-vit-*.
+Sizes: diffusers `scripts/convert_original_audioldm_to_diffusers.py`.
 """
 
 from pathlib import Path
@@ -10,41 +9,11 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
-from transformers import (
-    ClapConfig,
-    ClapFeatureExtractor,
-    ClapModel,
-    CLIPConfig,
-    CLIPModel,
-    SpeechT5HifiGan,
-    SpeechT5HifiGanConfig,
-)
+from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-from echoframe.weights import write_json
 from tiny_audioldm import build_scheduler
-from tiny_models import CLIP_PIXELS, write_clip_tokenizer, write_roberta_tokenizer
 
 CHANNELS = {"s": (128, 256, 384, 640), "m": (192, 384, 576, 960), "l": (256, 512, 768, 1280)}
-CLIP_LARGE: dict[str, Any] = {
-    "vision_config": {
-        "hidden_size": 1024,
-        "intermediate_size": 4096,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "image_size": 224,
-        "patch_size": 14,
-        "projection_dim": 768,
-    },
-    "text_config": {
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "projection_dim": 768,
-        "eos_token_id": 2,  # as the hub's files say it
-    },
-    "projection_dim": 768,
-}
 
 
 def build_unet(channels: tuple[int, ...], heads: int | tuple[int, ...] = 8) -> UNet2DConditionModel:
@@ -64,23 +33,23 @@ def build_unet(channels: tuple[int, ...], heads: int | tuple[int, ...] = 8) -> U
     )
 
 
-def build_vae() -> AutoencoderKL:
+def build_vae(channels: tuple[int, ...] = (128, 256, 512)) -> AutoencoderKL:
     sizes: dict[str, Any] = {
         "down_block_types": ("DownEncoderBlock2D",) * 3,
         "up_block_types": ("UpDecoderBlock2D",) * 3,
-        "block_out_channels": (128, 256, 512),
+        "block_out_channels": channels,
         "layers_per_block": 2,
         "latent_channels": 8,
     }
     return AutoencoderKL(in_channels=1, out_channels=1, scaling_factor=0.9392935633659363, **sizes)
 
 
-def build_vocoder() -> SpeechT5HifiGan:
+def build_vocoder(channels: int = 1024) -> SpeechT5HifiGan:
     return SpeechT5HifiGan(
         SpeechT5HifiGanConfig(
             model_in_dim=64,
             sampling_rate=16_000,
-            upsample_initial_channel=1024,
+            upsample_initial_channel=channels,
             upsample_rates=[5, 4, 2, 2, 2],
             upsample_kernel_sizes=[16, 16, 8, 4, 4],
             resblock_kernel_sizes=[3, 7, 11],
@@ -112,17 +81,3 @@ def write_audioldm_s(path: Path) -> None:
     make_loud(vocoder)
     vocoder.save_pretrained(path / "vocoder")
     build_scheduler().save_pretrained(path / "scheduler")
-
-
-def write_clip_large(path: Path, words: list[str]) -> None:
-    """CLIP ViT-L/14, both towers. words: what its tokenizer knows as whole words."""
-    CLIPModel(CLIPConfig(**CLIP_LARGE)).save_pretrained(path)
-    write_clip_tokenizer(path, words)
-    write_json(path / "preprocessor_config.json", {**CLIP_PIXELS, "size": 224, "crop_size": 224})
-
-
-def write_clap(path: Path, words: list[str]) -> None:
-    """CLAP with HTSAT-tiny, both towers, as laion/clap-htsat-unfused. words: as in `write_clip_large`."""
-    ClapModel(ClapConfig(audio_config={"enable_fusion": False}, projection_dim=512)).save_pretrained(path)
-    write_roberta_tokenizer(path, words)
-    ClapFeatureExtractor(truncation="rand_trunc").save_pretrained(path)

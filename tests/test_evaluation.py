@@ -17,7 +17,7 @@ from echoframe.evaluation.evaluate import EvaluateConfig, evaluate
 from echoframe.evaluation.features import SoundFeatures
 from echoframe.evaluation.figures import SoundSet, measure, of_values
 from echoframe.evaluation.judges import Heard
-from echoframe.evaluation.protocols import PROTOCOLS, find_protocol
+from echoframe.evaluation.protocols import GROUPS, PROTOCOLS, find_protocol
 from echoframe.evaluation.report import html, write_report
 from echoframe.evaluation.rows import make_rows
 from echoframe.evaluation.table import Cell, Column, Line, Table, counts
@@ -296,9 +296,24 @@ def test_every_sound_of_a_clip_is_judged_with_it_and_counted(sounds, judge, tmp_
     said = " ".join(found.table.notes)
     assert f"Several sounds of a clip in both: {2 * few} of {few} clips; a figure is the mean" in said
     assert found.judged["both"][:3] == ("clip00.s0", "clip00.s1", "clip01.s0")
-    _, values, page = write_report(found, tmp_path / "out")
+    seeds = lines["both: mean of 2 seeds"].cells["cosine"]
+    assert (seeds.value, seeds.n) == (pytest.approx(both["cosine"].value), few)
+    assert seeds.deviation == pytest.approx(abs(same["cosine"].value - noise["cosine"].value) / 2**0.5)
+    _, values, page, *_ = write_report(found, tmp_path / "out")
     assert all(f"<small>clip11.s{seed}</small>" in page.read_text() for seed in (0, 1))
     assert json.loads(values.read_text())["pairs"]["samples"]["both"]["clip00"] == ["clip00.s0", "clip00.s1"]
+
+
+def test_systems_that_are_seeds_of_one_have_a_row_of_their_mean(sounds, judge):
+    systems = {"mlp.s0": "same", "mlp.s1": "noise", "other": "same"}
+    generated = {name: sounds / folder for name, folder in systems.items()}
+    table = evaluate(EvaluateConfig(reference=sounds / "real", generated=generated, draws=20)).table
+    (line,) = (line for line in table.lines if line.kind == "seeds")
+    assert line.name == "mlp: mean of 2 seeds"
+    values = [one.cells["kad"].value for one in table.lines[:2]]
+    assert line.cells["kad"].value == pytest.approx(np.mean(values))
+    assert line.cells["kad"].deviation == pytest.approx(np.std(values, ddof=1))
+    assert {column.group for column in table.columns} == {*GROUPS}
 
 
 def test_clips_with_more_sounds_than_others_count_as_one_each(sounds, judge, tmp_path):
@@ -553,7 +568,7 @@ def test_the_command_writes_a_table_its_values_and_a_page(sounds, judge, tmp_pat
     page = (tmp_path / "out" / "evaluation.html").read_text()
     assert "&lt;b&gt;same" in page
     assert "<b>same" not in page
-    linked = re.search(r'<audio[^>]* src="([^"]*late/clip00.wav)"', page)
+    linked = re.search(r'data-sound="([^"]*late/clip00.wav)"', page)
     assert linked
     assert (tmp_path / "out" / linked[1]).resolve() == (sounds / "late" / "clip00.wav").resolve()
 
@@ -563,9 +578,7 @@ def test_a_page_of_many_clips_says_that_it_shows_the_first(sounds, judge, tmp_pa
     found = evaluate(EvaluateConfig(reference=sounds / "real", generated={"same": sounds / "same"}, draws=20))
     assert f"The first 3 of {N} clips." in html(found, tmp_path)
     assert [path.name for path in write_report(found, tmp_path / "new")] == [
-        "evaluation.md",
-        "evaluation.json",
-        "evaluation.html",
+        f"evaluation.{suffix}" for suffix in ("md", "json", "html", "csv", "tex")
     ]
 
 

@@ -25,6 +25,7 @@ from echoframe.training.build import build, spread_of
 from echoframe.training.config import LossWeights, MapperChoice, PriorChoice, TrainConfig, n_parameters
 from echoframe.training.loss import MapperLoss, info_nce
 from echoframe.training.run_folder import read_result
+from echoframe.training.run_log import validation_curve
 from echoframe.training.train import train
 from planted_embeddings import linear_set
 
@@ -67,10 +68,34 @@ def test_what_a_run_leaves(data, tmp_path):
     losses = [line["val_loss"] for line in log if "val_loss" in line]
     assert losses[-1] < 0.8 * losses[0]
     assert [one["step"] for one in said if "cosine" in one] == [10, 20, 30, 40]
-    assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+    trained = next(line for line in log if "train_loss" in line)
+    assert trained["step"] == 40
+    assert trained["clips_per_s"] > 0
+    assert trained["epoch"] == pytest.approx(40 / 5)
+    assert 0 < trained["learning_rate"] < 1e-4  # at the last step, of 1e-3
     card = (found.folder / "README.md").read_text()
     for words in ("seen", "heard", "320 clips", "CC0-1.0", about["data_sha256"]):
         assert words in card
+
+
+def test_tensorboard_groups_its_curves_and_knows_the_settings(data, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(config(data, tmp_path / "run", eval_every=0, loss=LossWeights(mse=1, cosine=0.5)))
+    board = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    tags = set(board.Tags()["scalars"])
+    assert {tag.split("/")[0] for tag in tags} == {"train", "val"}
+    assert {f"{split}/{name}" for split in ("train", "val") for name in ("loss", "loss_mse", "loss_cosine")} <= tags
+    assert {"train/learning_rate", "train/clips_per_s", "train/epoch", "val/cosine", "val/recall_10"} <= tags
+    # an epoch has five steps; a run of eight epochs is measured ten times
+    assert [event.step for event in board.Scalars("val/cosine")] == [*range(4, 41, 4)]
+    assert validation_curve(tmp_path / "run") == [
+        (event.step, pytest.approx(event.value, rel=1e-6)) for event in board.Scalars("val/cosine")
+    ]
+    settings = board.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert b"learning_rate" in settings
+    assert b"mapper.hidden_dim" in settings
+    assert validation_curve(tmp_path) == []
 
 
 def test_the_same_seed_gives_the_same_weights_and_torch_is_left_alone(data, tmp_path):

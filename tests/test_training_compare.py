@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import tomllib
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from echoframe.training.bounds import bridge_bound
 from echoframe.training.compare import compare, find_runs, name_of, names_of
 from echoframe.training.config import LossWeights, MapperChoice, PriorChoice, TrainConfig
 from echoframe.training.export import write_bundle
+from echoframe.training.picture import BOUND_LINES, style_of
 from echoframe.training.report import markdown, write_report
 from echoframe.training.sweep import SweepConfig, sweep
 from echoframe.training.train import train
@@ -98,6 +100,7 @@ def test_the_table(runs, tmp_path, capsys, caplog):
     assert "+-" in lines[1]
     values = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert values["mappers"][0]["figures"]["recall_1"] == best.figures["recall_1"]
+    assert [[step for step, _ in curve] for curve in values["mappers"][0]["curves"]] == [[20, 40, 60]] * 3
     assert (tmp_path / "out" / "compare.png").stat().st_size > 10_000
     assert (tmp_path / "out" / "compare.md").read_text() in said
 
@@ -107,6 +110,13 @@ def test_means_and_deviations(runs):
     assert row.mean("cosine") == pytest.approx(np.mean(row.figures["cosine"]))
     assert row.deviation("cosine") == pytest.approx(np.std(row.figures["cosine"], ddof=1))
     assert compare([runs / "runs" / "prior"]).mappers[0].deviation("cosine") is None
+
+
+def test_lines_of_the_picture_can_be_told_apart():
+    styles = [style_of(i) for i in range(28)]
+    assert len({tuple(style.values()) for style in styles}) == 28
+    assert all(one["color"] != other["color"] for one, other in pairwise(styles))
+    assert len(set(BOUND_LINES)) == len(BOUND_LINES) > len(BOUNDS)
 
 
 def test_what_cannot_be_compared(runs, tmp_path):

@@ -51,7 +51,7 @@ def add_evaluate(parser: Parser) -> None:
         metavar="JUDGE=FILE",
         help="a judge's weights, or its folder",
     )
-    add("-o", "--out", default="evaluation", metavar="DIR", help="where evaluation.md, .json and .html go")
+    add("-o", "--out", default="evaluation", metavar="DIR", help="where evaluation.md, .html, .tex, .csv and .json go")
     add("--draws", type=int, default=1000, metavar="N", help="bootstrap draws for the intervals")
     add("--seed", type=int, default=0, metavar="N", help="seed of the draws and of the shuffled pairs")
     add("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, mps")

@@ -130,6 +130,7 @@ def evaluate(config: EvaluateConfig, *, tell: Tell | None = None) -> Evaluation:
     hashes = {name: judge.sha256 for name, judge in judges.items()}
     table = Table(
         title=f"Protocol {protocol.name}: {protocol.about}.",
+        short=f"Evaluation: {protocol.name}",
         columns=[_column(figure, protocol, hashes) for figure in figures if figure.key in shown],
         lines=rows.lines,
         notes=[
@@ -254,6 +255,7 @@ def _column(figure: Figure, protocol: Protocol, judges: Mapping[str, str]) -> Co
         protocol=protocol.name,
         judge=figure.judge,
         judge_sha256=judges.get(figure.judge, ""),
+        group=figure.group,
     )
 
 

@@ -35,6 +35,16 @@ Kind = Literal[
     "lag",
     "motion correlation",
 ]
+# headings over the columns of a page
+GROUPS: Mapping[str, tuple[Kind, ...]] = {
+    "distance of the sets": ("frechet", "frechet infinity", "kernel"),
+    "spread of the sets": ("precision", "recall", "density", "coverage", "inception"),
+    "what is heard": (
+        *("kl", "agreement", "class hit", "class divergence", "label hit", "label accuracy"),
+        *("cosine", "recall at", "clap"),
+    ),
+    "when it is heard": ("onset f1", "envelope correlation", "lag", "motion correlation"),
+}
 NEEDS_LABELS = ("label accuracy", "clap", "label hit")
 NEEDS_FILMS = ("motion correlation",)
 WHOLE_S = 60.0  # where a protocol cuts nothing, and longer sounds would not be clips any more
@@ -57,6 +67,11 @@ class Figure:
     variant: str = ""
     at: float = 0.0
     about: str = ""
+
+    @property
+    def group(self) -> str:
+        """What it tells of."""
+        return next(name for name, kinds in GROUPS.items() if self.kind in kinds)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,8 +1,9 @@
-"""The rows of the table: systems with their intervals, chance, floor, bounds, and what two systems differ by.
+"""The rows of the table: systems with their intervals, their seeds, chance, floor, bounds, and what two systems differ by.
 
-*Rows*: *chance*: each system's own sounds, given to other clips. *floor*: the reference judged as if it were generated; for
-figures of sets, one random half of it against the other (mean of several), as any set of sounds is that far from another of
-half the clips. *bounds*, where embeddings are compared: each clip given its nearest other reference, and the mean of all.
+*Rows*: *seeds*: see `seeds`. *chance*: each system's own sounds, given to other clips. *floor*: the reference judged as if
+it were generated; for figures of sets, one random half of it against the other (mean of several), as any set of sounds is
+that far from another of half the clips. *bounds*, where embeddings are compared: each clip given its nearest other
+reference, and the mean of all.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ import torch
 from echoframe.evaluation.bootstrap import bootstrap_interval, paired_difference
 from echoframe.evaluation.figures import NEAREST, Measured, Rows, SoundSet, embeddings_of, measure, of_values
 from echoframe.evaluation.protocols import Figure
+from echoframe.evaluation.seeds import seed_lines
 from echoframe.evaluation.table import Cell, Line
 
 HALVES = 10
@@ -54,7 +56,15 @@ def make_rows(
         cells = {key: _with_interval(one, draws, seed) for key, one in found.items()}
         lines.append(Line(name=name, cells=cells, n_sounds=_several(systems[name])))
     if not paired:
-        return TableRows(lines=[*lines, _floor(figures, reference, rng, paired=False)], per_clip={})
+        return TableRows(
+            lines=[
+                *lines,
+                *seed_lines(figures, reference, {}, measured),
+                _floor(figures, reference, rng, paired=False),
+            ],
+            per_clip={},
+        )
+    lines += seed_lines(figures, reference, systems, measured)
     of_pairs = [figure for figure in figures if figure.kind not in OF_SETS]
     apart = _apart(len(reference.sounds), rng)
     if apart is not None:

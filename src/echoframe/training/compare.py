@@ -23,6 +23,7 @@ from echoframe.training.bounds import Bound, Read, bounds, bridge_bound, look_at
 from echoframe.training.config import TrainConfig
 from echoframe.training.measure import answers, few_words, measure, windows_of
 from echoframe.training.run_folder import MAPPER, RUN, is_whole, read_about, read_result
+from echoframe.training.run_log import validation_curve
 from echoframe.weights import read_json
 
 ENOUGH = 5  # clips of a label, for figures of its own
@@ -47,6 +48,7 @@ class Row:
     """One line of the table. figures: a number for each seed, by name. labels: for each label, of the first seed.
 
     parameters, train_s, clip_ms (one clip alone): none for a bound. settings: what tells the runs from the others.
+    curves: for each seed, (step, cosine on val) as training measured it; none for a bound.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Row:
     train_s: float | None = None
     clip_ms: float | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    curves: list[list[tuple[int, float]]] = field(default_factory=list)
 
     def mean(self, name: str) -> float:
         """Over the seeds."""
@@ -251,6 +254,7 @@ def _mapper_row(name: str, group: Sequence[RunInfo], clips: _Judged, device: tor
         train_s=statistics.fmean(run.seconds for run in group),
         clip_ms=clip_ms,
         settings={name: value for name, value in asdict(group[0].config).items() if name not in ("seed", "out")},
+        curves=[validation_curve(run.folder) for run in group],
     )
 
 

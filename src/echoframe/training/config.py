@@ -113,10 +113,10 @@ class TrainConfig:
 
     epochs, steps: how long; steps, if not 0, is what counts. batch_size: clips of one step, over all processes.
     learning_rate: the highest, after warmup_steps; then half a cosine down to nothing. clip_norm: of the gradient. ema:
-    decay of the average of weights, which is what is measured and kept. eval_every: steps, 0 is each epoch. patience:
-    measurements without a better one until the run ends early, 0 is never. val_share: of the films, where the set has no
-    clips of split "val". memory_gb: a set that is larger is streamed; 0 is half of what is free. device, dtype: "auto"
-    is cuda and bfloat16, else mps or cpu and float32.
+    decay of the average of weights, which is what is measured and kept. eval_every: steps, 0 is each epoch, or a tenth of
+    the run where that is sooner. patience: measurements without a better one until the run ends early, 0 is never.
+    val_share: of the films, where the set has no clips of split "val". memory_gb: a set that is larger is streamed; 0 is
+    half of what is free. device, dtype: "auto" is cuda and bfloat16, else mps or cpu and float32.
     """
 
     data: tuple[str, ...]

@@ -3,11 +3,10 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from echoframe.optional import require_extra
 from echoframe.output import atomic_files, make_folder
 from echoframe.training.compare import Comparison, Row
+from echoframe.training.picture import draw
 
 COLUMNS = {
     "mse": "MSE x 1000",
@@ -85,24 +84,3 @@ def _labels(found: Comparison) -> list[str]:
         *(f"| {label} | {one['n']} | {one['cosine']:.3f} | {one['recall_10']:.3f} |" for label, one in shown),
         "",
     ]
-
-
-def draw(found: Comparison, path: Path) -> None:
-    """Cosine and R@10 of every mapper as bars, the bounds as lines."""
-    require_extra("matplotlib", "train").use("Agg")
-    pyplot: Any = require_extra("matplotlib.pyplot", "train")
-    places = range(len(found.mappers))
-    figure, axes = pyplot.subplots(1, 2, figsize=(12, 1.5 + 0.35 * len(places)), sharey=True, layout="constrained")
-    try:
-        for ax, key in zip(axes, ("cosine", "recall_10"), strict=True):
-            errors = [row.deviation(key) or 0.0 for row in found.mappers]
-            ax.barh(places, [row.mean(key) for row in found.mappers], xerr=errors, color="#4c78a8")
-            for i, row in enumerate(found.bounds):
-                ax.axvline(row.mean(key), color=f"C{i + 1}", linestyle="--", label=row.name)
-            ax.set_xlabel(COLUMNS[key])
-        axes[0].set_yticks(places, [row.name for row in found.mappers])
-        axes[0].invert_yaxis()
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        figure.savefig(path, dpi=120, format="png")
-    finally:
-        pyplot.close(figure)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from echoframe.config import flatten
 from echoframe.data.embedding_reader import Clips, EmbeddingSets
 from echoframe.device import resolve_device
 from echoframe.errors import InputError
@@ -47,6 +48,7 @@ from echoframe.training.run_log import RunLog
 from echoframe.weights import write_json
 
 MEASURED = 10_000  # validation clips, at most, that are looked at during training
+MEASUREMENTS = 10  # of a run, at least, where nothing else is asked for
 SAVE_S = 120.0
 NEW_BEST = 1e-5  # a loss has to be better by that share
 
@@ -126,7 +128,8 @@ class _Run:
         self.batches = self._batches()
         self.progress.resident = self.batches.resident
         self.steps = config.steps or max(round(config.epochs * self.batches.per_epoch), 1)
-        self.eval_every = config.eval_every or self.batches.per_epoch
+        # a run that is shorter than some epochs has a curve too
+        self.eval_every = config.eval_every or min(self.batches.per_epoch, max(self.steps // MEASUREMENTS, 1))
 
     def _batches(self) -> Batches:
         memory = self.config.memory_gb * 1e9 or FREE_SHARE * free_bytes(self.device)
@@ -162,7 +165,8 @@ class _Run:
     def _go(self) -> TrainResult:
         progress, stepped = self.progress, self.accelerator.prepare_model(self.loss)
         val = self.sets.load(self.val_rows) if self.is_main else None
-        run_log = RunLog(self.folder, self.steps, progress, tell=self._tell, is_main=self.is_main)
+        settings = flatten(asdict(self.config))
+        run_log = RunLog(self.folder, self.steps, progress, settings=settings, tell=self._tell, is_main=self.is_main)
         saved_s = time.monotonic()
         with run_log:
             for batch in self.batches.from_step(progress.step):
@@ -170,7 +174,8 @@ class _Run:
                     break
                 losses = self._step(stepped, batch)
                 clips = len(batch) * self.accelerator.num_processes
-                run_log.step(losses, clips=clips, epoch=progress.step / self.batches.per_epoch)
+                (rate,) = {group["lr"] for group in self.optimizer.param_groups}
+                run_log.step(losses, clips=clips, epoch=progress.step / self.batches.per_epoch, learning_rate=rate)
                 if progress.step % self.eval_every == 0 or progress.step == self.steps:
                     measured = self._measure(val) if val is not None else {}
                     self._together(progress)
