@@ -130,7 +130,7 @@ class Store:
         numbers, contents, kinds, chunks, places = zip(*rows, strict=True) if rows else ((),) * 5
         chunk_of, place_of = np.array(chunks, dtype=int), np.array(places, dtype=int)
         vectors = np.zeros((len(rows), int(self.database.about()["dim"])), dtype=np.float32)
-        # sqlite-vec's own tables: it gives one embedding after the other, which takes ten times as long
+        # sqlite-vec's own tables: it gives one embedding after the other, which takes several times as long
         query = (
             "SELECT c.chunk_id, c.size, b.vectors FROM vectors_chunks c "
             "JOIN vectors_vector_chunks00 b ON b.rowid = c.chunk_id"
