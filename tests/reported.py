@@ -10,7 +10,7 @@ from echoframe.evaluation.sounds import Pairing, find_sounds
 from echoframe.evaluation.table import Cell, Column, Line, Table
 from planted_video import numbered, write_video
 
-CLIPS = ("cat & dog", "rain")
+CLIPS: tuple[str, ...] = ("cat & dog", "rain")
 SECONDS = 3
 GROUPS = {
     "distance of the sets": ("fd", "kad"),
