@@ -1,7 +1,7 @@
 """Download, pack and extract, killed with SIGKILL at random moments: after going on, everything is as if unbroken.
 
-The moments are drawn with a fixed seed, as shares of the time that an unbroken run takes in the same process tree. Three times by
-default; seven times each with -m slow.
+The moments are drawn with a fixed seed, as shares of the time that an unbroken run takes in the same process tree. Three
+times by default; seven times each with -m slow.
 """
 
 import multiprocessing

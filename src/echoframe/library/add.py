@@ -18,7 +18,7 @@ from echoframe.library.ears import Ears
 from echoframe.library.entries import Entry
 from echoframe.library.examine import Examined, examine_for
 from echoframe.library.listening import listen
-from echoframe.library.scan import scan, under
+from echoframe.library.scan import scan, under_any
 from echoframe.library.store import Cut, Store, absolute
 from echoframe.progress import ProgressCallback
 
@@ -78,7 +78,8 @@ def add(
     # only now: what lies elsewhere now was found there, and is not lost
     known = store.files()
     store.vanish([path for path in scanned.vanished if path in known])
-    here = [entry for path, entry in store.files().items() if any(under(path, root) for root in roots)]
+    some = set(roots)
+    here = [entry for path, entry in store.files().items() if under_any(path, some)]
     lost = Counter(entry.reason for entry in here if entry.state == "lost")
     return Added(
         n_files=len(here),

@@ -1,7 +1,7 @@
 """Which files there are, and which of them are not as the library knows them."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,11 +55,11 @@ def scan(paths: Iterable[str | Path], known: Mapping[str, Entry]) -> Scanned:
             scanned.same.append(path)
         elif stat is not None:
             scanned.todo.append(path)
-    there = {path for path, stat in found.items() if stat is not None}
+    there, some = {path for path, stat in found.items() if stat is not None}, set(roots)
     scanned.vanished = [
         path
         for path, before in known.items()
-        if path not in there and before.reason != "vanished" and any(under(path, root) for root in roots)
+        if path not in there and before.reason != "vanished" and under_any(path, some)
         if not os.path.exists(path)  # named once, a file of another suffix is known as well
     ]
     return scanned
@@ -105,6 +105,20 @@ def outermost(folders: Iterable[str], *, most: int) -> list[str]:
 def under(path: str, root: str) -> bool:
     """Whether `path` is `root` or lies in it."""
     return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+
+
+def under_any(path: str, roots: Set[str]) -> bool:
+    """Whether `path` is one of `roots` or lies in one; as quick for thousands of them as for one.
+
+    >>> under_any("/a/b/c.wav", {"/a"}), under_any("/ab/c.wav", {"/a"}), under_any("/a", {"/a"})
+    (True, False, True)
+    """
+    while path not in roots:
+        folder = os.path.dirname(path)
+        if folder == path:
+            return False
+        path = folder
+    return True
 
 
 def _is_same(stat: os.stat_result, before: Entry) -> bool:
