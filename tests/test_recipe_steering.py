@@ -40,7 +40,7 @@ def test_a_weighting_takes_the_candidate_with_the_highest_total(choose_ranking):
 def test_weightings_stand_beside_one_candidate_and_the_best_there_is(choose_ranking, capsys):
     choose_ranking.compare(ROWS, "onset F1")
     said = capsys.readouterr().out
-    assert "onset F1, 3 items: one 0.367, the best there is 0.767" in said
+    assert "onset F1, 3 items: one 0.367, the best there is 0.767\ncandidates differ in 3 of them\n" in said
     (time_alone,) = (line for line in said.splitlines() if line.startswith("| time alone"))
     assert time_alone.startswith("| time alone | 0.767 | 0.067 | +0.400 (+0.")
 

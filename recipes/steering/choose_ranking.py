@@ -139,9 +139,9 @@ def make_films(bench: Bench, folder: Path, sync: float) -> Iterator[str]:
 def compare(rows: Sequence[Row], figure: str) -> None:
     """What each weighting makes of the candidates' figures."""
     values = np.array([[own[figure] for own in row["figures"]] for row in rows])  # (N, candidates)
-    print(
-        f"\n{figure}, {len(rows)} items: one {values.mean():.3f}, the best there is {values.max(axis=1).mean():.3f}\n"
-    )
+    differ = int((values.max(axis=1) > values.min(axis=1)).sum())
+    print(f"\n{figure}, {len(rows)} items: one {values.mean():.3f}, the best there is {values.max(axis=1).mean():.3f}")
+    print(f"candidates differ in {differ} of them\n")
     print("| weights | best | worst | best less one |\n|---|---|---|---|")
     mean = values.mean(axis=1)
     for name, weights in WEIGHTINGS.items():
