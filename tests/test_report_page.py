@@ -64,6 +64,7 @@ def test_the_page_links_to_films_and_sounds_where_they_lie(written):
         f"evaluation.{end}" for end in ("csv", "html", "json", "md", "tex")
     ]
     assert max(path.stat().st_size for path in out.iterdir()) < 500_000
+    assert "<td>-0.20 *<small>[-0.30, -0.10]</small></td>" in page
     groups = re.findall(r'<th class="group" colspan="(\d)">([^<]*)</th>', page)
     assert groups == [("2", "distance of the sets"), ("3", "what is heard"), ("2", "when it is heard")]
 

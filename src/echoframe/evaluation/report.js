@@ -1,7 +1,7 @@
 // A film without its own sound, and the sound that was chosen, in step. The sound is the clock: a picture that runs a little
 // faster or slower for a moment is not seen, a sound that does is heard.
 "use strict";
-const CLOSE_S = 0.01, FAR_S = 0.25, MOST = 0.2, EVERY_MS = 30;
+const CLOSE_S = 0.01, FAR_S = 0.25, MOST = 0.3, EVERY_MS = 30;
 
 function keepInStep(video, audio) {
   if (video.paused || video.seeking || video.ended) return;
@@ -10,7 +10,7 @@ function keepInStep(video, audio) {
   if (audio.paused) audio.play().catch(() => {});
   const apart = audio.currentTime - video.currentTime;
   if (Math.abs(apart) > FAR_S) audio.currentTime = video.currentTime;
-  video.playbackRate = Math.abs(apart) < CLOSE_S ? 1 : 1 + Math.max(-MOST, Math.min(MOST, 3 * apart));
+  video.playbackRate = Math.abs(apart) < CLOSE_S ? 1 : 1 + Math.max(-MOST, Math.min(MOST, 8 * apart));
 }
 
 function prepare(clip) {

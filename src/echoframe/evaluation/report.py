@@ -14,7 +14,7 @@ from echoframe.evaluation.evaluate import REFERENCE, Evaluation
 from echoframe.evaluation.exports import as_csv, latex
 from echoframe.evaluation.plots import plot
 from echoframe.evaluation.sounds import find_films
-from echoframe.evaluation.table import Column, Table, as_json, counts, markdown, text_of
+from echoframe.evaluation.table import Column, Line, Table, as_json, counts, is_marked, markdown, text
 from echoframe.optional import require_extra
 from echoframe.output import atomic_files, make_folder
 
@@ -78,7 +78,7 @@ def table_page(
         {
             "name": line.name,
             "kind": line.kind,
-            "cells": [*(text_of(line, column) for column in columns), counts(line)],
+            "cells": [*(_cell(line, column) for column in columns), (counts(line), "")],
         }
         for line in table.lines
     ]
@@ -95,6 +95,14 @@ def table_page(
         beside=beside,
         script=folder.joinpath("report.js").read_text(encoding="utf-8"),
     )
+
+
+def _cell(line: Line, column: Column) -> tuple[str, str]:
+    """The number, with its asterisk if it has one, and the interval, which stands under it: columns are narrower so."""
+    cell = line.cells.get(column.key)
+    value, _, interval = text(cell, column).partition(" [")
+    marked = cell is not None and is_marked(line.kind, cell)
+    return f"{value} *" if marked else value, f"[{interval}" if interval else ""
 
 
 def _films(found: Evaluation) -> dict[str, Path]:
