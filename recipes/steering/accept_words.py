@@ -93,13 +93,17 @@ def words(bench: Bench, pictures: Sequence[tuple[Path, str]], prompts: Sequence[
     print(f"the labels' own condition: {hits.mean:.3f} of {len(alone)}", flush=True)
 
 
-def unwanted(bench: Bench, pictures: Sequence[tuple[Path, str]], names: Sequence[str]) -> None:
+def unwanted(bench: Bench, pictures: Sequence[tuple[Path, str]], names: Sequence[str], n_seeds: int) -> None:
     right = bench.right([label for _, label in pictures])
     pairs = []
     for n, (picture, label) in enumerate(pictures):
         classes = np.flatnonzero(right[n])
-        both = (bench.scores(picture, n), bench.scores(picture, n, negative_prompt=everyday(label, names)))
-        pairs.append([float(scores[classes].max()) for scores in both])
+        seeds = [n + k * len(pictures) for k in range(n_seeds)]
+        both = [
+            [bench.scores(picture, seed, negative_prompt=words)[classes].max() for seed in seeds]
+            for words in ("", everyday(label, names))
+        ]
+        pairs.append([float(np.mean(scores)) for scores in both])
         print(f"{label}: {pairs[-1][0]:.4f}, with a negative prompt {pairs[-1][1]:.4f}", flush=True)
     usual, without = np.array(pairs).T
     lower = without < usual
@@ -135,6 +139,8 @@ def main() -> None:
     parser.add_argument("--judge", type=Path, required=True)
     parser.add_argument("--n-pictures", type=int, default=20)
     parser.add_argument("--n-prompts", type=int, default=5)
+    about_seeds = "sounds of each picture whose scores' mean is compared, with what is not wanted and without"
+    parser.add_argument("--n-seeds", type=int, default=1, help=about_seeds)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--split", default="test")
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
@@ -149,7 +155,7 @@ def main() -> None:
     prompts = [label for _, label in sounds[: args.n_prompts]]
     print(f"prompts: {', '.join(everyday(label, names) for label in prompts)}")
     if "unwanted" in args.only:
-        unwanted(bench, pictures, names)
+        unwanted(bench, pictures, names, args.n_seeds)
     if "examples" in args.only:
         examples(bench, sounds, pictures)
     if "words" in args.only:
