@@ -29,6 +29,7 @@ from echoframe.options import TARGET_LUFS, Request, SampleOptions, Settings, Spo
 from echoframe.progress import ProgressCallback, nth_of
 from echoframe.provenance import BundleId, Machine, MapperId
 from echoframe.sound import Sound, one_or_list
+from echoframe.sound.decoding import Decode, Eyes, decode
 from echoframe.sound.expected import Expected, expected
 from echoframe.sound.finished import Maker
 from echoframe.sound.parts import Parts
@@ -42,6 +43,12 @@ from echoframe.windows import Rendering, unit_mean
 
 STILL_DURATION_S = 10.0  # what a still image lasts unless asked otherwise
 LIBRARY_SYNC = 0.5  # its events are laid on the onsets that are more likely than not
+
+
+def settled(clip: Clip, request: Request, defaults: SampleOptions) -> Settings:
+    """What a clip is made with, by the model's `defaults`; `EchoFrame.resolve` says whether the model can."""
+    settings = request.settle(defaults, duration_s=STILL_DURATION_S if clip.is_still else clip.duration_s)
+    return replace(settings, like=str(Path(settings.like).resolve()) if settings.like else "")
 
 
 class EchoFrame:
@@ -80,6 +87,7 @@ class EchoFrame:
         self.audio_encoder, self.labels = audio_encoder, labels
         self.clip_spec, self.defaults, self.identity = clip_spec, defaults, identity
         self.device, self.dtype = device, dtype
+        self._decode: Decode = decode
         self._mapper_hash = KeptHash()
         self._own_mapper_sha256 = self._mapper_hash.of(mapper)
 
@@ -280,12 +288,9 @@ class EchoFrame:
 
         clip: what `probe` found in a file, or frames in memory. force: allows more than an hour.
         """
-        settings = request.settle(self.defaults, duration_s=STILL_DURATION_S if clip.is_still else clip.duration_s)
-        settings = replace(
-            settings,
-            like=str(Path(settings.like).resolve()) if settings.like else "",
-            library=str(self.generator.path) if isinstance(self.generator, Placing) else settings.library,
-        )
+        settings = settled(clip, request, self.defaults)
+        if isinstance(self.generator, Placing):
+            settings = replace(settings, library=str(self.generator.path))
         self._check_library(settings)
         check_duration(settings.duration_s, force=force)
         if n_samples(settings.duration_s, self.generator.sample_rate) < 1:
@@ -331,7 +336,19 @@ class EchoFrame:
             audio_encoder=self.audio_encoder,
             labels=self.labels,
             clip_spec=self.clip_spec,
+            decode=self._decode,
         )
+
+    @property
+    def eyes(self) -> Eyes:
+        """How the model looks at frames: which of them, how large, and how long a part of a shot is at most."""
+        return self._parts.eyes
+
+    def decoded_by(self, decode: Decode) -> "EchoFrame":
+        """This model, whose clips are read by `decode` in the place of `echoframe.sound.decoding.decode`."""
+        model = copy(self)
+        model._decode = decode
+        return model
 
     def render(
         self,

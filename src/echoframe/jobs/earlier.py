@@ -15,16 +15,26 @@ from echoframe.options import WRITE_FIELDS, Settings, WriteOptions
 from echoframe.options.option import name_of
 from echoframe.output import file_sha256
 from echoframe.pipeline import EchoFrame
-from echoframe.provenance import InputId, MapperId, Provenance, find_provenance, record_of, record_path
+from echoframe.provenance import BundleId, InputId, MapperId, Provenance, find_provenance, record_of, record_path
 
 _ELSEWHERE = "or choose another name or folder with -o"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """By which a model knows its results; it can be sent to where the model is not loaded."""
+
+    identity: BundleId
+    mapper_id: MapperId | None
+    device: str
+    dtype: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """What a job's results shall be made with. job: once it was looked at."""
 
-    model: EchoFrame
+    model: EchoFrame | Identity
     job: Job
     settings: Settings
     writing: WriteOptions

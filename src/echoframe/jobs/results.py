@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from echoframe.errors import EchoFrameError, InputError, VideoError
-from echoframe.jobs.earlier import Asked, are_done, check_earlier, check_foreign
+from echoframe.jobs.earlier import Asked, Identity, are_done, check_earlier, check_foreign
 from echoframe.jobs.plans import ONLY_SOUND, REENCODED, Job, looked_at, only_sound
 from echoframe.loading import remake
 from echoframe.media.audio import resample
@@ -45,12 +45,17 @@ def run_job(
 def settings_to_make(model: EchoFrame, job: Job, request: Request, writing: WriteOptions) -> Settings | None:
     """What the job's sound is to be made with, none if its files are there already. Raises if they cannot be made."""
     settings = model.resolve(job.known, request, force=writing.force)
+    return None if is_done(model, job, settings, writing) else settings
+
+
+def is_done(model: EchoFrame | Identity, job: Job, settings: Settings, writing: WriteOptions) -> bool:
+    """Whether the job's files are there as asked for. Raises if they cannot be made."""
     check_job(job, writing)
     asked = Asked(model=model, job=job, settings=settings, writing=writing)
     if are_done((job if writing.reencode else without_lost_film(job)).results, asked):
-        return None
+        return True
     check_earlier(job.results, asked)
-    return settings
+    return False
 
 
 def remake_job(

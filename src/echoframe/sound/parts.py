@@ -1,6 +1,6 @@
 """The parts of a cascade, and what each of them says of a clip or a sound."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,13 +12,13 @@ from echoframe.encoders import AudioEncoder, VisualEncoder
 from echoframe.generators import Generator
 from echoframe.mappers import Mapper
 from echoframe.mappers.steering import Steering, from_words, predicted
-from echoframe.media.frame_array import Clip, NoPicture, frames_of
 from echoframe.media.video import Frames
 from echoframe.options import Settings
+from echoframe.sound.decoding import Decode, Eyes, decode
 from echoframe.sound.expected import N_EXPECTED
 from echoframe.sound.steered import Steered, steered
 from echoframe.spec import ClipSpec
-from echoframe.timing.passages import Shot, View, views_of
+from echoframe.timing.passages import Shot, Stretch, View
 from echoframe.windows import Seen, seen_mask, unit_mean
 
 ALIKE = 0.9  # cosine of targets that sound alike, where there are no labels
@@ -26,7 +26,7 @@ ALIKE = 0.9  # cosine of targets that sound alike, where there are no labels
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Parts:
-    """What a cascade is made of; see `EchoFrame`."""
+    """What a cascade is made of; see `EchoFrame`. decode: what reads a clip's file."""
 
     visual_encoder: VisualEncoder
     mapper: Mapper
@@ -34,6 +34,7 @@ class Parts:
     audio_encoder: AudioEncoder | None
     labels: LabelBank | None
     clip_spec: ClipSpec
+    decode: Decode = decode
 
     @property
     def places(self) -> Mapping[str, Tensor]:
@@ -49,19 +50,31 @@ class Parts:
         """The target where there is no picture. Raises InputError where nothing is asked for either."""
         return from_words(self.mapper, seed=seed, steering=asked, places=self.places)
 
+    @property
+    def eyes(self) -> Eyes:
+        """How frames are looked at."""
+        return Eyes(
+            clip_spec=self.clip_spec,
+            short_side=self.visual_encoder.short_side,
+            longest_s=self.generator.max_duration_s,
+        )
+
     def look(
-        self, clip: Clip, shots: Sequence[Shot], seed: int, seen: Seen, asked: Steered
+        self,
+        laid_out: Sequence[tuple[Shot, list[Stretch]]],
+        every_frames: Iterator[Frames] | None,
+        seed: int,
+        seen: Seen,
+        asked: Steered,
     ) -> list[tuple[Shot, list[View]]]:
-        """What is seen in each shot, part by part, and the target that follows from it."""
-        if isinstance(clip, NoPicture):
+        """What is seen in each shot, part by part, and the target that follows from it; without frames, from words."""
+        if every_frames is None:
+            shots = [shot for shot, _ in laid_out]
             return [(shot, [View(*shot.stretch, self.from_words(asked.at(*shot.stretch), seed)[0])]) for shot in shots]
-        parts = [views_of(shot, longest_s=self.generator.max_duration_s) for shot in shots]
-        starts_s = [start_s for part in parts for start_s, _ in part]
-        every_frames = frames_of(clip, self.clip_spec, starts_s, short_side=self.visual_encoder.short_side)
         found = []
-        for shot, part in zip(shots, parts, strict=True):
+        for shot, parts in laid_out:
             views = []
-            for start_s, stop_s in part:
+            for start_s, stop_s in parts:
                 frames = next(every_frames)
                 seen.keep(frames, stop_s)
                 target, chances = self.expected(frames, until_s=stop_s, seed=seed, asked=asked.at(start_s, stop_s))

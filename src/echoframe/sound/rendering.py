@@ -10,19 +10,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from echoframe.media.audio import n_samples, room_for
-from echoframe.media.frame_array import Clip, NoPicture
+from echoframe.media.frame_array import Clip
 from echoframe.options import Settings
 from echoframe.provenance import InputId
 from echoframe.sound import Sound
 from echoframe.sound.candidates import candidates_of
+from echoframe.sound.decoding import parts_of
 from echoframe.sound.finished import Maker, finished, notes_on, shot_record
 from echoframe.sound.parts import Parts
 from echoframe.sound.placed import Placing, within
 from echoframe.sound.ranking import Asked
 from echoframe.sound.steered import Steered, example_of
 from echoframe.sound.take import Take
-from echoframe.timing.passages import Passage, Shot, View, course, passages_of, shots_of
-from echoframe.timing.watch import Watched, watch
+from echoframe.timing.passages import Passage, Shot, View, course, passages_of
+from echoframe.timing.watch import Watched
 from echoframe.windows import Chance, Rendering, Seen, Wanted, picture_times, unit_mean
 
 N_PICTURE_FRAMES = 8
@@ -102,19 +103,17 @@ def rendering(
 
 def look(parts: Parts, clip: Clip, settings: Settings, *, own_chance: bool) -> Looked:
     """The clip's shots, and the target of each part of them."""
-    is_watched = not isinstance(clip, NoPicture) and (settings.sync > 0 or not settings.whole)
-    watched = watch(clip, until_s=settings.duration_s) if is_watched else None
     example = example_of(settings, parts.generator.sample_rate)
     asked = parts.steered(settings, example)
-    borders = asked.parted(() if settings.whole or not watched else watched.borders, settings.duration_s)
-    input_id = InputId.of(clip)
-    chance = Chance(seed=settings.seed, clip=input_id.sha256 if own_chance else "")
+    decoded = parts.decode(clip, settings, parts.eyes)
+    chance = Chance(seed=settings.seed, clip=decoded.input_id.sha256 if own_chance else "")
     seen = Seen(picture_times(settings.duration_s, 1 if clip.is_still else N_PICTURE_FRAMES))
-    views = parts.look(clip, shots_of(borders, settings.duration_s), chance.of_clip, seen, asked)
+    laid_out = parts_of(decoded.watched, settings, parts.eyes)
+    views = parts.look(laid_out, decoded.frames, chance.of_clip, seen, asked)
     return Looked(
-        input_id=input_id,
+        input_id=decoded.input_id,
         chance=chance,
-        watched=watched,
+        watched=decoded.watched,
         views=views,
         asked=asked,
         example=example,

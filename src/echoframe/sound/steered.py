@@ -16,11 +16,9 @@ from echoframe.mappers import LabelMapper, Mapper
 from echoframe.mappers.steering import Steering, pull_at
 from echoframe.media.audio import read_audio
 from echoframe.options import Settings, Spot
-from echoframe.timing.shots import Border
 from echoframe.windows import SILENT_PEAK
 
 LONGEST_S = 30.0  # of an example
-SPOT_FADE_S = 0.2  # how long a spot's sound takes to come and go
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +32,6 @@ class Steered:
         """What is asked for from `start_s` to `stop_s`: of the spot in which the middle lies."""
         middle_s = (start_s + stop_s) / 2
         return next((own for spot, own in self.spots if spot.start_s <= middle_s < spot.end_s), self.whole)
-
-    def parted(self, borders: Sequence[Border], duration_s: float) -> list[Border]:
-        """The borders of shots, and where spots begin and end before `duration_s`, in order."""
-        bounds = {time_s for spot, _ in self.spots for time_s in (spot.start_s, spot.end_s) if 0 < time_s < duration_s}
-        own = [Border(time_s=time_s, kind="dissolve", lasts_s=SPOT_FADE_S) for time_s in bounds]
-        return sorted([*borders, *own], key=lambda border: border.time_s)
 
 
 def steered(
