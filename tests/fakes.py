@@ -66,6 +66,11 @@ class FakeGenerator:
     def fit(self, target: Float[Tensor, " dim"], embeddings: Float[Tensor, "sounds dim"]) -> Float[Tensor, " sounds"]:
         return embeddings @ target
 
+    def labelled(
+        self, embeddings: Float[Tensor, "sounds dim"]
+    ) -> tuple[tuple[str, ...], Float[Tensor, "sounds labels"]]:
+        return (), torch.zeros(len(embeddings), 0)
+
     def remembered(self, target, *, seed, options):
         return ()
 

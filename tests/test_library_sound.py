@@ -19,7 +19,7 @@ from echoframe.loading import remake
 from echoframe.options import Request, SampleOptions
 from echoframe.pipeline import EchoFrame
 from echoframe.provenance import read_provenance
-from echoframe.sound import Sound, rendering
+from echoframe.sound import Sound, decoding
 from echoframe.sound.placed import read_placed
 from echoframe.timing.cues import Cues, Onset
 from echoframe.timing.watch import Watched
@@ -104,7 +104,7 @@ def test_candidates_are_heard_and_ranked(shelf, film):
 
 def test_events_meet_what_is_struck(shelf, film, monkeypatch):
     onsets = tuple(Onset(time_s=time_s, strength=1.0, confidence=0.8) for time_s in (0.5, 1.0, 2.5))
-    monkeypatch.setattr(rendering, "watch", lambda clip, **_: Watched(cues=Cues(onsets=onsets)))
+    monkeypatch.setattr(decoding, "watch", lambda clip, **_: Watched(cues=Cues(onsets=onsets)))
     model, library = shelf
     hum = {"prompt": "hum", "prompt_weight": 1.0, "library": library, "whole": True}
     sound = model.generate(film, **hum)

@@ -62,7 +62,7 @@ def test_views_are_equal_parts_that_are_short_enough(length_s, n):
 def looked(*targets: Tensor) -> list[tuple[Shot, list[View]]]:
     """Shots of two seconds with one view each."""
     shots = [Shot(start_s=2.0 * n, stop_s=2.0 * n + 2, fade_s=0.1 * (n > 0)) for n in range(len(targets))]
-    return [(shot, [View(*shot.stretch, target)]) for shot, target in zip(shots, targets, strict=True)]
+    return [(shot, [View(*shot.stretch, target[None])]) for shot, target in zip(shots, targets, strict=True)]
 
 
 def passages(*targets: Tensor) -> list[Passage]:
@@ -80,14 +80,14 @@ def test_neighbours_that_are_alike_are_one_passage():
 def test_a_shot_is_compared_with_the_end_of_the_one_before():
     a, b = AXES[0], AXES[1]
     first, second = Shot(start_s=0.0, stop_s=20.0), Shot(start_s=20.0, stop_s=22.0, fade_s=0.1)
-    changing = [View(0.0, 10.0, a), View(10.0, 20.0, b)]
+    changing = [View(0.0, 10.0, a[None]), View(10.0, 20.0, b[None])]
 
     def alike(one: Tensor, other: Tensor) -> bool:
         return bool(one @ other > 0.9)
 
-    (both,) = passages_of([(first, changing), (second, [View(20.0, 22.0, b)])], alike)
+    (both,) = passages_of([(first, changing), (second, [View(20.0, 22.0, b[None])])], alike)
     assert len(both.views) == 3
-    assert len(passages_of([(first, changing), (second, [View(20.0, 22.0, a)])], alike)) == 2
+    assert len(passages_of([(first, changing), (second, [View(20.0, 22.0, a[None])])], alike)) == 2
 
 
 def test_a_passage_is_heard_from_the_begin_of_its_fade():
@@ -97,7 +97,7 @@ def test_a_passage_is_heard_from_the_begin_of_its_fade():
 
 
 def test_a_window_has_the_mean_of_what_it_overlaps():
-    views = [View(0.0, 4.0, AXES[0]), View(4.0, 8.0, AXES[1]), View(8.0, 12.0, AXES[2])]
+    views = [View(0.0, 4.0, AXES[[0]]), View(4.0, 8.0, AXES[[1]]), View(8.0, 12.0, AXES[[2]])]
     found = course(views, [(0.0, 4.0), (3.0, 7.0), (3.0, 9.0), (8.0, 12.0)])
     assert found.shape == (1, 4, 3)
     assert torch.equal(found[0, 0], AXES[0])
@@ -107,10 +107,10 @@ def test_a_window_has_the_mean_of_what_it_overlaps():
 
 
 def test_a_fades_share_in_another_view_counts_nothing():
-    views = [View(0.0, 4.0, AXES[0]), View(4.0, 8.0, AXES[1])]
+    views = [View(0.0, 4.0, AXES[[0]]), View(4.0, 8.0, AXES[[1]])]
     assert torch.equal(course(views, [(0.0, 4.05)]), AXES[[0]])
     assert not torch.equal(course(views, [(0.0, 4.5)]), AXES[[0]])
 
 
 def test_a_window_beyond_all_views_has_a_target_as_well():
-    assert torch.equal(course([View(0.0, 4.0, AXES[0])], [(4.0, 5.0)]), AXES[[0]])
+    assert torch.equal(course([View(0.0, 4.0, AXES[[0]])], [(4.0, 5.0)]), AXES[[0]])

@@ -193,10 +193,9 @@ def a_sound(seen_over_time: Watched | None) -> Sound:
     seen = Seen([0.5])
     seen.images.append(np.full((30, 40, 3), 90, dtype=np.uint8))
     seen.times_s.append(0.5)
-    seen.targets.append(torch.ones(1, 4) / 2)
     made_by = Maker(bundle=BundleId(), mapper=None, machine=Machine(device="cpu", dtype="float32"), labels=None)
     return finished(
-        Take(nth=1, waveform=tone(440, 2.0)),
+        Take(nth=1, waveform=tone(440, 2.0), targets=[torch.ones(1, 4) / 2]),
         RATE,
         input_id=InputId(path="", sha256=""),
         settings=Request().settle(SampleOptions(), duration_s=2.0),

@@ -170,7 +170,9 @@ def test_the_ranking_heeds_the_weights(film):
     reasons = by_prompt.provenance.result.candidate_reasons[0]
     best = max(range(6), key=lambda n: reasons[n]["prompt"])
     assert by_prompt.provenance.result.shots[0]["seed"] == calls_of(model)[0]["seeds"][best]
-    with pytest.raises(InputError, match="rank {'beauty': 1.0}: expected some of target, prompt, time, soundness"):
+    with pytest.raises(
+        InputError, match="rank {'beauty': 1.0}: expected some of target, label, prompt, time, soundness"
+    ):
         Request(rank={"beauty": 1.0})
 
 

@@ -122,11 +122,11 @@ def test_a_mapper_by_way_of_labels_draws_from_what_is_left():
     mapper = prior()
     assert isinstance(mapper, LabelMapper)
     visual, mask = frames(0)
-    plain, chances = predicted(mapper, visual, mask, seed=1, steering=Steering(), places={})
+    plain, chances = predicted(mapper, visual, mask, seeds=[1], steering=Steering(), places={})
     assert torch.equal(plain, mapper(visual, mask, seeds=[1]))
     assert max(chances, key=lambda name: chances[name]) == "bark"
     assert sum(chances.values()) == pytest.approx(1)
-    rain, _ = predicted(mapper, visual, mask, seed=1, steering=Steering(named={"rain": 1.0}, weight=1.0), places={})
+    rain, _ = predicted(mapper, visual, mask, seeds=[1], steering=Steering(named={"rain": 1.0}, weight=1.0), places={})
     assert torch.equal(rain, torch.eye(3)[2:])
 
 
@@ -139,7 +139,7 @@ def test_a_bridge_is_one_too_and_its_answer_is_the_mean_that_it_was():
     assert bridge.chances(visual, mask).sum(dim=1).tolist() == pytest.approx([1, 1])
     assert torch.equal(bridge(visual, mask), bridge.answer(bridge.chances(visual, mask), [0, 0]))
     target, chances = predicted(
-        bridge, visual[:1], mask[:1], seed=0, steering=Steering(factors={"bark": 0.0}), places={}
+        bridge, visual[:1], mask[:1], seeds=[0], steering=Steering(factors={"bark": 0.0}), places={}
     )
     assert (float(target[0, 0]), chances["bark"]) == (0.0, 0.0)
 
@@ -159,28 +159,28 @@ def test_a_regression_has_no_chances():
     mapper = build_mapper(MapperConfig(kind="mlp", visual_dim=3, audio_dim=2, hidden_dim=4, depth=1)).eval()
     visual, mask = torch.rand(1, 4, 3), torch.ones(1, 4, dtype=torch.bool)
     assert not isinstance(mapper, LabelMapper)
-    target, chances = predicted(mapper, visual, mask, seed=0, steering=Steering(), places={})
+    target, chances = predicted(mapper, visual, mask, seeds=[0], steering=Steering(), places={})
     assert torch.equal(target, mapper(visual, mask))
     assert chances == {}
     steering = Steering(named={"north": 1.0}, weight=1.0)
     assert torch.allclose(
-        predicted(mapper, visual, mask, seed=0, steering=steering, places={"north": NORTH})[0], NORTH[None]
+        predicted(mapper, visual, mask, seeds=[0], steering=steering, places={"north": NORTH})[0], NORTH[None]
     )
 
 
 def test_without_a_picture_words_or_an_example_are_the_target():
     mapper = prior()
     named = Steering(named={"howl": 1.0}, weight=0.1)  # there is nothing to weigh it against
-    assert torch.equal(from_words(mapper, seed=0, steering=named, places={}), torch.eye(3)[1:2])
+    assert torch.equal(from_words(mapper, seeds=[0], steering=named, places={}), torch.eye(3)[1:2])
     vector = Steering(prompt=NORTH, weight=0.1, negative=EAST)
-    assert torch.allclose(from_words(mapper, seed=0, steering=vector, places={}), NORTH[None])
+    assert torch.allclose(from_words(mapper, seeds=[0], steering=vector, places={}), NORTH[None])
     like = Steering(example=EAST, pull=0.5)
-    assert torch.allclose(from_words(mapper, seed=0, steering=like, places={}), EAST[None])
+    assert torch.allclose(from_words(mapper, seeds=[0], steering=like, places={}), EAST[None])
     network = build_mapper(MapperConfig(kind="mlp", visual_dim=3, audio_dim=2, hidden_dim=4, depth=1)).eval()
-    by_place = from_words(network, seed=0, steering=Steering(named={"n": 1.0}), places={"n": NORTH})
+    by_place = from_words(network, seeds=[0], steering=Steering(named={"n": 1.0}), places={"n": NORTH})
     assert torch.allclose(by_place, NORTH[None])
     with pytest.raises(InputError, match="no picture and no prompt: give a video"):
-        from_words(mapper, seed=0, steering=Steering(), places={})
+        from_words(mapper, seeds=[0], steering=Steering(), places={})
 
 
 def test_what_a_generator_steers_away_from_is_the_negative_or_the_unwanted_labels():

@@ -2,9 +2,10 @@
 
     python choose_ranking.py WORK.jsonl --pictures PICTURES --films FILMS --judge YAMNET.tflite [--split val]
 
-Makes four candidates for pictures of the split and for films, and writes to WORK.jsonl why each is ranked as it is and what
-is heard in it, a line each; a run that was stopped goes on. Then it compares weightings, without making anything again: the
-mean of all four, which is what one candidate gives, with the best and the worst by the ranking, and with the best there is.
+Makes four candidates, each of its own target, for pictures of the split, and for films, and writes to WORK.jsonl why each
+is ranked as it is and what is heard in it, a line each; a run that was stopped goes on. Then it compares weightings, without
+making anything again: the mean of all four, which is what one candidate gives, with the best and the worst by the ranking,
+and with the best there is.
 PICTURES: a folder with manifest.csv (file, label, split). FILMS: from `made_films.py`; each has the target of a label that
 suits what happens in it, as in `accept_made.py`. Label hit: YAMNet finds one of the label's classes among its five best.
 Onset F1: within 100 ms of the times that are known. Intervals are of 95 %, over pictures or films.
@@ -34,7 +35,7 @@ from echoframe.evaluation.judges.yamnet import YamnetJudge
 from echoframe.media.onsets import onsets
 from echoframe.media.video import probe
 from echoframe.options import RANK
-from echoframe.sound.ranking import Asked, reasons_of, total
+from echoframe.sound.ranking import Asked, Likely, reasons_of, total
 from echoframe.timing.cues import Cues
 from echoframe.timing.watch import watch
 
@@ -42,12 +43,12 @@ N_CANDIDATES = 4
 DURATION_S = 5.0  # of a picture's sound
 WEIGHTINGS: dict[str, dict[str, float]] = {
     "the package's": dict(RANK),
-    "target 1, time 0.3, soundness 0.3": {"target": 1.0, "time": 0.3, "soundness": 0.3},
-    "target 1, time 0.3": {"target": 1.0, "time": 0.3},
-    "target 1, time 1": {"target": 1.0, "time": 1.0},
     "target 1, time 1, soundness 0.3": {"target": 1.0, "time": 1.0, "soundness": 0.3},
-    "target 1, time 1, soundness 1": {"target": 1.0, "time": 1.0, "soundness": 1.0},
-    "target 1, time 2, soundness 0.3": {"target": 1.0, "time": 2.0, "soundness": 0.3},
+    "label 1, time 1, soundness 0.3": {"label": 1.0, "time": 1.0, "soundness": 0.3},
+    "label 1, target 1, time 1, soundness 0.3": {"label": 1.0, "target": 1.0, "time": 1.0, "soundness": 0.3},
+    "label 0.5, target 0.25, time 1, soundness 0.3": {"label": 0.5, "target": 0.25, "time": 1.0, "soundness": 0.3},
+    "label 1, target 0.25, time 1": {"label": 1.0, "target": 0.25, "time": 1.0},
+    "label alone": {"label": 1.0},
     "target alone": {"target": 1.0},
     "time alone": {"time": 1.0},
     "soundness alone": {"soundness": 1.0},
@@ -68,7 +69,8 @@ class Bench:
         self,
         item: str,
         label: str,
-        target: Tensor,
+        targets: Tensor,
+        expected: Mapping[str, float],
         seed: int,
         *,
         duration_s: float = DURATION_S,
@@ -79,7 +81,7 @@ class Bench:
         """Candidates of one item, why each is ranked as it is, and its figures. times: when something is struck."""
         rate = self.model.generator.sample_rate
         sounds = self.model.generate_candidates(
-            target,
+            targets,
             duration_s=duration_s,
             seeds=[1000 * seed + k for k in range(N_CANDIDATES)],
             options=replace(self.model.defaults, sync=sync),
@@ -88,7 +90,8 @@ class Bench:
         assert self.model.audio_encoder is not None
         embeddings = torch.cat([self.model.audio_encoder(sound[None], rate).cpu() for sound in sounds])
         heeded = cues.heeded(sync) if cues else ()
-        reasons = reasons_of(sounds, embeddings, rate, Asked(target=target[0], prompt=None, heeded=heeded))
+        own = Asked(targets=targets.expand(N_CANDIDATES, -1), expected=expected, prompt=None, heeded=heeded)
+        reasons = reasons_of(sounds, embeddings, rate, own, Likely(*self.model.generator.labelled(embeddings)))
         scores = np.stack([class_scores(self.judge, sound[None]).numpy() for sound in sounds])
         hits = heard_labels(scores, np.repeat(right_classes(self.judge, [label]), N_CANDIDATES, axis=0)).values
         figures = [{"label hit": float(hit)} for hit in hits]
@@ -107,8 +110,11 @@ def make_pictures(bench: Bench, folder: Path, split: str, n: int) -> Iterator[st
     for at in np.random.default_rng(0).permutation(len(rows)).tolist()[:n]:
         row = rows[at]
         if row["label"] in bench.model.labels.places and row["file"] not in bench.done:
-            ((_, target),) = bench.model.predict_targets(folder / row["file"], seed=at)
-            bench.make(row["file"], row["label"], target, at)
+            picture = folder / row["file"]
+            seeds = [N_CANDIDATES * at + k for k in range(N_CANDIDATES)]
+            targets = torch.cat([bench.model.predict_targets(picture, seed=seed)[0][1] for seed in seeds])
+            (seen,) = bench.model.look(picture)
+            bench.make(row["file"], row["label"], targets, dict(seen.labels), at)
             yield row["file"]
 
 
@@ -127,6 +133,7 @@ def make_films(bench: Bench, folder: Path, sync: float) -> Iterator[str]:
             film["file"],
             label,
             bench.model.labels.places[label][None],
+            {label: 1.0},
             n,
             duration_s=clip.duration_s,
             cues=watch(clip).cues,

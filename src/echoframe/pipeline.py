@@ -311,7 +311,7 @@ class EchoFrame:
         parts, example = self._parts, example_of(settings, self.generator.sample_rate)
         asked = parts.steered(settings, None)
         if isinstance(clip, NoPicture) and example is None:
-            parts.from_words(asked.whole, seed=0)
+            parts.from_words(asked.whole, seeds=[0])
         late = [spot for spot in settings.prompts if spot.start_s >= settings.duration_s]
         if late:
             raise InputError(
@@ -428,7 +428,7 @@ class EchoFrame:
         Returns:
             The target, (1, Da) float32 of length 1.
         """
-        return self._parts.expected(frames, until_s=until_s, seed=seed, asked=steering)[0]
+        return self._parts.expected(frames, until_s=until_s, seeds=[seed], asked=steering)[0]
 
     def predict_targets(
         self, source: str | Path | np.ndarray, *, frame_rate: float | None = None, seed: int = 0

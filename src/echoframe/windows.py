@@ -46,6 +46,10 @@ class Chance:
         """The same in every window, so that a long sound keeps its character."""
         return self._derived("target") if self.clip else self.seed
 
+    def of_target(self, candidate: int) -> int:
+        """Of what one of the candidates is made of: the first one's is the clip's own."""
+        return self._derived(f"target/{candidate}") if candidate else self.of_clip
+
     def of_candidate(self, candidate: int) -> int:
         """The seed of one of the window's candidates: so one candidate is among any K.
 
@@ -66,12 +70,12 @@ class Chance:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """The sounds that a passage waits for: one of `target`, (1, Da) or (1, W, Da), for each of `seeds`. window: its number,
-    of n_windows. negative: (1, Da), what none of them shall be. example: what they begin with. cues: when things happen in
-    it.
+    """The sounds that a passage waits for: one for each of `seeds`, of its own target or of the only one, (K, Da) or
+    (K, W, Da). window: its number, of n_windows. negative: (1, Da), what none of them shall be. example: what they begin
+    with. cues: when things happen in it.
     """
 
-    target: Float[Tensor, "1 *windows dim"]
+    target: Float[Tensor, "targets *windows dim"]
     negative: Float[Tensor, "1 dim"] | None = None
     example: Float[Tensor, "1 length"] | None = None
     cues: Cues | None = None
@@ -115,7 +119,6 @@ class Seen:
     times_s: list[float] = field(default_factory=list)
     scores: list[list[float]] = field(default_factory=list)
     reasons: list[list[dict[str, float]]] = field(default_factory=list)
-    targets: list[Tensor] = field(default_factory=list)  # (1, Da) of each window
     redrawn: list[int] = field(default_factory=list)
     silent_s: list[tuple[float, float]] = field(default_factory=list)  # from when to when nothing can be heard
 

@@ -62,6 +62,12 @@ class Generator(Protocol):
         """How well sounds of those embeddings meet a target, all of length 1 on the CPU; more is better."""
         ...
 
+    def labelled(
+        self, embeddings: Float[Tensor, "sounds dim"]
+    ) -> tuple[tuple[str, ...], Float[Tensor, "sounds labels"]]:
+        """Labels, and how likely a sound of each embedding has each of them; none where it knows no labels."""
+        ...
+
     def generate(
         self,
         target: Float[Tensor, "batch *windows dim"],
@@ -143,6 +149,12 @@ class LatentGenerator(ABC):
     def fit(self, target: Float[Tensor, " dim"], embeddings: Float[Tensor, "sounds dim"]) -> Float[Tensor, " sounds"]:
         """How well sounds of those embeddings meet a target, all of length 1 on the CPU: by their cosines."""
         return embeddings @ target
+
+    def labelled(
+        self, embeddings: Float[Tensor, "sounds dim"]
+    ) -> tuple[tuple[str, ...], Float[Tensor, "sounds labels"]]:
+        """Labels, and how likely a sound of each embedding has each of them: none."""
+        return (), torch.zeros(len(embeddings), 0)
 
     def remembered(
         self, target: Float[Tensor, "*windows dim"], *, seed: int, options: SampleOptions

@@ -121,6 +121,15 @@ class MelFlowGenerator(LatentGenerator):
         """How well sounds meet a target, by what the memory knows of labels, if there is one."""
         return super().fit(target, embeddings) if self.memory is None else self.memory.fit(target, embeddings)
 
+    def labelled(
+        self, embeddings: Float[Tensor, "sounds dim"]
+    ) -> tuple[tuple[str, ...], Float[Tensor, "sounds labels"]]:
+        """The labels of the memory's labeller, and how likely each is, if there is one."""
+        if self.memory is None or self.memory.labeller is None:
+            return super().labelled(embeddings)
+        labeller = self.memory.labeller
+        return labeller.names, labeller.probabilities(embeddings.float().cpu())
+
     def _denoise(self, batch: Batch, progress: ProgressCallback | None) -> Tensor:
         options = batch.options
         if options.scheduler not in SOLVERS:

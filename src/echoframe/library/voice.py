@@ -62,6 +62,12 @@ class LibraryVoice:
         """As the generator's."""
         return self._generator.fit(target, embeddings)
 
+    def labelled(
+        self, embeddings: Float[Tensor, "sounds dim"]
+    ) -> tuple[tuple[str, ...], Float[Tensor, "sounds labels"]]:
+        """As the generator's."""
+        return self._generator.labelled(embeddings)
+
     def remembered(
         self, target: Float[Tensor, "*windows dim"], *, seed: int, options: SampleOptions
     ) -> tuple[Remembered, ...]:

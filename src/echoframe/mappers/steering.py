@@ -68,36 +68,37 @@ def predicted(
     visual: Float[Tensor, "1 frames dim"],
     mask: Bool[Tensor, "1 frames"],
     *,
-    seed: int,
+    seeds: Sequence[int],
     steering: Steering,
     places: Mapping[str, Tensor],
-) -> tuple[Float[Tensor, "1 audio_dim"], dict[str, float]]:
-    """The target of a clip, (1, Da), as it is asked for, and each label's chance where the mapper goes by way of labels.
+) -> tuple[Float[Tensor, "seeds audio_dim"], dict[str, float]]:
+    """A clip's target for each seed, (K, Da), as it is asked for, and each label's chance where the mapper has labels.
 
     places: of the labels, for a mapper that knows none.
     """
     if isinstance(mapper, LabelMapper):
         chances = weighed(mapper.chances(visual, mask), mapper.labels, steering, places=mapper.places)
-        target = moved(mapper.answer(chances, [seed]), steering)
+        target = moved(mapper.answer(chances.expand(len(seeds), -1), seeds), steering)
         return target, dict(zip(mapper.labels, chances[0].tolist(), strict=True))
-    target = mapper(visual, mask, seeds=[seed])
+    target = mapper(visual.expand(len(seeds), -1, -1), mask.expand(len(seeds), -1), seeds=seeds)
     return moved(by_labels(target, steering, places), steering), {}
 
 
 def from_words(
-    mapper: Mapper, *, seed: int, steering: Steering, places: Mapping[str, Tensor]
-) -> Float[Tensor, "1 audio_dim"]:
-    """The target where there is no picture, (1, Da). Raises InputError where nothing is asked for either."""
-    alone = replace(steering, weight=1.0)
+    mapper: Mapper, *, seeds: Sequence[int], steering: Steering, places: Mapping[str, Tensor]
+) -> Float[Tensor, "seeds audio_dim"]:
+    """The target of each seed where there is no picture, (K, Da). Raises InputError where nothing is asked for either."""
+    alone, n = replace(steering, weight=1.0), len(seeds)
     if steering.prompt is not None:
-        target = steering.prompt[None]
+        target = steering.prompt.expand(n, -1)
     elif steering.named and isinstance(mapper, LabelMapper):
         even = torch.full((1, len(mapper.labels)), 1 / len(mapper.labels), dtype=torch.float64)
-        target = mapper.answer(weighed(even, mapper.labels, alone, places=mapper.places), [seed])
+        chances = weighed(even, mapper.labels, alone, places=mapper.places)
+        target = mapper.answer(chances.expand(n, -1), seeds)
     elif steering.named:
-        target = by_labels(torch.zeros(1, mapper.config.audio_dim), alone, places)
+        target = by_labels(torch.zeros(n, mapper.config.audio_dim), alone, places)
     elif steering.example is not None:
-        target = steering.example[None]
+        target = steering.example.expand(n, -1)
     else:
         raise InputError("no picture and no prompt: give a video or a still image, or say with --prompt what to make")
     return moved(target, alone)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from echoframe.options import Settings
 from echoframe.sound.parts import Parts
-from echoframe.sound.ranking import Asked, ranked, reasons_of, total
+from echoframe.sound.ranking import Asked, Likely, ranked, reasons_of, total
 from echoframe.sound.take import Candidates
 from echoframe.windows import Chance, Rendering, Seen, Wanted, draw
 
@@ -30,14 +30,15 @@ def candidates_of(
     seeds, waveforms, heard = yield from draw(wanted, chance, seen, n_draws=n_draws)
     seen.silent_s.extend([] if heard.any() else [(start_s, start_s + wanted.duration_s)])
     if parts.audio_encoder is None:
-        return Candidates(seeds=seeds, waveforms=waveforms, embeddings=None, order=[0])
+        return Candidates(seeds=seeds, waveforms=waveforms, targets=asked.targets, embeddings=None, order=[0])
     embeddings: Float[Tensor, "candidates dim"] = torch.cat([parts.embed(each[None]) for each in waveforms])
     order = [0]
     if len(seeds) > 1:
-        reasons = reasons_of(waveforms, embeddings, parts.generator.sample_rate, asked)
+        likely = Likely(*parts.generator.labelled(embeddings))
+        reasons = reasons_of(waveforms, embeddings, parts.generator.sample_rate, asked, likely)
         totals = [total(each, settings.rank) for each in reasons]
         order = ranked(totals, heard)
         seen.scores.append(totals)
         seen.reasons.append(reasons)
         _log.info("passage %d: candidate %d of %d, %s", chance.window, order[0] + 1, len(seeds), reasons)
-    return Candidates(seeds=seeds, waveforms=waveforms, embeddings=embeddings, order=order)
+    return Candidates(seeds=seeds, waveforms=waveforms, targets=asked.targets, embeddings=embeddings, order=order)

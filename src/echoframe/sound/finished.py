@@ -61,7 +61,7 @@ def finished(
     else:
         waveform, layers, placed = _of_layers(take, settings, placing)
         sample_rate = placing.mix_rate
-    target = unit_mean(seen.targets)
+    target = unit_mean(take.targets)
     embedding = unit_mean(take.embeddings) if take.embeddings else None
     nearest = _nearest(maker.labels, target if embedding is None else embedding)
     result = Result(

@@ -10,7 +10,7 @@ from torch import Tensor
 from echoframe.bundles.labels import LabelBank
 from echoframe.encoders import AudioEncoder, VisualEncoder
 from echoframe.generators import Generator
-from echoframe.mappers import Mapper
+from echoframe.mappers import LabelMapper, Mapper
 from echoframe.mappers.steering import Steering, from_words, predicted
 from echoframe.media.video import Frames
 from echoframe.options import Settings
@@ -46,9 +46,9 @@ class Parts:
         place = None if example is None else self.embed(example)[0]
         return steered(settings, self.mapper, self.generator, self.labels, example=place)
 
-    def from_words(self, asked: Steering, seed: int) -> Float[Tensor, "1 dim"]:
-        """The target where there is no picture. Raises InputError where nothing is asked for either."""
-        return from_words(self.mapper, seed=seed, steering=asked, places=self.places)
+    def from_words(self, asked: Steering, seeds: Sequence[int]) -> Float[Tensor, "seeds dim"]:
+        """The targets where there is no picture. Raises InputError where nothing is asked for either."""
+        return from_words(self.mapper, seeds=seeds, steering=asked, places=self.places)
 
     @property
     def eyes(self) -> Eyes:
@@ -63,38 +63,44 @@ class Parts:
         self,
         laid_out: Sequence[tuple[Shot, list[Stretch]]],
         every_frames: Iterator[Frames] | None,
-        seed: int,
+        seeds: Sequence[int],
         seen: Seen,
         asked: Steered,
     ) -> list[tuple[Shot, list[View]]]:
-        """What is seen in each shot, part by part, and the target that follows from it; without frames, from words."""
+        """What is seen in each shot, part by part, and the targets that follow from it; without frames, from words."""
         if every_frames is None:
-            shots = [shot for shot, _ in laid_out]
-            return [(shot, [View(*shot.stretch, self.from_words(asked.at(*shot.stretch), seed)[0])]) for shot in shots]
+            stretches = [(shot, shot.stretch) for shot, _ in laid_out]
+            return [(shot, [View(*own, self.from_words(asked.at(*own), seeds))]) for shot, own in stretches]
         found = []
         for shot, parts in laid_out:
             views = []
             for start_s, stop_s in parts:
                 frames = next(every_frames)
                 seen.keep(frames, stop_s)
-                target, chances = self.expected(frames, until_s=stop_s, seed=seed, asked=asked.at(start_s, stop_s))
-                views.append(View(start_s, stop_s, target[0], chances))
+                here = asked.at(start_s, stop_s)
+                views.append(View(start_s, stop_s, *self.expected(frames, until_s=stop_s, seeds=seeds, asked=here)))
             found.append((shot, views))
         return found
 
     @torch.no_grad()
     def expected(
-        self, frames: Frames, *, until_s: float, seed: int, asked: Steering
-    ) -> tuple[Float[Tensor, "1 dim"], Mapping[str, float]]:
-        """The target, and what is expected to be heard: labels with their chances, or else the nearest with their cosines."""
+        self, frames: Frames, *, until_s: float, seeds: Sequence[int], asked: Steering
+    ) -> tuple[Float[Tensor, "seeds dim"], Mapping[str, float]]:
+        """Each seed's target, and what is expected: labels with their chances, or else the nearest with their cosines."""
         visual = self.visual_encoder(frames.images)  # (T, Dv)
         mask = torch.from_numpy(seen_mask(frames.mask, frames.times_s, until_s)).to(visual.device)
-        target, chances = predicted(
-            self.mapper, visual[None], mask[None], seed=seed, steering=asked, places=self.places
+        targets, chances = predicted(
+            self.mapper, visual[None], mask[None], seeds=seeds, steering=asked, places=self.places
         )
         if not chances and self.labels is not None:
-            chances = {name: cosine for name, _, cosine in self.labels.nearest(target[0], N_EXPECTED)}
-        return target, chances
+            chances = {name: cosine for name, _, cosine in self.labels.nearest(targets[0], N_EXPECTED)}
+        return targets, chances
+
+    def labels_of(self, views: Sequence[View], asked: Steering) -> Mapping[str, float]:
+        """Labels with their chances, the mean over views: of a mapper that goes by way of labels, or else those asked for."""
+        if not isinstance(self.mapper, LabelMapper) or not any(view.chances for view in views):
+            return asked.named
+        return {name: sum(view.chances.get(name, 0.0) for view in views) / len(views) for name in self.mapper.labels}
 
     def embed(self, waveform: Float[Tensor, "1 samples"]) -> Float[Tensor, "1 dim"]:
         """A sound's point of the audio space; of a long one the mean of its windows', which alone does not grow."""

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from echoframe.media.audio import n_samples, room_for
 from echoframe.media.frame_array import Clip
@@ -24,7 +25,7 @@ from echoframe.sound.steered import Steered, example_of
 from echoframe.sound.take import Take
 from echoframe.timing.passages import Passage, Shot, View, course, passages_of
 from echoframe.timing.watch import Watched
-from echoframe.windows import Chance, Rendering, Seen, Wanted, picture_times, unit_mean
+from echoframe.windows import Chance, Rendering, Seen, Wanted, picture_times
 
 N_PICTURE_FRAMES = 8
 N_DRAWS = 4  # of a window in which nothing can be heard, the first one counted
@@ -74,16 +75,16 @@ def rendering(
     for index, stretch in enumerate(laid_out):
         chance = replace(looked.chance, window=index)
         wanted, by = _wanted(parts, looked, stretch, chance, settings, n_windows=len(laid_out))
-        looked.seen.targets.append(by.target[None])
         candidates = yield from candidates_of(
             parts, wanted, by, chance, settings, looked.seen, start_s=stretch.start_s, n_draws=n_draws
         )
         for take in takes:
             start = round(stretch.start_s * rate)
             fade_in_s = max(take.done - start, 0) / rate
-            seed = take.add(candidates, start)
-            _note(take, parts, wanted, stretch, seed, fade_in_s)
-            take.shots.extend(shot_record(shot, parts.label(by.target), seed) for shot in stretch.passage.shots)
+            chosen = take.add(candidates, start)
+            seed, label = candidates.seeds[chosen], parts.label(by.targets[chosen])
+            _note(take, parts, wanted, wanted.target[chosen], seed, stretch, fade_in_s)
+            take.shots.extend(shot_record(shot, label, seed) for shot in stretch.passage.shots)
     notes = notes_on(clip, looked.seen, duration_s=settings.duration_s, n_draws=n_draws)
     return [
         finished(
@@ -109,7 +110,8 @@ def look(parts: Parts, clip: Clip, settings: Settings, *, own_chance: bool) -> L
     chance = Chance(seed=settings.seed, clip=decoded.input_id.sha256 if own_chance else "")
     seen = Seen(picture_times(settings.duration_s, 1 if clip.is_still else N_PICTURE_FRAMES))
     laid_out = parts_of(decoded.watched, settings, parts.eyes)
-    views = parts.look(laid_out, decoded.frames, chance.of_clip, seen, asked)
+    seeds = [chance.of_target(k) for k in range(settings.candidates)]
+    views = parts.look(laid_out, decoded.frames, seeds, seen, asked)
     return Looked(
         input_id=decoded.input_id,
         chance=chance,
@@ -158,14 +160,26 @@ def _wanted(
         window=chance.window,
         n_windows=n_windows,
     )
-    mean = unit_mean(target.float().cpu().reshape(-1, 1, target.shape[-1]))[0]
-    heeded = cues.heeded(settings.sync) if cues else ()
-    return wanted, Asked(target=mean, prompt=asked.words(parts.places), heeded=heeded)
+    by = Asked(
+        targets=normalize(target.float().cpu().reshape(len(target), -1, target.shape[-1]).mean(dim=1), dim=1),
+        expected=parts.labels_of(stretch.passage.views, asked),
+        prompt=asked.words(parts.places),
+        heeded=cues.heeded(settings.sync) if cues else (),
+    )
+    return wanted, by
 
 
-def _note(take: Take, parts: Parts, wanted: Wanted, stretch: Stretch, seed: int, fade_in_s: float) -> None:
-    """Keeps which recordings the passage is made of, or began with."""
-    target, generator = wanted.target[0], parts.generator
+def _note(
+    take: Take,
+    parts: Parts,
+    wanted: Wanted,
+    target: Float[Tensor, "*windows dim"],
+    seed: int,
+    stretch: Stretch,
+    fade_in_s: float,
+) -> None:
+    """Keeps which recordings the passage is made of, or began with. target, seed: of the candidate that was taken."""
+    generator = parts.generator
     if isinstance(generator, Placing):
         laid = generator.place(
             target, duration_s=wanted.duration_s, seed=seed, options=wanted.options, cues=wanted.cues

@@ -11,10 +11,12 @@ from echoframe.windows import add_faded
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Candidates:
-    """A passage's candidates. order: their numbers, the best first. embeddings: (K, Da), if they can be embedded."""
+    """A passage's candidates. order: their numbers, the best first. targets: (K, Da), of length 1. embeddings: (K, Da), if
+    they can be embedded."""
 
     seeds: list[int]
     waveforms: Float[Tensor, "candidates samples"]
+    targets: Float[Tensor, "candidates dim"]
     embeddings: Float[Tensor, "candidates dim"] | None
     order: list[int]
 
@@ -26,17 +28,19 @@ class Take:
     nth: int
     waveform: Float[Tensor, "1 total"]
     done: int = 0
+    targets: list[Tensor] = field(default_factory=list)
     embeddings: list[Tensor] = field(default_factory=list)
     remembered: list[dict[str, str | float]] = field(default_factory=list)
     shots: list[dict[str, str | float | int]] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)
 
     def add(self, candidates: Candidates, start: int) -> int:
-        """Lays its candidate at `start`, in samples, faded into what is there; returns that one's seed."""
+        """Lays its candidate at `start`, in samples, faded into what is there; returns that one's number."""
         chosen = candidates.order[self.nth - 1]
         part = candidates.waveforms[chosen : chosen + 1]
         add_faded(self.waveform, part, start, n_fade=max(self.done - start, 0))
         self.done = start + part.shape[1]
+        self.targets.append(candidates.targets[chosen : chosen + 1])
         if candidates.embeddings is not None:
             self.embeddings.append(candidates.embeddings[chosen : chosen + 1])
-        return candidates.seeds[chosen]
+        return chosen

@@ -59,12 +59,18 @@ def views_of(shot: Shot, *, longest_s: float) -> list[Stretch]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """From when to when was looked, in seconds, and what the sound of that should be: a target, (D,), and labels."""
+    """From when to when was looked, in seconds, and what the sound of that should be: each candidate's target, (K, D), and
+    labels with their chances."""
 
     start_s: float
     stop_s: float
-    target: Float[Tensor, " dim"]
+    targets: Float[Tensor, "candidates dim"]
     chances: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def target(self) -> Float[Tensor, " dim"]:
+        """The first candidate's."""
+        return self.targets[0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -98,19 +104,17 @@ def passages_of(looked: Sequence[tuple[Shot, list[View]]], alike: Callable[[Tens
 
 
 def course(views: Sequence[View], windows: Sequence[Stretch]) -> Tensor:
-    """The target of each window: the mean of those of the views that it overlaps, weighted by how long, of length 1.
+    """The targets of each window: the mean of those of the views that it overlaps, weighted by how long, of length 1.
 
-    A window that overlaps one view alone has that one's target as it is. -> (1, W, D), or (1, D) for one window.
+    A window that overlaps one view alone has that one's as they are. -> (K, W, D), or (K, D) for one window.
     """
     found = []
     for start_s, stop_s in windows:
         shared = [max(min(stop_s, view.stop_s) - max(start_s, view.start_s), 0.0) for view in views]
         weights = torch.tensor(shared) / max(sum(shared), 1e-9)
         if float(weights.max()) > 1 - NEARLY or not sum(shared):
-            found.append(views[int(weights.argmax())].target)
+            found.append(views[int(weights.argmax())].targets)
             continue
-        mean = torch.stack([weight * view.target for weight, view in zip(weights.tolist(), views, strict=True)]).sum(
-            dim=0
-        )
-        found.append(torch.nn.functional.normalize(mean, dim=0))
-    return torch.stack(found)[None] if len(found) > 1 else found[0][None]
+        parts = [weight * view.targets for weight, view in zip(weights.tolist(), views, strict=True)]
+        found.append(torch.nn.functional.normalize(torch.stack(parts).sum(dim=0), dim=1))
+    return torch.stack(found, dim=1) if len(found) > 1 else found[0]
