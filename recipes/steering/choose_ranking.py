@@ -46,7 +46,7 @@ WEIGHTINGS: dict[str, dict[str, float]] = {
     "target 1, time 1, soundness 0.3": {"target": 1.0, "time": 1.0, "soundness": 0.3},
     "label 1, time 1, soundness 0.3": {"label": 1.0, "time": 1.0, "soundness": 0.3},
     "label 1, target 1, time 1, soundness 0.3": {"label": 1.0, "target": 1.0, "time": 1.0, "soundness": 0.3},
-    "label 0.5, target 0.25, time 1, soundness 0.3": {"label": 0.5, "target": 0.25, "time": 1.0, "soundness": 0.3},
+    "label 1, target 0.25, time 1, soundness 0.3": {"label": 1.0, "target": 0.25, "time": 1.0, "soundness": 0.3},
     "label 1, target 0.25, time 1": {"label": 1.0, "target": 0.25, "time": 1.0},
     "label alone": {"label": 1.0},
     "target alone": {"target": 1.0},

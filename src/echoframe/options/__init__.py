@@ -28,7 +28,7 @@ SCHEDULER_NAMES = (
 MAX_BATCH = 8  # more rows at once take more memory and gain no speed
 MAX_SEEDS = 1000  # of one clip in one run
 # what a candidate is ranked by (`echoframe.sound.ranking`), and how much each counts
-RANK = {"target": 0.25, "label": 1.0, "prompt": 0.5, "time": 1.0, "soundness": 0.3}
+RANK = {"target": 0.25, "label": 0.5, "prompt": 0.5, "time": 1.0, "soundness": 0.3}
 MAX_TEXT = 500  # characters of a prompt
 MAX_DURATION_S = 3600.0  # longer sounds have to be asked for with force
 
