@@ -24,28 +24,17 @@ from echoframe.sound.placed import read_placed
 from echoframe.timing.cues import Cues, Onset
 from echoframe.timing.watch import Watched
 from fakes import calls_of, fake_model
-from planted_sounds import RATE, click_at, noise, tone
+from planted_sounds import RATE, tone
 from planted_video import BLUE, RED, write_video
+from shelves import write_shelf
 
 pytest.importorskip("sqlite_vec")
 Shelf = tuple[EchoFrame, Library]
 
 
-def both_sides(samples: np.ndarray) -> np.ndarray:
-    return np.stack([samples, 0.5 * samples], axis=1)
-
-
 @pytest.fixture(scope="module")
 def path(tmp_path_factory) -> Path:
-    """A library of three stereo files and one of one channel, at another rate."""
-    folder = tmp_path_factory.mktemp("sounds")
-    soundfile.write(folder / "hum.wav", both_sides(tone(1.0, 30)), RATE)
-    soundfile.write(folder / "wind.flac", both_sides(noise(9.0, 0.1)), RATE)
-    soundfile.write(folder / "clicks.wav", both_sides(click_at([0.5, 1.5], 2.5)), RATE)
-    soundfile.write(folder / "whistle.wav", np.repeat(tone(1.0, 80), 2), 2 * RATE)
-    with Library.create(folder.parent / f"{folder.name}.library", fake_model()) as library:
-        library.add(folder)
-    return folder.parent / f"{folder.name}.library"
+    return write_shelf(tmp_path_factory.mktemp("sounds"), fake_model())
 
 
 @pytest.fixture

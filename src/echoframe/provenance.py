@@ -89,12 +89,13 @@ class Result:
 
     shots: of the film, with start_s, stop_s, the nearest label of what was seen and the seed; neighbours with one seed are
     one passage, and share a sound. candidate_scores: per passage, what each candidate is worth, and candidate_reasons: why,
-    by the names of `echoframe.options.RANK`; empty where there was one candidate. nearest: sound label -> its cosine
-    with the sound, the nearest first. remembered: the recordings that the sound began with, in order, their source and
-    licence; empty where it began with noise alone. redrawn: per passage, how often it was drawn again as nothing could be
-    heard; empty in records from before that was done. onsets: what is seen to be struck, with time_s, strength and confidence
-    as `echoframe.timing.cues.Onset` has them; empty where the film was not watched. placed: the recordings of a library that
-    the sound is made of, with the fields of `echoframe.sound.placed.Placed`, in the order of their beginnings.
+    by the names of `echoframe.options.RANK`; empty without an audio encoder, and in older records of one candidate.
+    nearest: sound label -> its cosine with the sound, the nearest first. remembered: the recordings that the sound began
+    with, in order, their source and licence; empty where it began with noise alone. redrawn: per passage, how often it was
+    drawn again as nothing could be heard; empty in records from before that was done. onsets: what is seen to be struck,
+    with time_s, strength and confidence as `echoframe.timing.cues.Onset` has them; empty where the film was not watched.
+    placed: the recordings of a library that the sound is made of, with the fields of `echoframe.sound.placed.Placed`, in
+    the order of their beginnings.
     """
 
     sample_rate: int

@@ -37,7 +37,7 @@ def _cues(args: argparse.Namespace) -> int:
         text = (
             as_csv(watched, info.duration_s)
             if out.suffix.lower() == ".csv"
-            else as_otio(watched, film, duration_s=info.duration_s, frame_rate=info.frame_rate)
+            else as_otio(watched, film.resolve(), duration_s=info.duration_s, frame_rate=info.frame_rate)
         )
         with atomic_files([out]) as (partial,):
             partial.write_text(text, encoding="utf-8")

@@ -149,9 +149,9 @@ def _write_all(sound: Sound, job: Job, writing: WriteOptions) -> None:
 
 def _timeline(sound: Sound, job: Job, path: Path) -> str:
     info = job.known
-    film = job.clip if isinstance(info, VideoInfo) else None
+    film = job.clip.resolve() if isinstance(info, VideoInfo) else None
     frame_rate = 0.0 if not isinstance(info, VideoInfo) or info.is_still else info.frame_rate
-    return timeline_of(sound, job.results[0], film, frame_rate=frame_rate, name=path.stem)
+    return timeline_of(sound, job.results[0].resolve(), film, frame_rate=frame_rate, name=path.stem)
 
 
 def as_written(waveform: Tensor, sample_rate: int, writing: WriteOptions) -> tuple[Tensor, int]:

@@ -38,6 +38,8 @@ class Sound:
             of a sound made in several windows is the mean of the windows' targets, brought to length 1.
         embedding: (1, Da) float32 of length 1, the same for the sound that was made, before its loudness was changed;
             None if the model has no audio encoder.
+        reasons: why it fits, by the names of `echoframe.options.RANK`: of a sound of several passages the means, by their
+            lengths. Empty if the model has no audio encoder.
         watched: the cues and the borders of shots that were seen in the film; None if it was not watched.
         layers: of a sound that was made of a library, what its sum is of, by the names in `echoframe.sound.placed.LAYERS`:
             (C, S) each. Empty for all others.
@@ -51,6 +53,7 @@ class Sound:
     nearest: tuple[tuple[str, float], ...] = ()
     target: Float[Tensor, "1 dim"]
     embedding: Float[Tensor, "1 dim"] | None = None
+    reasons: Mapping[str, float] = field(default_factory=dict)
     watched: Watched | None = None
     layers: Mapping[str, Float[Tensor, "channels samples"]] = field(default_factory=dict)
 

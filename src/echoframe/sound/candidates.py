@@ -30,15 +30,15 @@ def candidates_of(
     seeds, waveforms, heard = yield from draw(wanted, chance, seen, n_draws=n_draws)
     seen.silent_s.extend([] if heard.any() else [(start_s, start_s + wanted.duration_s)])
     if parts.audio_encoder is None:
-        return Candidates(seeds=seeds, waveforms=waveforms, targets=asked.targets, embeddings=None, order=[0])
+        return Candidates(seeds=seeds, waveforms=waveforms, targets=asked.targets, order=[0])
     embeddings: Float[Tensor, "candidates dim"] = torch.cat([parts.embed(each[None]) for each in waveforms])
-    order = [0]
-    if len(seeds) > 1:
-        likely = Likely(*parts.generator.labelled(embeddings))
-        reasons = reasons_of(waveforms, embeddings, parts.generator.sample_rate, asked, likely)
-        totals = [total(each, settings.rank) for each in reasons]
-        order = ranked(totals, heard)
-        seen.scores.append(totals)
-        seen.reasons.append(reasons)
-        _log.info("passage %d: candidate %d of %d, %s", chance.window, order[0] + 1, len(seeds), reasons)
-    return Candidates(seeds=seeds, waveforms=waveforms, targets=asked.targets, embeddings=embeddings, order=order)
+    likely = Likely(*parts.generator.labelled(embeddings))
+    reasons = reasons_of(waveforms, embeddings, parts.generator.sample_rate, asked, likely)
+    totals = [total(each, settings.rank) for each in reasons]
+    order = ranked(totals, heard)
+    seen.scores.append(totals)
+    seen.reasons.append(reasons)
+    _log.info("passage %d: candidate %d of %d, %s", chance.window, order[0] + 1, len(seeds), reasons)
+    return Candidates(
+        seeds=seeds, waveforms=waveforms, targets=asked.targets, order=order, embeddings=embeddings, reasons=reasons
+    )

@@ -43,16 +43,17 @@ class Decoded:
 Decode: TypeAlias = Callable[[Clip, Settings, Eyes], Decoded]
 
 
-def decode(clip: Clip, settings: Settings, eyes: Eyes) -> Decoded:
+def decode(clip: Clip, settings: Settings, eyes: Eyes, *, watched_by: Callable[..., Watched] | None = None) -> Decoded:
     """What a sound with these settings needs; frames are decoded as they are taken, so memory does not grow.
 
+    watched_by: in the place of `watch`.
     Raises VideoError for a file that cannot be decoded, InputError for one that cannot be read.
     """
     input_id = InputId.of(clip)
     if isinstance(clip, NoPicture):
         return Decoded(input_id=input_id, watched=None, frames=None)
     is_watched = settings.sync > 0 or not settings.whole
-    watched = watch(clip, until_s=settings.duration_s) if is_watched else None
+    watched = (watched_by or watch)(clip, until_s=settings.duration_s) if is_watched else None
     starts_s = [start_s for _, parts in parts_of(watched, settings, eyes) for start_s, _ in parts]
     frames = frames_of(clip, eyes.clip_spec, starts_s, short_side=eyes.short_side)
     return Decoded(input_id=input_id, watched=watched, frames=frames)

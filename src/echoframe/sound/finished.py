@@ -1,5 +1,6 @@
 """A waveform becomes a `Sound`: with its record, what its windows saw, and what a user should know of it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,7 @@ def finished(
         nearest=nearest,
         target=target,
         embedding=embedding,
+        reasons=_mean(take.reasons),
         watched=watched,
         layers=layers,
     )
@@ -132,6 +134,15 @@ def notes_on(clip: Clip, seen: Seen, *, duration_s: float, n_draws: int) -> tupl
         where = "in the sound" if whole else f"from {begin_s:.1f} to {end_s:.1f} s"
         notes.append(f"nothing can be heard {where}, though it was drawn {n_draws} times; try another seed or length")
     return tuple(notes)
+
+
+def _mean(reasons: Sequence[tuple[Mapping[str, float], int]]) -> dict[str, float]:
+    """Of the passages that have a reason, each as far as it is long."""
+    found: dict[str, float] = {}
+    for name in dict.fromkeys(name for each, _ in reasons for name in each):
+        having = [(each[name], length) for each, length in reasons if name in each]
+        found[name] = round(sum(value * length for value, length in having) / sum(length for _, length in having), 6)
+    return found
 
 
 def _onsets(watched: Watched | None) -> tuple[dict[str, float], ...]:

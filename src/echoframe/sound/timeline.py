@@ -15,7 +15,8 @@ def timeline_of(sound: Sound, file: Path, film: Path | None, *, frame_rate: floa
     """The timeline as OpenTimelineIO's JSON.
 
     file: that the sound is written to, which stands on a track of its own where no recordings were placed. film: the video
-    or still image, if there is one. frame_rate: its frames per second, 0 if it does not move.
+    or still image, if there is one. Relative paths are as seen from the timeline. frame_rate: its frames per second, 0 if it
+    does not move.
     """
     laid = [_laid(each) for each in read_placed(sound.provenance.result.placed)]
     return as_otio(

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from echoframe.timing.cues import Onset
 from echoframe.timing.listed import Shot, shots_of
@@ -52,7 +53,7 @@ def as_otio(
     """The timeline as JSON.
 
     film: the file that the shots' clips refer to, if there is one. duration_s, frame_rate: the film's. laid: sounds. name: of
-    the timeline; the film's if it has none.
+    the timeline; the film's if it has none. Files that are given by relative paths lie there as seen from the timeline.
     """
     rate = editors_rate(frame_rate)
     n_frames = max(round(duration_s * rate), 1)
@@ -142,7 +143,7 @@ def _media(file: Path, available: dict[str, Any] | None) -> dict[str, Any]:
         "metadata": {},
         "available_range": available,
         "available_image_bounds": None,
-        "target_url": file.resolve().as_uri(),
+        "target_url": file.as_uri() if file.is_absolute() else quote(file.as_posix()),
     }
     return {"media_references": {"DEFAULT_MEDIA": reference}, "active_media_reference_key": "DEFAULT_MEDIA"}
 
