@@ -10,7 +10,8 @@ from echoframe.errors import InputError
 def option(
     *,
     help: str,
-    valid: Callable[[Any], bool] = lambda _: True,
+    valid: Callable[[Any], bool] | None = None,
+    bounds: tuple[float, float] | None = None,
     expected: str = "",
     choices: tuple[str, ...] = (),
     default: Any = ...,
@@ -23,16 +24,21 @@ def option(
 ) -> Any:
     """A dataclass field that describes itself.
 
-    help: for people, without the default. valid, expected: the range, for the program and in words; or choices.
+    help: for people, without the default. valid, expected: the range, for the program and in words; or choices. bounds: the
+    least and the greatest value, in the place of `valid`.
     default_text: how help calls the default, where it is not a value. kind: makes a value of a command-line word. flag: its
     own name on the command line, where it is given once for each of several values.
     """
-    about = {"help": help, "valid": valid, "expected": expected, "unit": unit, "metavar": metavar, "kind": kind}
-    about["flag"] = flag
+    about: dict[str, Any] = {"help": help, "expected": expected, "unit": unit, "metavar": metavar, "kind": kind}
+    about["flag"], about["bounds"], about["valid"] = flag, bounds, valid or _within(bounds)
     about["choices"], about["default_text"] = choices, default_text or str(default)
     if default_factory is not None:
         return field(default_factory=default_factory, metadata=about)
     return field(metadata=about) if default is ... else field(default=default, metadata=about)
+
+
+def _within(bounds: tuple[float, float] | None) -> Callable[[Any], bool]:
+    return (lambda _: True) if bounds is None else lambda value: bounds[0] <= value <= bounds[1]
 
 
 def name_of(option: "Field[Any]") -> str:
