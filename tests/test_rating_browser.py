@@ -1,28 +1,23 @@
 """The rating page as people use it: in a real Chromium, without a window, at a phone's size."""
 
 import json
-import shutil
 from contextlib import closing
 
 import pytest
 
+from browsers import CHROMIUM, play_to_the_end, started
 from echoframe.rating.answers import Answers
 from echoframe.rating.report import make_report
 from echoframe.rating.study import ANSWERS, PREFERENCE
 from rated import served, small_study
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-        with playwright.chromium.launch(executable_path=CHROMIUM, args=options) as started:
-            yield started
+    with started() as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -50,10 +45,7 @@ def wait_until(page, holds):
 def listen(page, *, speed=1):
     """Plays everything on the screen to its end."""
     for player in page.locator("video, audio").all():
-        player.evaluate(
-            "(p, s) => new Promise((go, no) => { p.onended = go; p.onerror = no; p.playbackRate = s; p.play().catch(no); })",
-            speed,
-        )
+        play_to_the_end(player, speed=speed)
 
 
 def answer(page, choice):

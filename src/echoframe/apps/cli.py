@@ -19,6 +19,7 @@ OK, SOME_FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
 # name: (what it does, the module that adds its arguments)
 COMMANDS = {
     "generate": ("make the sound of videos and still images", "generate_arguments"),
+    "web": ("open a page on which films get their sound", "web_arguments"),
     "look": ("list what will be heard in a video, before anything is generated", "look_arguments"),
     "cues": ("list the shots and onsets of a video, or write them for editors", "cues_arguments"),
     "models": ("list, describe, fetch and check models", "models_arguments"),

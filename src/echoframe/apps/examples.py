@@ -19,6 +19,11 @@ EXAMPLES = {
         "generate 'videos/*.mp4' -o out --json --quiet > results.jsonl",
         "generate -o out -- -1pRmoJIGQc.mp4",
     ),
+    "echoframe web": (
+        "web",
+        "web --port 8080 --auth me:secret --max-duration 120",
+        "web --host 0.0.0.0 --auth me:secret",
+    ),
     "echoframe look": ("look clip.mp4", "look clip.mp4 --prompt 'heavy rain' --label 'wind noise=0'"),
     "echoframe cues": ("cues clip.mp4", "cues clip.mp4 -o cues.otio", "cues clip.mp4 --json"),
     "echoframe models": ("models list", "models check mini"),

@@ -11,12 +11,11 @@ from echoframe.errors import InputError
 from echoframe.rating.answers import Answers
 from echoframe.rating.make import StudyConfig, make_study
 from echoframe.rating.report import make_report, write_report
-from echoframe.rating.server import open_socket
+from echoframe.rating.server import LOOPBACK, address, open_socket
 from echoframe.rating.server import serve as serve_study
 from echoframe.rating.study import ANSWERS, Study, load_study
 
 OK = 0
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def make(args: argparse.Namespace) -> int:
@@ -83,8 +82,7 @@ def report(args: argparse.Namespace) -> int:
 
 
 def _print_links(study: Study, answers: Answers, args: argparse.Namespace, port: int) -> None:
-    host = f"[{args.host}]" if ":" in args.host else args.host
-    base = (args.url or f"http://{host}:{port}").rstrip("/")
+    base = (args.url or address(args.host, port)).rstrip("/")
     raters = answers.raters()
     if not raters:
         _say(f"{args.study}: no rater is invited yet; echoframe rate links {args.study} --add 10 invites ten")

@@ -12,6 +12,7 @@ from echoframe.optional import require_extra
 from echoframe.rating.answers import Answers, Rater
 from echoframe.rating.study import MEDIA, PREFERENCE, Item, Study
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 LARGEST_ANSWER = 4096  # bytes
 SIDES = ("A", "same", "B")
 SCALE = range(1, 6)
@@ -161,6 +162,15 @@ def serve(study: Study, folder: Path, answers: Answers, listening: socket.socket
     app = make_app(study, folder, answers)
     config = uvicorn.Config(app, access_log=False, log_level="warning", timeout_graceful_shutdown=3, lifespan="off")
     uvicorn.Server(config).run(sockets=[listening])
+
+
+def address(host: str, port: int) -> str:
+    """How a browser reaches a server that listens there.
+
+    >>> address("127.0.0.1", 8000), address("::1", 8000)
+    ('http://127.0.0.1:8000', 'http://[::1]:8000')
+    """
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def open_socket(host: str, port: int) -> socket.socket:

@@ -1,0 +1,1 @@
+"""The studio: a page on which films get their sound, and the same over HTTP (extra `web`)."""

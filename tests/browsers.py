@@ -1,0 +1,51 @@
+"""A real Chromium without a window, for the tests of pages."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@contextmanager
+def started() -> Iterator[Any]:
+    """The browser. It may play sound without being clicked at first."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+        with playwright.chromium.launch(executable_path=CHROMIUM, args=options) as browser:
+            yield browser
+
+
+def play_to_the_end(player: Any, *, speed: float = 1) -> None:
+    """Plays an audio or video element to its end."""
+    player.evaluate(
+        "(p, s) => new Promise((go, no) => { p.onended = go; p.onerror = no; p.playbackRate = s; p.play().catch(no); })",
+        speed,
+    )
+
+
+def watched(context: Any, base: str) -> tuple[list[str], list[str]]:
+    """Lets a context reach the server at `base` only: the addresses elsewhere that were asked for, and the pages' errors."""
+    outside: list[str] = []
+    troubles: list[str] = []
+
+    def pass_or_block(route: Any) -> None:
+        if route.request.url.startswith((base, "data:", "blob:")):
+            route.continue_()
+        else:
+            outside.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", pass_or_block)
+    context.on("weberror", lambda error: troubles.append(str(error.error)))
+
+    def hear(message: Any) -> None:
+        # Gradio asks how far an upload is, which may be over by then
+        if message.type == "error" and "/upload_progress" not in message.location.get("url", ""):
+            troubles.append(f"{message.text} {message.location.get('url', '')}")
+
+    context.on("console", hear)
+    return outside, troubles

@@ -1,0 +1,69 @@
+"""Studios to visit: in a thread of the test's own process, with a model of fakes or with the embedded one."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from echoframe.pipeline import EchoFrame
+from echoframe.rating.server import address, open_socket
+from echoframe.studio.limits import Limits
+from echoframe.studio.line import Line
+from echoframe.studio.making import Studio
+from echoframe.studio.remembered import remembering
+from echoframe.studio.server import make_app
+from echoframe.studio.sitting import Sittings
+from fakes import FakeGenerator, fake_model
+
+HOST = "127.0.0.1"
+
+
+class HeldGenerator(FakeGenerator):
+    """Makes nothing until `go` is set; until then it can only be stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def generate(self, target: Any, *, progress: Any = None, **options: Any) -> Any:
+        self.begun.set()
+        while not self.go.wait(0.02):
+            if progress is not None:
+                progress(0, 1, "")
+        return super().generate(target, progress=progress, **options)
+
+
+def studio_in(folder: Path, model: EchoFrame | None = None, *, limits: Limits = Limits(), **libraries: Path) -> Studio:
+    """A studio whose visitors' files lie in `folder`."""
+    model = remembering(model or fake_model())
+    line = Line(limits.queue)
+    return Studio(model=model, sittings=Sittings(folder), line=line, limits=limits, libraries=libraries)
+
+
+@contextmanager
+def served(studio: Studio, *, login: str = "") -> Iterator[str]:
+    """The address of the studio's server, which ends with the block."""
+    with open_socket(HOST, 0) as listening:
+        app = make_app(studio, login=login)
+        config = uvicorn.Config(app, access_log=False, log_level="warning", timeout_graceful_shutdown=1, lifespan="on")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            until(lambda: server.started)
+            yield address(HOST, listening.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def until(holds: Any, *, seconds: float = 60.0) -> None:
+    """Waits until that is so."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come to be in time"
+        time.sleep(0.02)
