@@ -2,8 +2,13 @@
 
 import os
 import sys
+from pathlib import Path
 
-from echoframe.apps.cli import main
+sys.path.insert(
+    0, str(Path(__file__).parent / "src")
+)  # a space installs what requirements.txt names, and not its own files
+
+from echoframe.apps.cli import main  # noqa: E402
 
 if __name__ == "__main__":
     port = os.environ.get("GRADIO_SERVER_PORT", "7860")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -579,7 +580,17 @@ def is_up(base: str) -> bool:
         return False
 
 
+def test_the_hosted_space_installs_what_the_studio_needs():
+    root = Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {*project["dependencies"], *project["optional-dependencies"]["web"]}
+    pinned = {line for line in (root / "constraints.txt").read_text().splitlines() if line.startswith("torch==")}
+    lines = {line for line in (root / "requirements.txt").read_text().splitlines() if not line.startswith("#")}
+    assert lines == {each for each in needed if not each.startswith("torch>")} | pinned
+
+
 def test_the_hosted_space_starts_the_command(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
     asked: list[list[str]] = []
     monkeypatch.setattr("echoframe.apps.cli.main", asked.append)
     monkeypatch.setenv("GRADIO_SERVER_PORT", "7861")
