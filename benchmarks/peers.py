@@ -4,8 +4,8 @@
         [--readme README.md]
 
 PEERS holds `films`, with their own sound, and a folder of sounds for each of `SYSTEMS`, with the films' names. Into OUT go
-the model's sounds (`echoframe generate`, seeds 0 and on; with --library those made of its recordings too) and white noise
-as loud as each film's sound. All are judged by
+the model's sounds (`echoframe generate`, seeds 0 and on; with --library those made of its recordings too, and the
+recordings nearest to the mapper's targets) and white noise as loud as each film's sound. All are judged by
 `echoframe evaluate`: whether YAMNet, which took no part in any training here, hears the right thing (protocol yamnet), by
 aiSFX and in time (protocol echoframe). The model's figures are means over its seeds, clip by clip. With --readme the table
 takes the place of the one between the two marks in that file. The films and the sounds stay where they are: they are a
@@ -17,8 +17,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import soundfile
+import torch
 from films import noise, run
 
+from echoframe import load
 from echoframe.evaluation.bootstrap import FEWEST_DRAWS, bootstrap_interval
 from echoframe.evaluation.evaluate import EvaluateConfig, Evaluation, evaluate
 from echoframe.evaluation.features import default_cache
@@ -26,6 +29,7 @@ from echoframe.evaluation.figures import of_values
 from echoframe.evaluation.protocols import WHOLE_S, find_protocol
 from echoframe.evaluation.sounds import Listening, find_sounds, listen
 from echoframe.evaluation.table import Cell, Column, Line, Table, markdown
+from echoframe.library import Library, read_piece
 from echoframe.media.audio import resample
 from echoframe.media.onsets import onsets
 from echoframe.output import atomic_files
@@ -125,6 +129,22 @@ def table_of(
     return Table(title=f"{len(stems)} films.", columns=columns, lines=lines, notes=notes)
 
 
+def retrieve(films: Path, library: Path, model: str, out: Sequence[Path]) -> None:
+    """The recording that is nearest to each shot's target, from its beginning and again and again; a folder for each seed."""
+    loaded = load(model)
+    with Library.open(library, loaded) as opened:
+        for seed, folder in enumerate(out):
+            folder.mkdir(parents=True, exist_ok=True)
+            for film in sorted(films.iterdir()):
+                parts = []
+                for shot, target in loaded.predict_targets(film, seed=seed):
+                    (found,) = opened.search(target, k=1)
+                    samples, rate = read_piece(found.path, found.piece.start_s, found.piece.stop_s)
+                    mono = resample(torch.from_numpy(samples).mean(dim=0, keepdim=True), rate, RATE)[0].numpy()
+                    parts.append(np.resize(mono, round((shot.stop_s - shot.start_s) * RATE)))
+                soundfile.write(folder / f"{film.stem}.wav", np.concatenate(parts), RATE)
+
+
 def in_readme(text: str, table: str) -> str:
     """The text with what is between the marks replaced."""
     before, after = text.index(BEGIN) + len(BEGIN), text.index(END)
@@ -153,6 +173,10 @@ def main() -> None:
             place.mkdir(parents=True, exist_ok=True)
             asked = ("--model", args.model, "-o", place, "--no-mux", "--seed", seed, *options)
             run("generate", *sorted(films.iterdir()), *asked)
+    if args.library:
+        way = ", nearest recording"
+        made[way] = {f"{name}{way} {seed}": args.out / f"retrieved{seed}" for seed in range(args.seeds)}
+        retrieve(films, args.library, args.model, list(made[way].values()))
     (args.out / NOISE).mkdir(parents=True, exist_ok=True)
     noise(films, args.out / NOISE)
     systems = {system: args.peers / folder for system, folder in SYSTEMS.items()}

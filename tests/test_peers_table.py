@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from echoframe import load
 from echoframe.evaluation.judges import yamnet
 from echoframe.evaluation.judges.aisfx import AisfxJudge
 from echoframe.evaluation.protocols import find_protocol
 from echoframe.output import file_sha256
+from shelves import write_shelf
 from test_judges_yamnet import NAMES, packed, planted
 from test_recipe_acceptance import Shared
 from tiny_bundles import write_tiny_mini
@@ -41,6 +43,8 @@ def test_the_table_has_every_system_and_stands_between_its_marks(peers, tmp_path
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{peers.BEGIN}\nold\n{peers.END}\nafter\n")
     arguments = ["--yamnet", str(weights), "--model", str(tmp_path / "tiny"), "--seeds", "2"]
+    (tmp_path / "shelf").mkdir()
+    arguments += ["--library", str(write_shelf(tmp_path / "shelf", load(str(tmp_path / "tiny"))))]
     arguments += ["--out", str(tmp_path / "out"), "--readme", str(readme)]
     monkeypatch.setattr(sys, "argv", ["peers.py", str(tmp_path / "peers"), *arguments])
     peers.main()
@@ -57,6 +61,8 @@ def test_the_table_has_every_system_and_stands_between_its_marks(peers, tmp_path
         "SpecVQGAN",
         "tiny",
         "tiny, --sync 0.5",
+        "tiny, --library",
+        "tiny, nearest recording",
         "noise",
         "*chance: tiny, pairs shuffled*",
     ]
