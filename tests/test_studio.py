@@ -33,13 +33,14 @@ from PIL import Image
 
 from echoframe.apps.cli import build_parser, main
 from echoframe.encoders import VisualEncoder
-from echoframe.errors import InputError
+from echoframe.errors import InputError, OutputError
 from echoframe.media.containers import SAMPLE_RATE
 from echoframe.media.demux import film_span
 from echoframe.media.own_sound import read_own_sound
 from echoframe.options import Request
-from echoframe.studio import api, limits, remembered, sitting
+from echoframe.studio import api, limits, making, remembered, sitting
 from echoframe.studio.events import Events
+from echoframe.studio.hiding import hidden
 from echoframe.studio.limits import Limits
 from echoframe.studio.line import FullError, Line
 from echoframe.studio.looking import bring_film, look, seen_before
@@ -121,6 +122,9 @@ def test_words_and_pictures_and_an_example_have_sounds_too(site, tmp_path):
     [
         ({"sed": "3"}, 'no such field "sed"; there are film, like'),
         ({"seed": "many"}, 'seed: "many" cannot be read; expected a whole number'),
+        ({"whole": "maybe"}, 'whole: "maybe" cannot be read; expected true or false'),
+        ({"prompt": "hum", "library": "a.b"}, 'library "a.b": this studio has no such library'),
+        ({"prompt": "hum", "duration_s": "1e300"}, "the sound: lasts more than 1000 minutes"),
         ({"variation": "2"}, "variation 2.0: expected a number from 0 to 1"),
         ({"film": "clip.mp4"}, "film: is text, expected a file; with curl, write film=@FILE"),
         ({"seed": "1"}, "neither a film nor words: send film=@FILE, or a prompt"),
@@ -137,6 +141,43 @@ def test_what_cannot_be_asked_for_is_said_in_one_line(site, fields, words):
     assert answer.status_code == 422
     assert words in answer.json()["error"]
     assert "\n" not in answer.json()["error"]
+
+
+def test_an_example_that_cannot_be_heard_is_named_by_its_own_name(site, film):
+    _, base = site
+    for like, words in ((b"", "my tone.wav: "), (b"no sound", "my tone.wav: ")):
+        files = {"film": (film.name, film.read_bytes()), "like": ("my tone.wav", like)}
+        answer = httpx.post(base + SOUNDS, files=files, data={"duration_s": "1"}, timeout=60)
+        assert answer.status_code == 422
+        assert answer.json()["error"].startswith(words)
+        assert "sittings" not in answer.json()["error"]
+
+
+@pytest.mark.parametrize("letter", ["\U00020000", "日", "a"])
+def test_a_long_name_is_shortened(site, film, letter):
+    _, base = site
+    files = {"film": (f"{letter * 90}.mp4", film.read_bytes())}
+    answer = httpx.post(base + SOUNDS, files=files, data={"seed": str(2**63 - 1), "duration_s": "1"}, timeout=60)
+    assert answer.status_code == 200
+    name = answer.json()["record"]["input"]["path"]
+    assert name.startswith(letter)
+    assert 80 < len(name.encode()) <= 124
+
+
+def test_a_sound_that_cannot_be_kept_is_said_without_the_server_s_folders(tmp_path, film, monkeypatch):
+    studio = studio_in(tmp_path / "own")
+    own = studio.sittings.new()
+    sound = studio.model.generate(film)
+    for error in (OutputError(f"{own.folder}/made/x.wav: cannot be written (full)"), OSError(28, "full", "/own/x")):
+        monkeypatch.setattr(making, "write_results", lambda *_, error=error: raises(error))
+        with hidden(own.folder), pytest.raises(OutputError, match="its sound cannot be kept on this server") as raised:
+            finish(own, film, sound, "my film.mp4")
+        assert "full" in str(raised.value)
+    assert not own.made()
+
+
+def raises(error: Exception) -> None:
+    raise error
 
 
 def test_a_file_is_no_value(site):
@@ -508,6 +549,8 @@ def test_a_film_that_browsers_do_not_play_is_written_again(tmp_path):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
+        ({"upload_mb": np.inf}, "max upload inf MB: expected megabytes above 0"),
+        ({"duration_s": np.inf}, "max duration inf s: expected seconds above 0"),
         ({"upload_mb": 0.0}, "max upload 0 MB: expected megabytes above 0"),
         ({"duration_s": -1.0}, "max duration -1 s: expected seconds above 0"),
         ({"queue": 31}, "queue 31: expected 0 to 30 who wait"),

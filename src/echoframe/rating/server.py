@@ -182,5 +182,5 @@ def open_socket(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise InputError(
-            f"{host}:{port}: cannot listen there ({error.strerror or error}); choose another --port"
+            f"{host}:{port}: cannot listen there ({error.strerror or error}); choose another --port or --host"
         ) from error

@@ -25,6 +25,7 @@ FILES = {"film": "the film or the picture; without one, a sound is made of the w
 LEFT_OUT = ("prompts",)  # a table
 FIELDS = {each.name: each for each in REQUEST_FIELDS if each.name not in LEFT_OUT and each.name not in FILES}
 FILES["like"] = next(each for each in REQUEST_FIELDS if each.name == "like").metadata["help"]
+TRUTH = {"true": True, "1": True, "false": False, "0": False}
 LOOK_S = 0.5  # how often it is seen whether somebody still waits for the answer
 RETRY_S = 30
 
@@ -86,12 +87,11 @@ def read_form(form: Any) -> Request:
 def _value(name: str, kind: Any, text: Any) -> Any:
     if not isinstance(text, str):
         raise InputError(f"{name}: is a file, expected a value")
-    if kind is bool:
-        return text.lower() in ("1", "true", "yes", "on")
     try:
-        return kind(text)
-    except ValueError as error:
-        raise InputError(f'{name}: "{text}" cannot be read; expected {FIELDS[name].metadata["expected"]}') from error
+        return TRUTH[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError) as error:
+        expected = FIELDS[name].metadata["expected"] or "true or false"
+        raise InputError(f'{name}: "{text}" cannot be read; expected {expected}') from error
 
 
 async def _saved(form: Any, folder: Path) -> dict[str, Path]:

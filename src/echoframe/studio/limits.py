@@ -1,5 +1,6 @@
 """What a studio takes, and its words for what is more."""
 
+import math
 from dataclasses import dataclass
 
 from echoframe.errors import InputError
@@ -28,9 +29,9 @@ class Limits:
     queue: int = 20
 
     def __post_init__(self) -> None:
-        if not self.upload_mb > 0:
+        if not 0 < self.upload_mb < math.inf:
             raise InputError(f"max upload {self.upload_mb:g} MB: expected megabytes above 0")
-        if not self.duration_s > 0:
+        if not 0 < self.duration_s < math.inf:
             raise InputError(f"max duration {self.duration_s:g} s: expected seconds above 0")
         if not 0 <= self.queue <= MOST_IN_LINE:
             raise InputError(f"queue {self.queue}: expected 0 to {MOST_IN_LINE} who wait")
@@ -60,8 +61,10 @@ class Limits:
 def clock(seconds: float) -> str:
     """Minutes and seconds.
 
-    >>> clock(2400), clock(9.5)
-    ('40:00', '0:10')
+    >>> clock(2400), clock(9.5), clock(1e300)
+    ('40:00', '0:10', 'more than 1000 minutes')
     """
+    if seconds > 60_000:
+        return "more than 1000 minutes"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"

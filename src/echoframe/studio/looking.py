@@ -3,15 +3,15 @@
 import base64
 import io
 import json
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from echoframe.config import from_dict
-from echoframe.errors import ConfigError, EchoFrameError, InputError
+from echoframe.errors import ConfigError, InputError
 from echoframe.media.video import VideoInfo, probe
 from echoframe.output import atomic_files
 from echoframe.pipeline import EchoFrame
+from echoframe.studio.hiding import hidden, named
 from echoframe.studio.limits import Limits
 from echoframe.studio.pictures import film_strip
 from echoframe.studio.remembered import watch_once
@@ -43,7 +43,7 @@ def bring_film(sitting: Sitting, source: Path, limits: Limits, *, name: str = ""
     Raises InputError for one that is too long or too large, VideoError for what is neither.
     """
     called = cleaned(name or source.name)
-    with renamed(source, called):
+    with named(source, called), hidden(sitting.folder):
         info = probe(source)
         if source.stat().st_size > limits.upload_bytes:
             raise InputError(f"{called}: {limits.too_large}")
@@ -54,8 +54,9 @@ def bring_film(sitting: Sitting, source: Path, limits: Limits, *, name: str = ""
 
 def look(model: EchoFrame, sitting: Sitting, info: VideoInfo) -> Seen:
     """What is seen in the sitting's film; it is written down there. Raises as `EchoFrame.look`."""
-    watched = watch_once(info)
-    shots = model.look(info.path)
+    with hidden(sitting.folder):
+        watched = watch_once(info)
+        shots = model.look(info.path)
     total_s = sum(shot.stop_s - shot.start_s for shot in shots)
     worth: dict[str, float] = {}
     for shot in shots:
@@ -83,24 +84,3 @@ def seen_before(sitting: Sitting) -> Seen | None:
         return from_dict(Seen, json.loads((sitting.folder / SEEN).read_text(encoding="utf-8")), name=SEEN)
     except (OSError, ValueError, ConfigError):
         return None
-
-
-class renamed:
-    """A block whose errors call the file at `path` by its visitor's `name`, and name no folder of the server's."""
-
-    def __init__(self, path: Path, name: str) -> None:
-        self._path, self._name = path, name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, EchoFrameError):
-            words = str(error)
-            for path in (str(self._path), str(self._path.resolve())):
-                words = words.replace(path, self._name)
-            raise type(error)(_without_folders(words, self._path.parent)) from error
-
-
-def _without_folders(words: str, folder: Path) -> str:
-    return re.sub(rf"{re.escape(str(folder))}\S*/", "", words)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from echoframe.errors import InputError
+from echoframe.errors import InputError, OutputError
 from echoframe.jobs.plans import REENCODED, Job
 from echoframe.jobs.results import write_results
 from echoframe.library import Library
@@ -22,9 +22,9 @@ from echoframe.pipeline import EchoFrame
 from echoframe.provenance import InputId, record_path
 from echoframe.sound import Sound
 from echoframe.sound.timeline import timeline_of
+from echoframe.studio.hiding import hidden
 from echoframe.studio.limits import Limits
 from echoframe.studio.line import Line
-from echoframe.studio.looking import renamed
 from echoframe.studio.pictures import heard
 from echoframe.studio.sitting import MADE, Made, Sitting, Sittings, cleaned
 
@@ -96,7 +96,7 @@ def make(
     studio.limits.check_length("the sound", request.duration_s or 0.0)
     with ExitStack() as stack:
         place = stack.enter_context(studio.line.place())
-        stack.enter_context(renamed(film or Path(request.like), title))
+        stack.enter_context(hidden(sitting.folder))
         while not place.wait(PATIENCE_S):
             if stop.is_set():
                 raise Stopped
@@ -147,9 +147,18 @@ def in_steps(
 
 
 def finish(sitting: Sitting, film: Path | None, sound: Sound, title: str) -> Made:
-    """Writes a sound and all that belongs to it into the sitting: all of it, or nothing."""
+    """Writes a sound and all that belongs to it into the sitting: all of it, or nothing.
+
+    Raises OutputError if there is no room for it.
+    """
     info = probe(film) if film else NoPicture()
-    return sitting.add(lambda number, folder: _write(number, folder, info, _without_paths(sound), title))
+    try:
+        return sitting.add(lambda number, folder: _write(number, folder, info, _without_paths(sound), title))
+    except (OutputError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise OutputError(
+            f"{title}: its sound cannot be kept on this server ({reason}); tell those who run it"
+        ) from error
 
 
 def mix(sitting: Sitting, made: Made, level_db: float | None) -> Made:
@@ -161,7 +170,7 @@ def mix(sitting: Sitting, made: Made, level_db: float | None) -> Made:
     name = made.files["film"]
     mixed = f"{Path(name).stem}.mixed{Path(name).suffix}"
     waveform, rate = read_audio(folder / made.files["sound"])
-    with renamed(film, film.name):
+    with hidden(sitting.folder):
         mux(film, waveform, rate, folder / mixed, original_level_db=level_db, reencode=_plays_as(info)[1])
     return sitting.change(replace(made, level_db=level_db, files=made.files | {"mixed": mixed}))
 

@@ -24,7 +24,7 @@ KEEP_S = 6 * 3600.0  # a sitting that is not used
 MOST_MADE = 60  # of one sitting; older ones that are not marked to be kept go
 FILM, EXAMPLE, MADE, ABOUT = "film", "example", "made", "made.json"
 SITTINGS, UPLOADS = "sittings", "uploads"
-LONGEST_NAME = 80  # characters of a film's name
+LONGEST_NAME = 120  # bytes of a film's name, so that there is room for what is added to it
 _TOKEN = re.compile(r"[\w-]{43}", re.ASCII)
 
 
@@ -223,8 +223,8 @@ def cleaned(name: str) -> str:
     ('my film 1.mp4', 'film')
     """
     path = Path(name.replace("\\", "/"))
-    stem = re.sub(r"[^\w -]+", "", path.stem)[:LONGEST_NAME].strip(" ")
-    suffix = re.sub(r"[^\w.]+", "", path.suffix.lower())[:8]
+    stem = re.sub(r"[^\w -]+", "", path.stem).encode()[:LONGEST_NAME].decode(errors="ignore").strip(" ")
+    suffix = re.sub(r"[^a-z0-9.]+", "", path.suffix.lower())[:8]
     return f"{stem or 'film'}{suffix}"
 
 
