@@ -1,4 +1,4 @@
-"""Extraction and libraries by Ray Data: on this machine, on a cluster of two nodes, and with a process killed."""
+"""Extraction, libraries and sounds by Ray Data: on this machine, on a cluster of two nodes, and with a process killed."""
 
 import os
 import warnings
@@ -19,6 +19,8 @@ from echoframe.data.extract import ExtractResult, extract
 from echoframe.data.ray_engine import cluster_device, ray_session, run_ray
 from echoframe.data.sources import list_source
 from echoframe.errors import DeviceError, InputError
+from echoframe.jobs import cluster as generating
+from echoframe.provenance import read_provenance
 from echoframe.spec import ClipSpec
 from library_rows import rows as library_rows
 from planted_sounds import RATE, tone
@@ -153,6 +155,48 @@ def test_a_library_is_added_to_by_the_same_cluster(cluster, model, tmp_path, cap
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)
     assert np.shape(vectors) == (2, 3, 32)
     assert there[:4] == here[:4]
+
+
+def test_sounds_are_generated_by_the_same_cluster(cluster, films, model, tmp_path, monkeypatch, capsys):
+    """The command, with the actor killed in the middle: as the plain loop, but for the last bits of samples."""
+    deaths = tmp_path / "deaths"
+    deaths.mkdir()
+
+    class Killed:  # a class within a function travels whole, and finds the real one there
+        def __init__(self, work):
+            from echoframe.jobs.cluster import RowMaker
+
+            self._make = RowMaker(work)
+
+        def __call__(self, row):
+            if row["n"] == 1 and not list(deaths.iterdir()):
+                (deaths / "one").touch()
+                os._exit(1)
+            return self._make(row)
+
+    monkeypatch.setattr(generating, "RowMaker", Killed)
+    there, here = tmp_path / "there", tmp_path / "here"
+    words = ["generate", str(films), "--model", str(model), "--batch-size", "2", "--no-mux", "--duration", "1", "-o"]
+    assert cli.main([*words, str(there), "--ray-address", cluster.address]) == 1
+    assert [path.name for path in deaths.iterdir()] == ["one"]
+    told = capsys.readouterr()
+    assert cli.main([*words, str(here)]) == 1
+    lines = [line for line in told.out.splitlines() if " -> " in line]  # beside what Ray says, if others imported it
+    assert lines == capsys.readouterr().out.replace(str(here), str(there)).splitlines()
+    assert "clip2.mp4: " in told.err
+    assert "5 of 6 clips done, 1 failed" in told.err
+    names = [path.name for path in sorted(here.glob("[!.]*"))]
+    assert names == [f"clip{n}.wav{end}" for n in (0, 1, 3, 4, 5) for end in ("", ".json")]
+    assert [path.name for path in sorted(there.iterdir())] == names
+    for name in names[::2]:
+        made, expected = (soundfile.read(folder / name)[0] for folder in (there, here))
+        np.testing.assert_allclose(made, expected, atol=1e-4)
+        records = [read_provenance(folder / f"{name}.json") for folder in (there, here)]
+        assert records[0].settings == records[1].settings
+        assert records[0].machine == records[1].machine
+        assert records[0].result.nearest.keys() == records[1].result.nearest.keys()
+    assert cli.main([*words, str(there)]) == 1  # on this machine: all is known
+    assert capsys.readouterr().out.count("done before") == 5
 
 
 @pytest.mark.slow

@@ -3,15 +3,17 @@
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from echoframe.apps.allocator import keep_freed_memory
 from echoframe.apps.options import flags_given, taken
 from echoframe.apps.progress import Reporter
 from echoframe.errors import EchoFrameError, InputError
+from echoframe.jobs.cluster import Loading, Made, check_for_cluster, run_on_cluster
 from echoframe.jobs.orders import (
     How,
     Order,
@@ -61,8 +63,11 @@ def generate(args: argparse.Namespace) -> int:
     dtype = args.dtype or (record.machine.dtype if record else "auto")
     show = Show(json=args.json, quiet=args.quiet, debug=args.debug)
     mapper = args.mapper or (record.mapper.source if record and record.mapper else "") or None
+    if args.ray_address is not None:
+        check_for_cluster(mine, again=record is not None)
     keep_freed_memory()
-    model = load(source, mapper=mapper, device=device, dtype=dtype)
+    # a cluster has devices of its own, and this machine then only says how the model looks
+    model = load(source, mapper=mapper, device=device if args.ray_address is None else "cpu", dtype=dtype)
     with ExitStack() as stack:
         if library:
             model = model.answered_by(stack.enter_context(Library.open(library, model)))
@@ -72,7 +77,13 @@ def generate(args: argparse.Namespace) -> int:
             if not share:  # nobody else is writing there
                 with suppress(OSError):
                     remove_partials(folder)
-        return run_orders(model, mine, writing, record, show, batch_size=running.batch_size)
+        make = partial(_made, model, mine, writing, record, batch_size=running.batch_size)
+        if args.ray_address is not None:
+            loading = Loading(source=source, mapper=mapper, device=device, dtype=dtype)
+            size, address = running.batch_size, args.ray_address
+            made = run_on_cluster(model, mine, writing, loading, address=address, batch_size=size)
+            make = partial(_in_turn, made)
+        return run_orders(mine, make, show)
 
 
 def _orders(
@@ -130,20 +141,12 @@ def _record(args: argparse.Namespace) -> Provenance | None:
     return check_from_file(read_provenance(Path(args.record)))
 
 
-def run_orders(
-    model: EchoFrame,
-    orders: list[Order],
-    writing: WriteOptions,
-    record: Provenance | None,
-    show: Show,
-    *,
-    batch_size: int = 1,
-) -> int:
-    """Makes every job's files; returns how many failed. A failure is raised where there is but one, or with debug."""
+def run_orders(orders: list[Order], make: Callable[[Reporter], Iterator[Made]], show: Show) -> int:
+    """Has every job's files made; returns how many failed. A failure is raised where there is but one, or with debug."""
     what = "clips" if len({order.job.clip for order in orders}) == len(orders) else "sounds"
     with Reporter(len(orders), what=what, quiet=show.quiet) as reporter:
         began = time.monotonic()
-        for job, how in _made(model, orders, writing, record, reporter, batch_size):
+        for job, how in make(reporter):
             seconds, began = round(time.monotonic() - began, 3), time.monotonic()
             if isinstance(how, str):
                 job = without_lost_film(job)
@@ -168,8 +171,9 @@ def _made(
     writing: WriteOptions,
     record: Provenance | None,
     reporter: Reporter,
+    *,
     batch_size: int,
-) -> Iterator[tuple[Job, How | Exception]]:
+) -> Iterator[Made]:
     """Each job, with what became of it."""
     for batch in together(orders, batch_size):
         if len(batch) > 1:
@@ -183,6 +187,12 @@ def _made(
                 yield job, _run_one(model, job, order.request, writing, record, reporter)
             except Exception as error:
                 yield job, error
+
+
+def _in_turn(made: Iterator[Made], reporter: Reporter) -> Iterator[Made]:
+    """The same, of jobs that are done elsewhere, in their order."""
+    reporter.begin("on Ray")
+    yield from made
 
 
 def _run_one(

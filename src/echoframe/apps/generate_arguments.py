@@ -44,6 +44,8 @@ def add_generate(parser: Parser) -> None:
     add("--timeline", metavar="FILE", help=about_timeline)
     add("--stems", action="store_true", help="with --library, write each layer too: NAME.ambience.wav, NAME.events.wav")
     add("--from", dest="record", metavar="JSON", help="make the same samples again as this JSON says")
+    about_ray = "address of a running Ray cluster, or local for one on this machine (default: one plain loop)"
+    add("--ray-address", metavar="ADDRESS", help=about_ray)
     add("--device", metavar="NAME", help="auto, cpu, cuda, mps (default: auto)")
     add("--dtype", metavar="NAME", help="auto, float32, float16, bfloat16 (default: auto)")
     add("--json", action="store_true", help="print one line of JSON for each clip to standard output")

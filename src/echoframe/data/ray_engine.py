@@ -18,12 +18,15 @@ _AHEAD = 6  # rows that were read and wait for each encoder
 _LEAST_WAITING = 200_000_000  # bytes
 _NICE = 10  # of decoders
 _ANSWER_S = 10.0  # for a cluster to answer
+_THREADS_SLEEP = {"OMP_WAIT_POLICY": "passive"}  # where they wait for each other: readers have work for the core
 
-# of a session begun here: no reports home, GPUs as they are, and no words of its core about what is as it should be
+# of a session begun here: no reports home, GPUs as they are, and no words of its core about what is as it should be, or,
+# among our own on standard output, about a process that died, whose rows are tried again
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
 }
 
 
@@ -33,7 +36,8 @@ def ray_session(address: str | None, *, row_bytes: int | None = None) -> Iterato
 
     row_bytes: of `Steps`, for the memory of a cluster begun here. Raises InputError if there is no cluster.
     """
-    ray = require_extra("ray")
+    with _quiet(), _environment(_SETTINGS):  # some of them are read when it is imported
+        ray = require_extra("ray")
     if ray.is_initialized():
         yield
         return
@@ -143,7 +147,7 @@ def _dataset(data: Any, rows: Sequence[ClipFields], steps: Steps, pool: Pool) ->
         num_cpus=pool.encoder_cpus,
         num_gpus=pool.gpus,
         # its own environment also keeps Ray from joining both steps in one process
-        runtime_env={"env_vars": {"OMP_NUM_THREADS": str(pool.threads)}},
+        runtime_env={"env_vars": {"OMP_NUM_THREADS": str(pool.threads), **_THREADS_SLEEP}},
         max_restarts=_RESTARTS,
         max_task_retries=_TRIES,
     )

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from echoframe.media.frame_array import Clip, NoPicture, frames_of
-from echoframe.media.video import Frames
+from echoframe.media.frame_array import Clip, FrameArray, NoPicture, frames_of
+from echoframe.media.video import Frames, VideoInfo
 from echoframe.options import Settings, Spot
 from echoframe.provenance import InputId
 from echoframe.spec import ClipSpec
@@ -54,9 +54,16 @@ def decode(clip: Clip, settings: Settings, eyes: Eyes, *, watched_by: Callable[.
         return Decoded(input_id=input_id, watched=None, frames=None)
     is_watched = settings.sync > 0 or not settings.whole
     watched = (watched_by or watch)(clip, until_s=settings.duration_s) if is_watched else None
-    starts_s = [start_s for _, parts in parts_of(watched, settings, eyes) for start_s, _ in parts]
-    frames = frames_of(clip, eyes.clip_spec, starts_s, short_side=eyes.short_side)
+    frames = frames_seen(clip, watched, settings, eyes)
     return Decoded(input_id=input_id, watched=watched, frames=frames)
+
+
+def frames_seen(
+    clip: VideoInfo | FrameArray, watched: Watched | None, settings: Settings, eyes: Eyes
+) -> Iterator[Frames]:
+    """The frames of each part of each shot, decoded as they are taken."""
+    starts_s = [start_s for _, parts in parts_of(watched, settings, eyes) for start_s, _ in parts]
+    return frames_of(clip, eyes.clip_spec, starts_s, short_side=eyes.short_side)
 
 
 def parts_of(watched: Watched | None, settings: Settings, eyes: Eyes) -> list[tuple[Shot, list[Stretch]]]:
