@@ -14,14 +14,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from echoframe.errors import InputError
 from echoframe.evaluation.table import Cell, Column
+from planted_embeddings import write_set
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 FOLDER = RECIPES / "first_report"
 N_KILLS = 10
+SEEDS = "mlp: mean of 2 seeds"
 
 
 @pytest.fixture
@@ -124,6 +127,39 @@ def test_no_film_is_learned_from_and_judged(programs, tmp_path):
     assert splits.count("val") >= 1
 
 
+def test_films_that_are_not_there_are_said_before_any_is_embedded(programs, tmp_path, capsys):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "given").mkdir()
+    for name in ("film1", "film2", "film3"):
+        (tmp_path / "clips" / f"{name}.mp4").touch()
+    listed = tmp_path / "split.csv"
+    listed.write_text("film1,rain,train\nfilm2,rain,val\nfilm3,rain,test\nfilm4,rain,test\n")
+    programs.clip_lists.check(tmp_path)
+    assert "1 of 2 test films are there" in capsys.readouterr().out
+    listed.write_text("film1,rain,train\nfilm2,rain,val\nfilm4,rain,test\n")
+    with pytest.raises(InputError, match=r"has none of the films of split test; expected files that are named"):
+        programs.clip_lists.check(tmp_path)
+
+
+def test_only_films_with_embeddings_are_judged(programs, tmp_path):
+    points, splits = np.ones((3, 2, 4)), ("train", "val", "test")
+    (tmp_path / "clips").mkdir()
+    listed = []
+    for n, split in [*enumerate(splits), (3, "test")]:
+        (tmp_path / "clips" / f"film{n:07d}_000010.mp4").touch()
+        listed.append(f"film{n:07d}_000010,rain,{split}\n")
+    (tmp_path / "split.csv").write_text("".join(listed))
+    write_set(tmp_path / "embeddings", points, points[:, 0], splits=splits)
+    programs.clip_lists.gather(tmp_path)
+    assert [path.name for path in (tmp_path / "test").iterdir()] == ["film0000002_000010.mp4"]
+    assert (tmp_path / "generate.csv").read_text() == "path\ntest/film0000002_000010.mp4\n"
+    counts = programs.settings.read(tmp_path, "clips.json")["counts"]
+    assert counts["test"] == {"listed": 2, "used": 1}
+    (tmp_path / "clips" / "film0000002_000010.mp4").unlink()
+    with pytest.raises(InputError, match=r"no clip of split test was embedded; see its failures.jsonl"):
+        programs.clip_lists.gather(tmp_path)
+
+
 def test_sounds_of_others_are_called_as_the_clips_are(programs, tmp_path):
     assert programs.judged.name_here("aaaaaaaaaaa_30000_40000") == "aaaaaaaaaaa_000030"
     assert programs.judged.name_here("aaaaaaaaaaa_30000_40000.s1") == "aaaaaaaaaaa_000030.s1"
@@ -154,6 +190,22 @@ def test_each_system_is_trained_bundled_and_heard_once(programs, asked, tmp_path
     assert ran[7][-4:] == ["--set", "steps=3", "--set", "prior.depth=1"]
 
 
+def test_a_few_films_without_a_sound_stop_nothing(programs, asked, tmp_path):
+    work, sounds = tmp_path / "work", tmp_path / "work" / "sounds" / "mlp.s0"
+    programs.settings.main([*asked, "--systems", "mlp.s0"])
+    (work / "test.csv").write_text("".join(f"clip{n},rain\n" for n in range(40)))
+    sounds.mkdir(parents=True)
+
+    def run(words: list[str]) -> int:
+        return 1 if words[0] == "generate" else 0
+
+    for n in range(37):
+        (sounds / f"clip{n}.wav").touch()
+    assert programs.systems.main(["--work", str(work)], run) == 1
+    (sounds / "clip37.wav").touch()
+    assert programs.systems.main(["--work", str(work)], run) == 0
+
+
 def test_a_protocol_is_left_out_only_where_no_judge_has_weights(programs, asked, tmp_path, capsys):
     work, ran = tmp_path / "work", []
     (tmp_path / "theirs" / "clip.wav").touch()
@@ -171,9 +223,12 @@ def test_a_protocol_is_left_out_only_where_no_judge_has_weights(programs, asked,
 
 def evaluated(path: Path, *systems: str) -> None:
     """An evaluation.json with a FAD for each row: 1, 2, ..."""
-    names = [*systems, "mlp: mean of 2 seeds", "floor: reference against itself", "chance: mlp.s0, pairs shuffled"]
+    names = [*systems, SEEDS, "floor: reference against itself", "chance: mlp.s0, pairs shuffled"]
     columns = [Column(key="fad", title="FAD VGGish", better="lower", digits=2)]
-    cells = [{"fad": asdict(Cell(value=float(i), n=3))} for i in range(1, len(names) + 1)]
+    cells = [
+        {"fad": asdict(Cell(value=float(i), n=3, deviation=0.5 if name == SEEDS else None))}
+        for i, name in enumerate(names, start=1)
+    ]
     lines = [{"name": name, "cells": each} for name, each in zip(names, cells, strict=True)]
     table = {"columns": [asdict(column) for column in columns], "lines": lines, "notes": ["On 3 clips."]}
     path.parent.mkdir(parents=True)
@@ -191,7 +246,7 @@ def test_the_table_has_the_reports_rows_and_figures_and_its_doubts(programs, ask
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
     by_mapper = {(row[0], row[2]): row for row in rows[2:]}
     assert by_mapper["EchoFrame", "MLP without residual"][1] == "clip"
-    assert by_mapper["EchoFrame", "MLP without residual"][5:] == ["6.00", "3"]
+    assert by_mapper["EchoFrame", "MLP without residual"][5:] == ["6.00 ± 0.50", "3"]
     assert by_mapper["Im2Wav", "-"][5:] == ["4.00", "3"]
     assert "11.44" in by_mapper["Im2Wav", "-"][3]
     assert [row[0] for row in rows[2:5]] == ["SpecVQGAN", "Im2Wav", "Diff-Foley"]
@@ -201,7 +256,13 @@ def test_the_table_has_the_reports_rows_and_figures_and_its_doubts(programs, ask
         "chance: mlp.s0, pairs shuffled",
     ]
     assert not any(mapper.startswith("best regression") for _, mapper in by_mapper)
-    for words in ("Two metrics seem to be mixed", "3 of 4 test", "Protocol echoframe: not judged", "On 3 clips."):
+    for words in (
+        "Two metrics seem to be mixed",
+        "3 of 4 test",
+        "Protocol echoframe: not judged",
+        "On 3 clips.",
+        "What follows ±",
+    ):
         assert words in text
     assert "Not measured here: SpecVQGAN, Diff-Foley, EchoFrame (Bi-LSTM)" in text
     with (work / "table.csv").open(newline="") as file:
@@ -228,35 +289,41 @@ def finished(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory) -> Path:
-    work = tmp_path_factory.mktemp("first_report") / "work"
+def unbroken(tmp_path_factory) -> tuple[Path, float]:
+    """The folder of a whole trial, and the seconds that it took."""
+    work, begun = tmp_path_factory.mktemp("first_report") / "work", time.monotonic()
     finished(trial(work))
-    return work
+    return work, time.monotonic() - begun
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_the_trial_ends_with_a_table_and_is_not_made_twice(unbroken):
-    text = (unbroken / "table.md").read_text()
+    work, _ = unbroken
+    text = (work / "table.md").read_text()
     assert text.count("| EchoFrame |") == 6
     assert "This is a trial" in text
-    with (unbroken / "table.csv").open(newline="") as file:
+    with (work / "table.csv").open(newline="") as file:
         figures = [
             line for line in csv.DictReader(file) if line["protocol"] == "echoframe" and line["model"] == "EchoFrame"
         ]
     assert len({line["mapper"] for line in figures}) == 6
     assert {line["n"] for line in figures} == {"6"}
-    assert "echoframe" not in finished(trial(unbroken)).partition("# The first report's experiment")[0]
+    assert "echoframe" not in finished(trial(work)).partition("# The first report's experiment")[0]
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_killed_ten_times_the_table_is_the_same(unbroken, tmp_path):
-    chance, work = random.Random(0), tmp_path / "work"
+    (whole, seconds), work, chance, reached = unbroken, tmp_path / "work", random.Random(0), []
     for _ in range(N_KILLS):
         process = trial(work)
-        time.sleep(chance.uniform(2, 20))
+        time.sleep(chance.uniform(0.02, 0.3) * seconds)
         assert process.poll() is None, "it ended before it was killed: draw shorter times"
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+        reached.append(len([*work.glob("done/*")]))
+    print("steps done at each kill:", *reached)
+    assert len(set(reached)) >= 4, f"killed at {reached} steps: draw other times"
     finished(trial(work))
     for name in ("table.md", "table.csv"):
-        assert (work / name).read_bytes() == (unbroken / name).read_bytes()
+        assert (work / name).read_bytes() == (whole / name).read_bytes()

@@ -1,6 +1,7 @@
 """The lists of the experiment: what is learned from and what is judged, and the films to be judged side by side.
 
 python clip_lists.py join --work WORK     WORK/split.csv, of the two lists that WORK/given.json names
+python clip_lists.py check --work WORK    says how many of their films WORK/clips has
 python clip_lists.py test --work WORK     WORK/test/, test.csv, generate.csv and clips.json, of the clips with embeddings
 """
 
@@ -19,6 +20,8 @@ from echoframe.data.split import split_rows, write_split
 from echoframe.errors import EchoFrameError, InputError
 from echoframe.output import atomic_files, atomic_folder
 from settings import read, write
+
+SPLITS = ("train", "val", "test")
 
 
 def join(train: Path, test: Path) -> list[ClipRow]:
@@ -65,6 +68,22 @@ def link_files(files: dict[str, Path], folder: Path) -> None:
                 (partial / name).symlink_to(path.resolve())
 
 
+def check(work: Path) -> None:
+    """Prints how many listed films were taken in. Raises InputError if there is none of train, val or test."""
+    from echoframe.data.sources import list_source
+
+    keys = {item.key for item in list_source(work / "clips").items}
+    for split in SPLITS:
+        listed = [row.key for row in read_clip_list(work / "split.csv").rows if row.split == split]
+        there = len(keys.intersection(listed))
+        print(f"{there} of {len(listed)} {split} films are there")
+        if not there:
+            raise InputError(
+                f"{(work / 'given').resolve()}: has none of the films of split {split}; expected files that are named as in "
+                "the list, and no links to other folders"
+            )
+
+
 def gather(work: Path) -> None:
     """The films that are judged, and their lists. Raises InputError where no test clip has embeddings."""
     from echoframe.data.embedding_reader import EmbeddingSets  # needs torch
@@ -80,25 +99,22 @@ def gather(work: Path) -> None:
     write_table(work / "test.csv", [("name", "label"), *((item.key, item.label) for item in items)])
     write_table(work / "generate.csv", [("path",), *((f"test/{name}",) for name in films)])
     listed = [row.split for row in read_clip_list(work / "split.csv").rows]
-    counts = {
-        split: {"listed": listed.count(split), "used": [*of.values()].count(split)}
-        for split in ("train", "val", "test")
-    }
+    counts = {split: {"listed": listed.count(split), "used": [*of.values()].count(split)} for split in SPLITS}
     write(work, "clips.json", {"counts": counts, "visual space": sets.encoders.visual.name})
 
 
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("join", "test"))
+    parser.add_argument("what", choices=("join", "check", "test"))
     parser.add_argument("--work", type=Path, required=True)
     args = parser.parse_args(words)
-    if args.what == "test":
+    if args.what == "check":
+        check(args.work)
+    elif args.what == "test":
         gather(args.work)
-        return
-    given = read(args.work, "given.json")
-    rows = join(Path(given["train list"]), Path(given["test list"]))
-    write_split(rows, args.work / "split.csv")
-    print(", ".join(f"{sum(row.split == split for row in rows)} {split}" for split in ("train", "val", "test")))
+    else:
+        given = read(args.work, "given.json")
+        write_split(join(Path(given["train list"]), Path(given["test list"])), args.work / "split.csv")
 
 
 if __name__ == "__main__":

@@ -169,6 +169,8 @@ def all_notes(found: Sequence[Judged], made: Sequence[Row], work: Path) -> list[
         f"{clips['visual space']}, {seeds} seed{'s' if seeds > 1 else ''} for each mapper, and one sound for each clip. "
         f"Clips that could be read and embedded, of those listed: {used}."
     )
+    if any(cell.deviation is not None for row in made for line in row.lines.values() for cell in line.cells.values()):
+        notes.append("What follows ± is the standard deviation over seeds.")
     if left := [row.model if row.mapper == "-" else f"{row.model} ({row.mapper})" for row in made if not row.lines]:
         notes.append(
             f"Not measured here: {', '.join(left)}. BASELINES names folders of other systems' sounds, MAPPERS mappers."
