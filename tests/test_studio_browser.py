@@ -25,6 +25,34 @@ HEARD = """async (address) => {
     return [sound.getChannelData(0).reduce((most, each) => Math.max(most, Math.abs(each)), 0), sound.duration];
 }"""
 
+# texts whose contrast is under 4.5 : 1 (WCAG 2, AA), but for what cannot be used; colours are laid over those behind them
+PALE = """() => {
+    const parse = (colour) => {
+        const [r, g, b, a] = colour.match(/[\\d.]+/g).map(Number);
+        return (colour.startsWith('color(srgb') ? [r * 255, g * 255, b * 255] : [r, g, b]).concat(a ?? 1);
+    };
+    const over = (top, below) => [0, 1, 2].map((n) => top[n] * top[3] + below[n] * (1 - top[3])).concat(1);
+    const light = (colour) => {
+        const part = (value) => value <= 10.02 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4;
+        return 0.2126 * part(colour[0]) + 0.7152 * part(colour[1]) + 0.0722 * part(colour[2]);
+    };
+    const contrast = (each) => {
+        let [behind, opacity, chain] = [[255, 255, 255, 1], 1, []];
+        for (let at = each; at; at = at.parentElement) chain.unshift(getComputedStyle(at));
+        for (const style of chain) {
+            behind = over(parse(style.backgroundColor), behind);
+            opacity *= style.opacity;
+        }
+        const text = parse(getComputedStyle(each).color);
+        const [a, b] = [light(over([...text.slice(0, 3), text[3] * opacity], behind)), light(behind)];
+        return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    };
+    const has_text = (each) => [...each.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    return [...document.querySelectorAll('body *')]
+        .filter((each) => each.offsetParent && !each.closest(':disabled') && has_text(each) && contrast(each) < 4.5)
+        .map((each) => `${contrast(each).toFixed(2)} ${each.textContent.trim().slice(0, 60)}`);
+}"""
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -230,3 +258,12 @@ def test_everything_that_can_be_used_has_a_name(visit):
             .map((each) => each.outerHTML.slice(0, 200))"""
     )
     assert nameless == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read(visit, film, scheme):
+    page = visit(color_scheme=scheme)
+    page.locator("#more").get_by_role("button", name="More").click()
+    bring(page, film)
+    page.get_by_text("another number gives another sound").first.wait_for()
+    assert page.evaluate(PALE) == []
