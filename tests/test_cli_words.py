@@ -80,7 +80,7 @@ def test_a_wrong_word_brings_the_right_one(capsys, tmp_path, monkeypatch):
     (tmp_path / "-o.mp4").touch()
     for args, words in (
         (["genrate"], 'echoframe: no such command "genrate" (did you mean generate or rate?); see echoframe --help'),
-        (["frobnicate"], 'no such command "frobnicate" (commands: generate, look, cues, models, data, '),
+        (["frobnicate"], 'no such command "frobnicate" (commands: generate, web, look, cues, models, data, '),
         (
             ["clip.mp4"],
             '"clip.mp4" is a file or a folder, expected a command (did you mean echoframe generate clip.mp4?)',

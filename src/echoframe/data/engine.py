@@ -23,7 +23,7 @@ from echoframe.spec import ClipSpec
 ClipFields = dict[str, Any]
 WAVE = 10_000  # rows given to Ray at once: neither its memory nor ours grows with their number
 DIED = "the process that worked on it died each time"
-_THREADS = 4  # of an encoder on CPUs: more do not go faster for one clip
+THREADS = 4  # of an encoder on CPUs: more do not go faster for one clip
 _NO_FRAMES = {"images": b"", "height": 0, "width": 0, "mask": b"", "sound": b"", "rate": 0}
 _NO_NUMBERS = {"visual": b"", "mask": b"", "audio": b"", "duration_s": 0.0}
 
@@ -48,7 +48,7 @@ class Steps:
     """What is done with a row {n, ...}; what goes wrong has to be in the row that comes back, under the same n.
 
     read: row -> row, on CPUs. encoder: a class that is made with `arguments`, and whose objects do row -> row, on_gpu or
-    not. row_bytes: the size of a row between the two, about.
+    not. row_bytes: the size of a row between the two, about. threads: of an encoder on CPUs, at most.
     """
 
     read: Callable[[ClipFields], ClipFields]
@@ -56,6 +56,7 @@ class Steps:
     arguments: tuple[Any, ...]
     row_bytes: int
     on_gpu: bool
+    threads: int = THREADS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,8 +71,10 @@ class Pool:
     threads: int
 
 
-def plan_pool(node_cpus: Sequence[float], *, gpus: int, workers: int | None) -> Pool:
+def plan_pool(node_cpus: Sequence[float], *, gpus: int, workers: int | None, threads: int = THREADS) -> Pool:
     """As many encoders as GPUs, and a decoder on each core; without a GPU the cores are shared half and half.
+
+    threads: of an encoder, at most.
 
     An idle decoder costs nothing: it waits until the encoders have taken what it made.
 
@@ -86,9 +89,9 @@ def plan_pool(node_cpus: Sequence[float], *, gpus: int, workers: int | None) -> 
     decoders = workers or sum(cores)
     if gpus:
         share = min(1.0, sum(cores) / decoders)
-        return Pool(decoders=decoders, decoder_cpus=share, encoders=gpus, encoder_cpus=0.0, gpus=1.0, threads=_THREADS)
+        return Pool(decoders=decoders, decoder_cpus=share, encoders=gpus, encoder_cpus=0.0, gpus=1.0, threads=threads)
     smallest = min(cores)
-    threads = smallest // math.ceil(smallest / _THREADS)
+    threads = smallest // math.ceil(smallest / threads)
     return Pool(
         decoders=decoders,
         decoder_cpus=math.floor(min(1.0, sum(cores) / 2 / decoders) * 1e4) / 1e4,

@@ -96,7 +96,7 @@ def run_ray(rows: Sequence[ClipFields], steps: Steps, *, workers: int | None) ->
         ray, data = require_extra("ray"), require_extra("ray.data")
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = int(sum(node.get("GPU", 0) for node in nodes)) if steps.on_gpu else 0
-    pool = plan_pool([node.get("CPU", 0) for node in nodes], gpus=gpus, workers=workers)
+    pool = plan_pool([node.get("CPU", 0) for node in nodes], gpus=gpus, workers=workers, threads=steps.threads)
     logger = logging.getLogger("ray.data")
     consoles = [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]
     levels = [handler.level for handler in consoles]

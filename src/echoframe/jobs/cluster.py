@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from echoframe import errors
-from echoframe.data.engine import DIED, ClipFields, DecodeOptions, Steps, in_order
+from echoframe.bundles.bundle import find_bundle
+from echoframe.data.engine import DIED, THREADS, ClipFields, DecodeOptions, Steps, in_order
 from echoframe.data.ray_engine import cluster_device, ray_session, run_ray
 from echoframe.device import resolve_device, resolve_dtype
 from echoframe.errors import EchoFrameError, InputError
@@ -32,6 +33,7 @@ from echoframe.pipeline import EchoFrame, settled
 from echoframe.sound.decoding import Eyes
 
 THIS_MACHINE = "local"
+SMALL = 200_000_000  # bytes of a bundle
 _WAVE = 500  # batches given to Ray at once: each of its processes is sent them all
 
 Made = tuple[Job, How | Exception]
@@ -126,10 +128,17 @@ def _run(work: Work, row_bytes: int) -> Iterator[tuple[Sequence[Order], list[Val
         arguments=(work,),
         row_bytes=row_bytes,
         on_gpu=work.loading.device.startswith("cuda"),
+        threads=_threads(work.loading.source),
     )
     rows = run_ray([{"n": n} for n in range(len(work.batches))], steps, workers=None)
     for batch, row in zip(work.batches, in_order(rows, len(work.batches)), strict=True):
         yield batch, None if row is None else json.loads(row["told"])
+
+
+def _threads(source: str) -> int:
+    """Of a model on CPUs. A small one is there for each core: threads that wait for each other cost more than memory."""
+    size = sum(file.size for part in find_bundle(source).manifest.parts.values() for file in part.files)
+    return 1 if 0 < size < SMALL else THREADS  # a hub's model does not say its size, and is large
 
 
 def _made(batch: Sequence[Order], told: list[Values], writing: WriteOptions) -> Iterator[Made]:
