@@ -127,6 +127,8 @@ def test_a_visitor_brings_a_film_and_takes_its_sound_home(visit, film, tmp_path)
     assert bottom(page, "#go") <= LAPTOP["height"]  # above the fold, with all labels
 
     set_candidates(page, 6)
+    length = page.locator("#more").get_by_label("Length in seconds")
+    length.fill("60")  # so that there is something to stop
     page.locator("#go").click()
     page.locator("#player video").wait_for()
     page.locator("#stop").click()
@@ -135,6 +137,7 @@ def test_a_visitor_brings_a_film_and_takes_its_sound_home(visit, film, tmp_path)
     first = page.locator("#player video").get_attribute("src")
 
     set_candidates(page, 2)
+    length.fill("")
     page.locator("#prompt textarea").fill("heavy rain")
     level.fill("0.4")
     level.press("Enter")
