@@ -70,8 +70,13 @@ def theme() -> Any:
     plain = gradio.themes.Default(
         primary_hue=blue, secondary_hue=blue, font=own, font_mono=["ui-monospace", "monospace"]
     )
-    quiet = ("body_text_color_subdued", "block_info_text_color", "input_placeholder_color")  # too pale to be read
-    return plain.set(**{name: "*neutral_600" for name in quiet}, **{f"{name}_dark": "*neutral_300" for name in quiet})
+    quiet = ("body_text_color_subdued", "block_info_text_color")  # too pale to be read
+    return plain.set(
+        **{name: "*neutral_600" for name in quiet},
+        **{f"{name}_dark": "*neutral_300" for name in quiet},
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+    )
 
 
 def _film_tab(gradio: Any, studio: Studio, token: Any) -> SimpleNamespace:
