@@ -53,7 +53,6 @@ def main() -> None:
         page = first.new_page()
         began = time.monotonic()
         with served(Path(folder) / "own") as base:
-            outside, troubles = watched(first, base)
             while True:
                 try:
                     page.goto(base)
@@ -77,6 +76,7 @@ def main() -> None:
                     with browser.new_context(
                         viewport={"width": width, "height": height}, color_scheme=scheme, storage_state=state
                     ) as context:
+                        outside, troubles = watched(context, base)
                         context.set_default_timeout(PATIENCE_MS)
                         page = context.new_page()
                         page.goto(base)
@@ -88,7 +88,7 @@ def main() -> None:
                         page.wait_for_function("document.querySelector('#player video').readyState === 4")
                         page.wait_for_timeout(1500)
                         save(page, f"{width}-{scheme}", full_page=width == min(SIZES))
-            print(f"{len(outside)} requests to other hosts, {len(troubles)} errors", *troubles)
+                        print(f"{len(outside)} requests to other hosts, {len(troubles)} errors", *troubles)
 
 
 if __name__ == "__main__":
