@@ -4,9 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(
-    0, str(Path(__file__).parent / "src")
-)  # a space installs what requirements.txt names, and not its own files
+# a space installs what requirements.txt names, and not its own files
+sys.path.insert(0, str(Path(__file__).parent / "src"))
 
 from echoframe.apps.cli import main  # noqa: E402
 

@@ -7,7 +7,6 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +22,12 @@ from echoframe.options import Request
 from echoframe.pipeline import EchoFrame
 from echoframe.sound.decoding import decode
 from fakes import fake_model
-from planted_video import write_video
-from tiny_bundles import write_tiny_mini
+from listed_films import names, write_films
 
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("films")
-    for i, name in enumerate(("one", "two", "six")):
-        write_video(folder / f"{name}.mp4", n_frames=5 + i, rate=Fraction(10))
-    write_tiny_mini(folder / "tiny")
-    return folder
+    return write_films(tmp_path_factory.mktemp("films"))
 
 
 @pytest.fixture
@@ -67,10 +61,6 @@ def generate(folder: Path, *args: object) -> int:
 
 def on_ray(folder: Path, *args: object) -> int:
     return generate(folder, "--ray-address", "local", *args)
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def test_files_lines_and_records_are_those_of_the_plain_loop(films, tmp_path, engine, monkeypatch, capsys):

@@ -20,26 +20,18 @@ from echoframe.media.video import probe
 from echoframe.options import Request
 from echoframe.provenance import Machine, changed_versions, read_provenance
 from fakes import DIM, calls_of, fake_model
+from listed_films import names, write_films
 from planted_video import write_video
-from tiny_bundles import write_tiny_mini
 
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("films")
-    for i, name in enumerate(("one", "two", "six")):
-        write_video(folder / f"{name}.mp4", n_frames=5 + i, rate=Fraction(10))
-    write_tiny_mini(folder / "tiny")
-    return folder
+    return write_films(tmp_path_factory.mktemp("films"))
 
 
 def generate(folder: Path, *args: object) -> int:
     words = ["generate", "--model", folder / "tiny", "--quiet", "--no-mux", *args]
     return cli.main([str(word) for word in words])
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def written(path: Path, text: str) -> Path:

@@ -74,7 +74,7 @@ class Pool:
 def plan_pool(node_cpus: Sequence[float], *, gpus: int, workers: int | None, threads: int = THREADS) -> Pool:
     """As many encoders as GPUs, and a decoder on each core; without a GPU the cores are shared half and half.
 
-    threads: of an encoder, at most.
+    threads: of an encoder on CPUs, at most.
 
     An idle decoder costs nothing: it waits until the encoders have taken what it made.
 
@@ -89,7 +89,7 @@ def plan_pool(node_cpus: Sequence[float], *, gpus: int, workers: int | None, thr
     decoders = workers or sum(cores)
     if gpus:
         share = min(1.0, sum(cores) / decoders)
-        return Pool(decoders=decoders, decoder_cpus=share, encoders=gpus, encoder_cpus=0.0, gpus=1.0, threads=threads)
+        return Pool(decoders=decoders, decoder_cpus=share, encoders=gpus, encoder_cpus=0.0, gpus=1.0, threads=THREADS)
     smallest = min(cores)
     threads = smallest // math.ceil(smallest / threads)
     return Pool(

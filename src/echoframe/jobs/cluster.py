@@ -105,19 +105,21 @@ def run_on_cluster(
                 defaults=defaults,
                 folder=str(os.getcwd()),
             )
-            lost: list[Order] = []
-            for batch, told in _run(work, row_bytes):
-                if told is None:
-                    lost.extend(batch)
-                else:
-                    yield from _made(batch, told, writing)
-            if not lost:
-                continue
-            for batch, told in _run(replace(work, batches=[*together(lost, 1)]), row_bytes):
-                if told is None:
-                    yield from ((order.job, InputError(f"{order.job.clip}: {DIED}")) for order in batch)
-                else:
-                    yield from _made(batch, told, writing)
+            yield from _tried(work, row_bytes)
+
+
+def _tried(work: Work, row_bytes: int, *, again: bool = False) -> Iterator[Made]:
+    """What became of every order; those of a batch whose process died each time are tried again one by one."""
+    lost: list[Order] = []
+    for batch, told in _run(work, row_bytes):
+        if told is not None:
+            yield from _made(batch, told, work.writing)
+        elif again:
+            yield from ((order.job, InputError(f"{order.job.clip}: {DIED}")) for order in batch)
+        else:
+            lost.extend(batch)
+    if lost:
+        yield from _tried(replace(work, batches=[*together(lost, 1)]), row_bytes, again=True)
 
 
 def _run(work: Work, row_bytes: int) -> Iterator[tuple[Sequence[Order], list[Values] | None]]:

@@ -18,7 +18,7 @@ from echoframe.optional import require_extra
 from echoframe.options import REQUEST_FIELDS, Request
 from echoframe.studio.line import FullError
 from echoframe.studio.looking import bring_film
-from echoframe.studio.making import Made, Step, Stopped, Studio, make
+from echoframe.studio.making import Made, Stopped, Studio, make_one
 from echoframe.studio.sitting import EXAMPLE, KEEP_S, MADE, Sitting, cleaned
 
 FILES = {"film": "the film or the picture; without one, a sound is made of the words", "like": ""}
@@ -117,14 +117,7 @@ def _make(studio: Studio, sitting: Sitting, request: Request, paths: Mapping[str
         request = replace(request, like=str(sitting.bring(paths["like"], EXAMPLE)))
     if film is None and not request.prompt and not request.like:
         raise InputError("neither a film nor words: send film=@FILE, or a prompt")
-    found: list[Made] = []
-
-    def tell(step: Step) -> None:
-        if isinstance(step, Made):
-            found.append(step)
-
-    make(studio, sitting, film, request, takes=1, stop=stop, tell=tell)
-    return found[0]
+    return make_one(studio, sitting, film, request, stop=stop)
 
 
 def openapi() -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from echoframe.pipeline import LIBRARY_SYNC
 from echoframe.studio import cards
 from echoframe.studio.examples import EXAMPLES, example_film
 from echoframe.studio.looking import MAX_LABELS, bring_film, look, seen_before
-from echoframe.studio.making import Made, Step, Stopped, Studio, in_steps, make, mix
+from echoframe.studio.making import Made, Step, Stopped, Studio, in_steps, make, make_one, mix
 from echoframe.studio.many import make_many
 from echoframe.studio.sitting import EXAMPLE, MADE, Sitting
 
@@ -190,24 +189,23 @@ class Events:
         self, film: str | None, prompt: str, negative_prompt: str, duration_s: float | None, seed: float
     ) -> Updates:
         """Of Gradio's API: the record, the sound and the film with it, in a sitting of their own."""
-        sitting, found = self._studio.sittings.new(), list[Made]()
+        sitting = self._studio.sittings.new()
         try:
             request = Request(
                 prompt=prompt, negative_prompt=negative_prompt, duration_s=duration_s or None, seed=int(seed or 0)
             )
             path = bring_film(sitting, Path(film), self._studio.limits).path if film else None
-            stop = threading.Event()
-            make(self._studio, sitting, path, request, takes=1, stop=stop, tell=partial(_collect, found))
-            folder = sitting.folder / MADE / str(found[0].number)
-            record = (folder / found[0].files["record"]).read_text(encoding="utf-8")
+            made = make_one(self._studio, sitting, path, request, stop=threading.Event())
+            folder = sitting.folder / MADE / str(made.number)
+            record = (folder / made.files["record"]).read_text(encoding="utf-8")
             own = self._studio.sittings.uploads / sitting.token
             folder.rename(own)  # where Gradio gives files from
         except EchoFrameError as error:
             raise require_extra("gradio", "web").Error(str(error)) from error
         finally:
             self._studio.sittings.end(sitting)
-        film_name = found[0].files.get("film")
-        return record, str(own / found[0].files["sound"]), str(own / film_name) if film_name else None
+        film_name = made.files.get("film")
+        return record, str(own / made.files["sound"]), str(own / film_name) if film_name else None
 
     def see_for_programs(self, film: str) -> list[dict[str, Any]]:
         """Of Gradio's API: what is expected of a film."""
@@ -292,11 +290,6 @@ class Events:
 
 def _keeps(made: Made) -> str:
     return "Kept ✓" if made.kept else "Keep"
-
-
-def _collect(found: list[Made], step: Step) -> None:
-    if isinstance(step, Made):
-        found.append(step)
 
 
 def _factors(sitting: Sitting, levels: tuple[float, ...]) -> dict[str, float]:

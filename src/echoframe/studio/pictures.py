@@ -2,7 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
 from echoframe.media.frame_array import frames_of
@@ -28,7 +28,7 @@ def film_strip(info: VideoInfo, watched: Watched) -> Image.Image:
     cell = WIDTH // len(frames.images)
     strip = Image.new("RGB", (WIDTH, FRAME_SIDE + BAND_HEIGHT), PAPER)
     for n, image in enumerate(frames.images):
-        strip.paste(_filled(Image.fromarray(image), (cell, FRAME_SIDE)), (n * cell, 0))
+        strip.paste(ImageOps.fit(Image.fromarray(image), (cell, FRAME_SIDE)), (n * cell, 0))
     cues = poster_cues(watched)
     if cues is not None:
         strip.paste(cues_band(cues, (WIDTH, BAND_HEIGHT), info.duration_s), (0, FRAME_SIDE))
@@ -51,11 +51,3 @@ def heard(waveform: Float[Tensor, "channels samples"], sample_rate: int) -> Imag
     mel = Image.fromarray(magma(mel_image(waveform, sample_rate)))
     picture.paste(mel.resize((WIDTH, MEL_HEIGHT), Image.Resampling.BICUBIC), (0, WAVE_HEIGHT))
     return picture
-
-
-def _filled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The middle of an image, as much as fills `size`."""
-    scale = max(size[0] / image.width, size[1] / image.height)
-    width, height = size[0] / scale, size[1] / scale
-    left, top = (image.width - width) / 2, (image.height - height) / 2
-    return image.resize(size, Image.Resampling.BICUBIC, box=(left, top, left + width, top + height))
