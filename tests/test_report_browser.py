@@ -28,6 +28,11 @@ PLAY = """(clip) => new Promise((go) => {
   look();
 })"""
 
+# each table that is wider than its place has its hint, and no other has
+HINTS_ARE_RIGHT = """() => [...document.querySelectorAll(".wide")].every(
+    w => w.previousElementSibling.hidden !== (w.scrollWidth > w.clientWidth + 1))"""
+PAUSED = "clip => [...clip.querySelectorAll('video, audio')].every(player => player.paused)"
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
@@ -50,11 +55,8 @@ def page(tmp_path_factory):
 @pytest.mark.parametrize("width", [390, 1280, 1920])
 def test_no_column_is_hidden_without_a_hint(page, width):
     page.set_viewport_size({"width": width, "height": 900})
-    page.wait_for_timeout(100)
+    page.wait_for_function(HINTS_ARE_RIGHT)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    for wide in page.locator(".wide").all():
-        hides = wide.evaluate("w => w.scrollWidth > w.clientWidth + 1")
-        assert wide.evaluate("w => w.previousElementSibling.hidden") is not hides
     table = page.locator(".wide").first
     if width != 1280:  # where it depends on the letters of the machine
         assert table.evaluate("w => w.scrollWidth > w.clientWidth + 1") == (width == 390)
@@ -106,17 +108,12 @@ def test_another_sound_goes_on_where_the_film_is_and_one_clip_plays_at_a_time(pa
     first.evaluate("clip => { const v = clip.querySelector('video'); v.currentTime = 1; v.play(); }")
     page.wait_for_timeout(300)
     first.locator("input").nth(2).check()
-    page.wait_for_timeout(400)
-    times = "clip => ['video', 'audio'].map(kind => clip.querySelector(kind).currentTime)"
-    film, sound = first.evaluate(times)
-    assert min(film, sound) > 1.1
+    goes_on = "c => [...c.querySelectorAll('video, audio')].every(p => p.currentTime > 1.1 && !p.paused)"
+    page.wait_for_function(f"({goes_on})(document.querySelector('.clip'))")
     second.evaluate("clip => clip.querySelector('video').play()")
-    page.wait_for_timeout(200)
-    stopped = "clip => [...clip.querySelectorAll('video, audio')].every(player => player.paused)"
-    assert first.evaluate(stopped)
+    page.wait_for_function(f"({PAUSED})(document.querySelectorAll('.clip')[0])")
     second.evaluate("clip => clip.querySelector('video').pause()")
-    page.wait_for_timeout(200)
-    assert second.evaluate(stopped)
+    page.wait_for_function(f"({PAUSED})(document.querySelectorAll('.clip')[1])")
 
 
 def test_a_film_that_cannot_be_shown_leaves_its_sounds(page):
