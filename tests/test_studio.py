@@ -417,6 +417,29 @@ def test_a_sitting_outlives_its_server_and_ends_when_it_is_not_used(tmp_path, fi
     assert not studio.sittings.uploads.exists()
 
 
+def test_what_is_finished_after_the_end_is_not_kept_and_uploads_go_too(tmp_path, film):
+    studio = studio_in(tmp_path / "own")
+    events, own = Events(studio), studio.sittings.new()
+    upload = studio.sittings.uploads / "0a1b" / "cat.mp4"
+    upload.parent.mkdir()
+    shutil.copyfile(film, upload)
+    assert len(list(events.bring(own.token, str(upload)))) == 2
+    assert len(list(events.bring(own.token, str(film)))) == 2
+    sound, made = studio.model.generate(own.film), finish(own, own.film, studio.model.generate(own.film), "cat")
+    assert upload.exists()
+    events.end(own.token)
+    assert not upload.exists()
+    assert film.exists()  # it was no upload
+    for late in (
+        lambda: finish(own, film, sound, "cat"),
+        lambda: own.bring(film, "film"),
+        lambda: own.change(made),
+    ):
+        with pytest.raises(InputError, match="this sitting has ended; load the page again"):
+            late()
+    assert not own.folder.exists()
+
+
 def test_only_the_latest_are_held_and_what_is_to_be_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(sitting, "MOST_MADE", 2)
     own = Sittings(tmp_path / "own").new()

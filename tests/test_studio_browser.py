@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from browsers import CHROMIUM, play_to_the_end, started, watched
 from echoframe import load
@@ -109,8 +110,18 @@ def set_candidates(page, n):
     field = page.locator("#more").get_by_label("number input for Candidates")
     if not field.is_visible():
         page.locator("#more").get_by_role("button", name="More").click()
-    field.fill(str(n))
-    field.press("Enter")
+    for _ in range(20):  # within milliseconds after a field has appeared, Gradio gives it its first value once more
+        field.fill(str(n))
+        field.press("Enter")
+        page.wait_for_timeout(200)
+        if field.input_value() == str(n):
+            return
+    pytest.fail(f"the number of candidates stays {field.input_value()}")
+
+
+def finished(page, n):
+    """Waits until that many sounds are there; if they do not come, what the page says instead is in the failure."""
+    expect(page.locator("#status")).to_contain_text(f"Done. {n} of {n} finished.", timeout=PATIENCE_MS)
 
 
 def bottom(page, selector):
@@ -142,7 +153,7 @@ def test_a_visitor_brings_a_film_and_takes_its_sound_home(visit, film, tmp_path)
     level.fill("0.4")
     level.press("Enter")
     page.locator("#go:enabled").click()
-    page.get_by_text("Done. 2 of 2 finished.").wait_for()
+    finished(page, 2)
     player = page.locator("#player video")
     assert player.get_attribute("src") != first
     record = page.request.get(page.get_by_role("link", name="Record").evaluate("link => link.href")).json()
@@ -189,7 +200,7 @@ def test_a_second_visitor_sees_their_place_and_nothing_of_the_first(visit, site,
             page.get_by_text(("1 sound is", "2 sounds are")[n] + " made before yours.").wait_for()
     seen = []
     for page in (first, second):
-        page.get_by_text("Done. 1 of 1 finished.").wait_for()
+        finished(page, 1)
         seen.append(page.locator("#player video").get_attribute("src").split("/")[1])
     assert len(set(seen)) == 2  # each in a sitting of its own
     second.locator("#history input").click()
@@ -230,7 +241,7 @@ def test_a_library_s_recordings_are_laid_into_a_film(visit, film, tmp_path):
     set_candidates(page, 1)
     assert page.get_by_label("number input for Sync").input_value() == "0.5"
     page.locator("#go").click()
-    page.get_by_text("Done. 1 of 1 finished.").wait_for()
+    finished(page, 1)
     for layer in ("ambience", "events"):
         with page.expect_download() as download:
             page.get_by_role("link", name=f"Stem: {layer}").click()

@@ -51,6 +51,7 @@ class Events:
     def bring(self, token: str, path: str | None) -> Iterator[Updates]:
         """A film was dropped, or recorded."""
         if path:
+            self._studio.sittings.uploaded(self._sitting(token), Path(path))
             yield from self._bring(token, Path(path))
 
     def example(self, name: str) -> Callable[[str], Iterator[Updates]]:
@@ -82,6 +83,8 @@ class Events:
     ) -> Iterator[Updates]:
         """Sounds of the film, each shown when it is there; what they are chosen with, and the buttons."""
         sitting = self._sitting(token)
+        if like:
+            self._studio.sittings.uploaded(sitting, Path(like))
         results: list[Made] = []
 
         def work(stop: threading.Event, tell: Callable[[Step], None]) -> None:
@@ -120,10 +123,12 @@ class Events:
     ) -> Iterator[Updates]:
         """A sound of each film, in one archive."""
         sitting = self._sitting(token)
+        paths = [Path(film) for film in films or []]
+        self._studio.sittings.uploaded(sitting, *paths)
 
         def work(stop: threading.Event, tell: Callable[[Step], None]) -> None:
             request = Request(prompt=prompt.strip(), seed=int(seed or 0), library=library or "")
-            make_many(self._studio, sitting, [Path(film) for film in films or []], request, stop=stop, tell=tell)
+            make_many(self._studio, sitting, paths, request, stop=stop, tell=tell)
 
         yield from self._alone(sitting, work)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from echoframe.config import from_dict
 from echoframe.errors import ConfigError, InputError
 from echoframe.media.video import VideoInfo, probe
-from echoframe.output import atomic_files
 from echoframe.pipeline import EchoFrame
 from echoframe.studio.hiding import hidden, named
 from echoframe.studio.limits import Limits
@@ -73,8 +72,7 @@ def look(model: EchoFrame, sitting: Sitting, info: VideoInfo) -> Seen:
         strip="data:image/jpeg;base64," + base64.b64encode(held.getvalue()).decode(),
         labels=tuple((label, round(chance, 4)) for label, chance in best),
     )
-    with atomic_files([sitting.folder / SEEN]) as (partial,):
-        partial.write_text(json.dumps(asdict(seen)), encoding="utf-8")
+    sitting.write(sitting.folder / SEEN, json.dumps(asdict(seen)))
     return seen
 
 

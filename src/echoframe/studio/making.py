@@ -153,6 +153,7 @@ def in_steps(
         while (step := told.get()) is not None:
             if isinstance(step, BaseException):
                 raise step
+            studio.sittings.find(sitting.token)  # it is in use
             yield step
     finally:
         stop.set()
@@ -182,7 +183,7 @@ def mix(sitting: Sitting, made: Made, level_db: float | None) -> Made:
     name = made.files["film"]
     mixed = f"{Path(name).stem}.mixed{Path(name).suffix}"
     waveform, rate = read_audio(folder / made.files["sound"])
-    with hidden(sitting.folder):
+    with sitting.changing(), hidden(sitting.folder):
         mux(film, waveform, rate, folder / mixed, original_level_db=level_db, reencode=_plays_as(info)[1])
     return sitting.change(replace(made, level_db=level_db, files=made.files | {"mixed": mixed}))
 

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -58,18 +58,38 @@ class Sitting:
         token: whoever knows it may see everything in here.
         folder: where it lies.
         stop: asks the work at hand to stop.
+        uploads: what its visitor's browser sent, where the server keeps that.
     """
 
     def __init__(self, token: str, folder: Path) -> None:
         self.token, self.folder = token, folder
         self.stop = threading.Event()
-        self._lock = threading.Lock()
+        self.uploads: set[Path] = set()
+        self._is_over = False
+        self._lock = threading.RLock()
 
     def begin(self) -> threading.Event:
         """Asks the work at hand to stop; gives what asks the next one."""
         self.stop.set()
         self.stop = threading.Event()
         return self.stop
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Files are added to it, by one at a time. Raises InputError if it has ended: nobody would remove them any more."""
+        with self._lock:
+            if self._is_over:
+                raise InputError("this sitting has ended; load the page again to begin a new one")
+            yield
+
+    def remove(self) -> None:
+        """Stops its work, and removes all its files."""
+        self.stop.set()
+        with self._lock:
+            self._is_over = True
+            shutil.rmtree(self.folder, ignore_errors=True)
+            for path in self.uploads:
+                path.unlink(missing_ok=True)
 
     @property
     def film(self) -> Path | None:
@@ -82,20 +102,29 @@ class Sitting:
         return self._only(EXAMPLE)
 
     def bring(self, source: Path, what: str, name: str = "") -> Path:
-        """Takes a copy of a file as the film or the example, in the place of an earlier one. name: what it is called."""
-        self.drop(what)
+        """Takes a copy of a file as the film or the example, in the place of an earlier one. name: what it is called.
+
+        Raises as `changing`.
+        """
         final = self.folder / what / cleaned(name or source.name)
-        with atomic_files([final]) as (partial,):
-            shutil.copyfile(source, partial)
+        with self.changing():
+            self.drop(what)
+            with atomic_files([final]) as (partial,):
+                shutil.copyfile(source, partial)
         return final
+
+    def write(self, path: Path, words: str) -> None:
+        """Writes a text into its folder. Raises as `changing`."""
+        with self.changing(), atomic_files([path]) as (partial,):
+            partial.write_text(words, encoding="utf-8")
 
     def drop(self, what: str) -> None:
         """Removes the film or the example."""
         shutil.rmtree(self.folder / what, ignore_errors=True)
 
     def add(self, write: Callable[[int, Path], Made]) -> Made:
-        """Takes in what `write` makes, given a number and an empty folder: all of it, or nothing."""
-        with self._lock:
+        """Takes in what `write` makes, given a number and an empty folder: all of it, or nothing. Raises as `changing`."""
+        with self.changing():
             number = 1 + max((made.number for made in self.made()), default=0)
             with atomic_folder(self.folder / MADE / str(number)) as partial:
                 made = write(number, partial)
@@ -118,9 +147,8 @@ class Sitting:
         return self.change(replace(made, kept=kept))
 
     def change(self, made: Made) -> Made:
-        """Writes down what has become of it."""
-        with atomic_files([self.folder / MADE / str(made.number) / ABOUT]) as (partial,):
-            partial.write_text(json.dumps(asdict(made)), encoding="utf-8")
+        """Writes down what has become of it. Raises as `changing`."""
+        self.write(self.folder / MADE / str(made.number) / ABOUT, json.dumps(asdict(made)))
         return made
 
     def path(self, number: int, name: str) -> Path | None:
@@ -176,12 +204,15 @@ class Sittings:
                 os.utime(sitting.folder)
         return sitting
 
+    def uploaded(self, sitting: Sitting, *paths: Path) -> None:
+        """The visitor's browser sent these files: they go when the sitting ends, if they lie among the uploads."""
+        sitting.uploads.update(path for path in paths if self.uploads in path.parents)
+
     def end(self, sitting: Sitting) -> None:
         """Stops its work and removes all its files."""
-        sitting.stop.set()
         with self._lock:
             self._known.pop(sitting.token, None)
-        shutil.rmtree(sitting.folder, ignore_errors=True)
+        sitting.remove()
 
     def sweep(self) -> None:
         """Ends the sittings that were not used for long, and removes uploads as old."""
