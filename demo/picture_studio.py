@@ -2,7 +2,7 @@
 
 PYTHONPATH=src:tests python demo/picture_studio.py
 
-It starts `echoframe web`, and prints how long it took from there to the first sound of an example.
+It starts `echoframe web` and makes two sounds of an example. `benchmarks/studio.py` says how long that takes.
 """
 
 import io
@@ -51,7 +51,6 @@ def main() -> None:
         first = browser.new_context(viewport={"width": 1280, "height": 800})
         first.set_default_timeout(PATIENCE_MS)
         page = first.new_page()
-        began = time.monotonic()
         with served(Path(folder) / "own") as base:
             while True:
                 try:
@@ -60,15 +59,10 @@ def main() -> None:
                 except Exception:  # it is not there yet
                     time.sleep(0.1)
             page.locator("#go:enabled").wait_for()
-            opened = time.monotonic()
             page.locator(".example-dog").click()
             page.locator("#seen img").wait_for()
             page.locator("#go").click()
             page.locator("#player video").wait_for()
-            now = time.monotonic()
-            print(
-                f"first sound of an example {now - began:.1f} s after the start, {now - opened:.1f} s on an open page"
-            )
             page.get_by_text("Done.").wait_for()
             state = first.storage_state()
             for width, height in SIZES.items():

@@ -1,5 +1,6 @@
 """The studio over HTTP and in its parts, with a model of fakes: what visitors get, and what they do not."""
 
+import inspect
 import io
 import json
 import os
@@ -46,6 +47,7 @@ from echoframe.studio.line import FullError, Line
 from echoframe.studio.looking import bring_film, look, seen_before
 from echoframe.studio.making import Made, Stopped, Waiting, finish, in_steps, make, mix
 from echoframe.studio.many import make_many
+from echoframe.studio.quick_import import without_stubs
 from echoframe.studio.remembered import remembering
 from echoframe.studio.sitting import Sitting, Sittings, private
 from echoframe.timing.watch import watch
@@ -644,6 +646,21 @@ def is_up(base: str) -> bool:
         return httpx.get(f"{base}/v1", timeout=5).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def test_gradio_writes_no_stubs_when_the_command_imports_it():
+    program = (
+        "import ast\n"
+        "seen, segment = [], ast.get_source_segment\n"  # with which Gradio begins a stub
+        "ast.get_source_segment = lambda code, node: seen.append(node.name) or segment(code, node)\n"
+        "from echoframe.studio.quick_import import import_gradio\n"
+        "print(import_gradio().Slider.__name__, *sorted({*seen}))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).split() == ["Slider", "BlocksEvents"]
+    with without_stubs():
+        assert inspect.getfile(Sitting) == sitting.__file__
+        with pytest.raises(OSError, match="no stubs are wanted"):
+            inspect.getfile(gradio.Slider)
 
 
 def test_the_hosted_space_installs_what_the_studio_needs():

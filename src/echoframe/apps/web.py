@@ -10,11 +10,11 @@ from echoframe.errors import InputError
 from echoframe.library import Library
 from echoframe.loading import load
 from echoframe.lock import exclusive_lock
-from echoframe.optional import require_extra
 from echoframe.rating.server import LOOPBACK, address, open_socket
 from echoframe.studio.limits import Limits
 from echoframe.studio.line import Line
 from echoframe.studio.making import Studio
+from echoframe.studio.quick_import import import_gradio
 from echoframe.studio.remembered import remembering
 from echoframe.studio.server import serve
 from echoframe.studio.sitting import Sittings
@@ -27,7 +27,7 @@ def web(args: argparse.Namespace) -> int:
     limits = Limits(upload_mb=args.max_upload, duration_s=args.max_duration, queue=args.queue)
     if args.auth and not all(args.auth.partition(":")):
         raise InputError("--auth: expected a user and a password, such as --auth me:secret")
-    require_extra("gradio.processing_utils", "web")
+    import_gradio()
     with open_socket(args.host, args.port) as listening:
         port = listening.getsockname()[1]
         folder = Path(args.folder or Path(tempfile.gettempdir()) / f"echoframe-web-{port}")
