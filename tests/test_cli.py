@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,15 @@ def test_a_still_and_globs_and_a_named_file(bundle, out, tmp_path):
     assert names(out) == ["still.wav", "still.wav.json"]
     assert run("generate", tmp_path / "still.png", "-o", out / "named.flac", "--model", bundle, "--duration", 0.4) == 0
     assert soundfile.info(out / "named.flac").frames == 6400
+
+
+def test_a_large_photograph_is_no_reason_to_warn(bundle, out, tmp_path, monkeypatch):
+    Image.new("RGB", (64, 48)).save(tmp_path / "still.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)  # Pillow warns of more, and refuses twice as many
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        assert run("generate", tmp_path / "still.png", "-o", out, "--model", bundle, "--duration", 0.3) == 0
+    assert [str(each.message) for each in seen if "pixels" in str(each.message)] == []
 
 
 def test_a_film_in_its_own_folder_keeps_its_name(bundle, tmp_path):

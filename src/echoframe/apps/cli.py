@@ -9,6 +9,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 from echoframe.apps.parser import BAD_INPUT, Parser
@@ -80,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without arrows still gets its table
+    # Pillow refuses what is twice as large as what it warns of
+    warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     try:
         code = run(args)
         sys.stdout.flush()
