@@ -399,6 +399,24 @@ def test_a_stop_keeps_what_is_finished(tmp_path, film):
     assert made[0].scores.keys() == {"target", "soundness"}
 
 
+def test_a_film_stays_until_its_sounds_are_made_though_another_is_brought(tmp_path, film):
+    studio = studio_in(tmp_path / "own")
+    own, made = studio.sittings.new(), list[Made]()
+    bring_film(own, film, studio.limits)
+    other = write_video(tmp_path / "other.mp4", n_frames=8, rate=Fraction(8))
+
+    def tell(step: object) -> None:
+        if isinstance(step, Made):
+            made.append(step)
+            bring_film(own, other, studio.limits)
+
+    make(studio, own, own.film, Request(), takes=3, stop=threading.Event(), tell=tell)
+    assert [(each.title, each.duration_s) for each in made] == [("my film.mp4", 2.0)] * 3
+    assert own.film is not None
+    assert own.film.name == "other.mp4"
+    assert [path.name for path in (own.folder / "film").glob("*/*")] == ["other.mp4"]
+
+
 def test_a_sitting_outlives_its_server_and_ends_when_it_is_not_used(tmp_path, film):
     studio = studio_in(tmp_path / "own")
     own = studio.sittings.new()
@@ -492,6 +510,13 @@ def test_many_films_come_back_in_one_archive_with_a_list_of_those_that_failed(tm
     make_many(studio, own, [film, film], Request(), stop=stop, tell=stop_after_one)
     assert done[0].notes == ("stopped: 1 of 2 films were not made",)
 
+    with pytest.raises(Stopped):  # before anything is there
+        make_many(studio, own, [film, film], Request(), stop=stop, tell=made.append)
+
+    def end_after_one(step: object) -> None:
+        if getattr(step, "nth", 0) == 2:
+            studio.sittings.end(own)
+
     for wrong, words in (
         ([tmp_path / "bad.mp4"], "none of 1 films has a sound: bad.mp4"),
         ([], "no film was given"),
@@ -499,6 +524,9 @@ def test_many_films_come_back_in_one_archive_with_a_list_of_those_that_failed(tm
     ):
         with pytest.raises(InputError, match=words):
             make_many(studio, own, wrong, Request(), stop=threading.Event(), tell=made.append)
+    with pytest.raises(InputError, match="this sitting has ended"):
+        make_many(studio, own, [film, film], Request(), stop=threading.Event(), tell=end_after_one)
+    assert not list((studio.sittings.root / "sittings").iterdir())
 
 
 def test_what_the_page_cannot_do_it_says(tmp_path):
@@ -522,6 +550,8 @@ def test_a_film_s_own_sound_is_mixed_in_and_out(tmp_path):
     bring_film(own, film, studio.limits)
     made = finish(own, own.film, studio.model.generate(own.film), "loud.mp4")
     assert made.can_mix
+    quiet = write_video(tmp_path / "quiet.mp4", n_frames=8, rate=Fraction(8))
+    bring_film(own, quiet, studio.limits)  # in the place of the one whose sound is mixed in
     mixed = mix(own, made, 0.0)
     levels = []
     for what in ("film", "mixed"):
@@ -559,6 +589,19 @@ class CountingEncoder:
     def __call__(self, frames: np.ndarray) -> torch.Tensor:
         self.n_calls += 1
         return self._encoder(frames)
+
+
+def test_a_picture_that_browsers_do_not_show_is_written_again(tmp_path):
+    studio = studio_in(tmp_path / "own")
+    own, made = studio.sittings.new(), list[Made]()
+    for suffix in ("tif", "png"):
+        picture = tmp_path / f"red.{suffix}"
+        Image.new("RGB", (60, 40), "red").save(picture)
+        info = bring_film(own, picture, studio.limits)
+        made.append(finish(own, info.path, studio.model.generate(info.path), picture.name))
+    with Image.open(file_of(own, made[0], "still")) as again, Image.open(file_of(own, made[1], "still")) as copied:
+        assert (again.format, again.size, copied.format) == ("JPEG", (60, 40), "PNG")
+        assert np.asarray(again)[5, 5, 0] > 240
 
 
 def test_a_film_that_browsers_do_not_play_is_written_again(tmp_path):

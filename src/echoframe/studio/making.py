@@ -1,5 +1,6 @@
 """Sounds are made for a sitting: one at a time for all, one candidate after another, until it is asked to stop."""
 
+import os
 import queue
 import shutil
 import threading
@@ -25,11 +26,13 @@ from echoframe.sound.timeline import timeline_of
 from echoframe.studio.hiding import hidden
 from echoframe.studio.limits import Limits
 from echoframe.studio.line import Line
-from echoframe.studio.pictures import heard
+from echoframe.studio.pictures import heard, still
 from echoframe.studio.sitting import MADE, Made, Sitting, Sittings, cleaned
 
 # the containers in which browsers play a codec; a film of another one is written again as H.264
 PLAYED = {"h264": ".mp4", "av1": ".mp4", "vp9": ".webm", "vp8": ".webm"}
+SHOWN = {".avif", ".bmp", ".jpeg", ".jpg", ".png", ".webp"}  # pictures that browsers show; others are written again
+SOURCE = "source"  # of each result, a folder with the film whose own sound can be mixed in
 PATIENCE_S = 0.2  # how soon one who waits sees that they shall stop
 
 
@@ -97,6 +100,7 @@ def make(
     with ExitStack() as stack:
         place = stack.enter_context(studio.line.place())
         stack.enter_context(hidden(sitting.folder))
+        stack.enter_context(sitting.using(*(path for path in (film, Path(request.like)) if path)))
         while not place.wait(PATIENCE_S):
             if stop.is_set():
                 raise Stopped
@@ -176,16 +180,26 @@ def finish(sitting: Sitting, film: Path | None, sound: Sound, title: str) -> Mad
 
 def mix(sitting: Sitting, made: Made, level_db: float | None) -> Made:
     """The result with its film's own sound mixed in at that level, or, without a level, as it was."""
-    film = sitting.film
+    folder = sitting.folder / MADE / str(made.number)
+    film = next((folder / SOURCE).glob("*"), None)
     if level_db is None or film is None or "film" not in made.files:
         return sitting.change(replace(made, level_db=None))
-    info, folder = probe(film), sitting.folder / MADE / str(made.number)
+    info = probe(film)
     name = made.files["film"]
     mixed = f"{Path(name).stem}.mixed{Path(name).suffix}"
     waveform, rate = read_audio(folder / made.files["sound"])
     with sitting.changing(), hidden(sitting.folder):
         mux(film, waveform, rate, folder / mixed, original_level_db=level_db, reencode=_plays_as(info)[1])
     return sitting.change(replace(made, level_db=level_db, files=made.files | {"mixed": mixed}))
+
+
+def _hold(film: Path, folder: Path) -> None:
+    """Holds the film in a folder of its own, without a second copy where that can be."""
+    folder.mkdir()
+    try:
+        os.link(film, folder / film.name)
+    except OSError:  # a file system without links
+        shutil.copyfile(film, folder / film.name)
 
 
 def _options(request: Request) -> dict[str, Any]:
@@ -234,10 +248,16 @@ def _write(number: int, folder: Path, info: VideoInfo | NoPicture, sound: Sound,
     files |= {layer: own.name for layer, own in job.stems.items()}
     heard(sound.waveform, sound.sample_rate).save(folder / files["picture"], format="PNG")
     if isinstance(info, VideoInfo) and info.is_still:
-        files["still"] = f"{path.stem}.still{info.path.suffix}"
-        shutil.copyfile(info.path, folder / files["still"])
+        is_shown = info.path.suffix in SHOWN
+        files["still"] = f"{path.stem}.still{info.path.suffix if is_shown else '.jpg'}"
+        if is_shown:
+            shutil.copyfile(info.path, folder / files["still"])
+        else:
+            still(info).save(folder / files["still"], format="JPEG", quality=90)
     if film and path.with_suffix(suffix).exists():
         files["film"] = path.with_suffix(suffix).name
+        if film.has_audio:
+            _hold(film.path, folder / SOURCE)
     if film or sound.layers:
         files["timeline"] = f"{path.stem}.otio"
         picture = Path(files.get("film", title)) if film else None

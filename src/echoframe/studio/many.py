@@ -40,12 +40,14 @@ def make_many(
     with TemporaryDirectory(dir=sitting.folder) as staged:
         for number, film in enumerate(films):
             try:
-                _one(studio, film, request, Path(staged), (number, len(films)), stop=stop, tell=tell)
+                _one(studio, sitting, film, request, Path(staged), (number, len(films)), stop=stop, tell=tell)
                 n_sounds += 1
             except EchoFrameError as error:
                 failed.append(str(error))
             except Stopped:
                 failed.append(f"stopped: {len(films) - number} of {len(films)} films were not made")
+                if not n_sounds:
+                    raise
                 break
         found = sorted(Path(staged).glob("*.*"))
         if not found:
@@ -56,6 +58,7 @@ def make_many(
 
 def _one(
     studio: Studio,
+    sitting: Sitting,
     film: Path,
     request: Request,
     staged: Path,
@@ -71,9 +74,8 @@ def _one(
         if isinstance(step, Working):
             tell(Working(number + 1, n_films, (number + step.share) / n_films))
         elif isinstance(step, Made):
-            for what in SAVED:
-                if what in step.files:
-                    name = step.files[what]
+            with sitting.changing():
+                for name in (step.files[what] for what in SAVED if what in step.files):
                     shutil.move(own.folder / MADE / str(step.number) / name, _free(staged / name))
         else:
             tell(step)

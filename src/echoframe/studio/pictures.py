@@ -8,13 +8,14 @@ from torch import Tensor
 from echoframe.media.frame_array import frames_of
 from echoframe.media.poster import magma, mel_image
 from echoframe.media.poster_cues import cues_band, draw_borders
-from echoframe.media.video import VideoInfo
+from echoframe.media.video import VideoInfo, read_frames
 from echoframe.sound.picture import poster_cues
 from echoframe.spec import ClipSpec
 from echoframe.timing.watch import Watched
 
 WIDTH = 960  # px
 N_FRAMES, FRAME_SIDE, BAND_HEIGHT = 8, 68, 22  # frames in the strip; px: their shorter side, and the band below
+STILL_SIDE = 720  # px: the shorter side of a picture that is written again, at most
 WAVE_HEIGHT, MEL_HEIGHT = 56, 128  # px
 PAPER, WAVE, MIDDLE = (16, 16, 24), (122, 166, 240), (60, 60, 74)
 
@@ -35,6 +36,12 @@ def film_strip(info: VideoInfo, watched: Watched) -> Image.Image:
         spans = ((0, FRAME_SIDE),)
         draw_borders(strip, cues, left=0, width=WIDTH, duration_s=info.duration_s, spans=spans)
     return strip
+
+
+def still(info: VideoInfo) -> Image.Image:
+    """A picture, for browsers that do not show its file."""
+    side = min(STILL_SIDE, info.width, info.height)
+    return Image.fromarray(read_frames(info.path, ClipSpec(n_frames=1), short_side=side).images[0])
 
 
 def heard(waveform: Float[Tensor, "channels samples"], sample_rate: int) -> Image.Image:

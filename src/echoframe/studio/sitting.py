@@ -65,6 +65,7 @@ class Sitting:
         self.token, self.folder = token, folder
         self.stop = threading.Event()
         self.uploads: set[Path] = set()
+        self._in_use: list[Path] = []
         self._is_over = False
         self._lock = threading.RLock()
 
@@ -94,33 +95,45 @@ class Sitting:
     @property
     def film(self) -> Path | None:
         """The film or the picture that was brought."""
-        return self._only(FILM)
+        return self._newest(FILM)
 
     @property
     def example(self) -> Path | None:
         """The sound that results shall be like."""
-        return self._only(EXAMPLE)
+        return self._newest(EXAMPLE)
 
     def bring(self, source: Path, what: str, name: str = "") -> Path:
         """Takes a copy of a file as the film or the example, in the place of an earlier one. name: what it is called.
 
-        Raises as `changing`.
+        Each has a folder of its own, whose name is a number. Raises as `changing`.
         """
-        final = self.folder / what / cleaned(name or source.name)
         with self.changing():
-            self.drop(what)
+            earlier = self._newest(what)
+            number = 1 + (int(earlier.parent.name) if earlier else 0)
+            final = self.folder / what / str(number) / cleaned(name or source.name)
             with atomic_files([final]) as (partial,):
                 shutil.copyfile(source, partial)
+            self._clear(what)
         return final
+
+    @contextlib.contextmanager
+    def using(self, *paths: Path) -> Iterator[None]:
+        """A block in which these films and examples stay, also when others are brought in their place."""
+        with self._lock:
+            self._in_use += paths
+        try:
+            yield
+        finally:
+            with self._lock:
+                for path in paths:
+                    self._in_use.remove(path)
+                for what in (FILM, EXAMPLE):
+                    self._clear(what)
 
     def write(self, path: Path, words: str) -> None:
         """Writes a text into its folder. Raises as `changing`."""
         with self.changing(), atomic_files([path]) as (partial,):
             partial.write_text(words, encoding="utf-8")
-
-    def drop(self, what: str) -> None:
-        """Removes the film or the example."""
-        shutil.rmtree(self.folder / what, ignore_errors=True)
 
     def add(self, write: Callable[[int, Path], Made]) -> Made:
         """Takes in what `write` makes, given a number and an empty folder: all of it, or nothing. Raises as `changing`."""
@@ -164,10 +177,18 @@ class Sitting:
 
         return f"kept/{self.token}/{made.number}/{quote(made.files[what])}"
 
-    def _only(self, what: str) -> Path | None:
-        folder = self.folder / what
-        files = [path for path in folder.iterdir() if not is_partial(path)] if folder.is_dir() else []
-        return files[0] if files else None
+    def _brought(self, what: str) -> list[Path]:
+        found = [path for path in (self.folder / what).glob("[0-9]*/*") if not is_partial(path)]
+        return sorted(found, key=lambda path: int(path.parent.name))
+
+    def _newest(self, what: str) -> Path | None:
+        return next(reversed(self._brought(what)), None)
+
+    def _clear(self, what: str) -> None:
+        """Removes the films or the examples in whose place others are, but for those in use."""
+        for path in self._brought(what)[:-1]:
+            if path not in self._in_use:
+                shutil.rmtree(path.parent, ignore_errors=True)
 
 
 class Sittings:
@@ -212,6 +233,8 @@ class Sittings:
         """Stops its work and removes all its files."""
         with self._lock:
             self._known.pop(sitting.token, None)
+            for other in self._known.values():  # who sent the same file, which lies there once
+                sitting.uploads -= other.uploads
         sitting.remove()
 
     def sweep(self) -> None:
@@ -221,8 +244,10 @@ class Sittings:
             if _used(sitting.folder) < before:
                 self.end(sitting)
         for path in self.uploads.iterdir():
-            if _used(path) < before:
+            if _used(path) < before and path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
+            elif _used(path) < before:  # of an upload that broke off
+                path.unlink(missing_ok=True)
 
     def end_all(self) -> None:
         """Ends every sitting, and removes the folder's contents."""
