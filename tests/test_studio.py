@@ -460,6 +460,27 @@ def test_what_is_finished_after_the_end_is_not_kept_and_uploads_go_too(tmp_path,
     assert not own.folder.exists()
 
 
+def test_what_was_sent_goes_with_the_last_sitting_that_has_it_or_with_time(tmp_path, film):
+    studio = studio_in(tmp_path / "own")
+    events, sittings = Events(studio), studio.sittings
+    upload, rest = sittings.uploads / "0a1b" / "cat.mp4", sittings.uploads / "tmp12"
+    upload.parent.mkdir()
+    shutil.copyfile(film, upload)
+    rest.write_bytes(b"of an upload that broke off")
+    first, second = sittings.new(), sittings.new()
+    events.sent(first.token, [str(upload)])
+    events.sent(second.token, str(upload))  # the same file, which Gradio holds once
+    events.end(first.token)
+    assert upload.exists()
+    events.end(second.token)
+    assert not upload.exists()
+    sittings.sweep()
+    assert rest.exists()
+    os.utime(rest, (0, 0))
+    sittings.sweep()
+    assert not rest.exists()
+
+
 def test_only_the_latest_are_held_and_what_is_to_be_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(sitting, "MOST_MADE", 2)
     own = Sittings(tmp_path / "own").new()
@@ -536,6 +557,11 @@ def test_what_the_page_cannot_do_it_says(tmp_path):
     assert "No film is here yet: drop one, or try an example." in status
     *_, (status, *_) = events.words(token, " ", 1.0, 0, "")
     assert "No words are here yet: say what shall be heard." in status
+    for seed, length, words in ((-1, 1.0, "seed -1: expected"), (10**30, 1.0, "seed 1000"), (0, -1.0, "duration -1")):
+        *_, (status, *_) = events.words(token, "rain", length, seed, "")
+        assert words in status
+    assert events.next_seed(3, 2, 0) == (5, 1)
+    assert events.next_seed(1e308, 2, 0) == (gradio.skip(), 1)  # nothing that could not be sent
     *_, (_, _, _, shown, *_) = events.bring(token, str(tmp_path / "lost.mp4"))
     assert 'role="alert"' in shown
     events.end(token)

@@ -1,6 +1,7 @@
 """The studio as people use it: in a real Chromium without a window, with the embedded model."""
 
 import re
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -205,6 +206,78 @@ def test_a_second_visitor_sees_their_place_and_nothing_of_the_first(visit, site,
     assert len(set(seen)) == 2  # each in a sitting of its own
     second.locator("#history input").click()
     assert second.get_by_role("option").count() == 1
+
+
+def test_what_is_shown_is_what_is_chosen(visit, film):
+    page = visit()
+    bring(page, film)
+    set_candidates(page, 2)
+    page.locator("#go").click()
+    finished(page, 2)
+    mixed, level = page.locator("#mixed input"), page.get_by_label("number input for Its level in dB")
+    mixed.check()
+    page.get_by_role("link", name="Film, with its own sound").wait_for()
+    level.fill("3")
+    level.blur()
+    page.locator("#player video[src$='.mixed.mp4?3']").wait_for()
+
+    page.locator("#history input").click()
+    page.get_by_role("option", name=re.compile("seed 1")).click()
+    page.locator("#player section[aria-label*='seed 1']").wait_for()
+    expect(page.locator("#choice").get_by_label("Seed 1")).to_be_checked()
+    expect(mixed).not_to_be_checked()
+    level.fill("-20")
+    level.blur()
+    page.locator("#choice").get_by_label("Seed 0").check()
+    page.locator("#player section[aria-label*='seed 0']").wait_for()
+    expect(mixed).to_be_checked()
+    expect(level).to_have_value("3")
+
+    page.reload()
+    page.locator("#go:enabled").wait_for()
+    page.locator("#history input").click()
+    page.get_by_role("option", name=re.compile("seed 0")).click()
+    expect(mixed).to_be_checked()
+    expect(level).to_have_value("3")
+
+
+def test_nothing_else_is_begun_while_the_work_goes_on(visit, site):
+    studio, _ = site
+    page = visit()
+    page.locator(".example-dog").click()
+    page.locator("#seen img").wait_for()
+    set_candidates(page, 1)
+    page.locator("#go").click()
+    finished(page, 1)
+    for begin in (page.locator("#go"), page.locator("#again")):
+        with studio.line.place():
+            begin.click()
+            waits = page.get_by_text("1 sound is made before yours.")
+            waits.wait_for()
+            page.locator("#prompt textarea").press("Enter")
+            expect(page.locator("#go")).to_be_disabled()
+            expect(page.locator("#again")).to_be_disabled()
+            page.wait_for_timeout(500)  # so that what Enter did could be seen
+            assert waits.is_visible()
+            page.locator("#stop").click()
+            page.get_by_text("Stopped. 0 of 1 finished.").wait_for()
+    page.locator("#prompt textarea").press("Enter")
+    finished(page, 1)
+    page.locator("#player section[aria-label*='seed 1']").wait_for()
+
+
+def test_the_end_removes_what_was_sent_and_not_used(visit, site, film, tmp_path):
+    studio, _ = site
+    unused = shutil.copyfile(film, tmp_path / "unused.mp4")
+    page = visit()
+    page.get_by_role("tab", name="Many films").click()
+    with page.expect_response(re.compile("queue/join")):
+        page.locator("input[type=file][multiple]").set_input_files(unused)
+    page.wait_for_timeout(500)  # so that the page has told whose it is
+    assert list(studio.sittings.uploads.rglob("unused.mp4"))
+    page.get_by_role("button", name="End this sitting").click()
+    page.get_by_text("Drop a film above").wait_for()
+    assert not list(studio.sittings.uploads.rglob("unused.mp4"))
 
 
 def test_words_and_many_films_on_a_phone_with_the_keyboard(visit, film, tmp_path):

@@ -19,9 +19,9 @@ def slider(name: str, value: float, **more: Any) -> Any:
 
 
 def number(name: str, value: float | None, **more: Any) -> Any:
-    """A field for a number."""
+    """A field for a number. What is out of range is said when it is used: Gradio would not say of which field."""
     precision = 0 if OPTIONS[name].metadata["kind"] is int else None
-    return _gradio().Number(**{"value": value, "precision": precision, "minimum": 0} | _words(name) | more)
+    return _gradio().Number(**{"value": value, "precision": precision} | _words(name) | more)
 
 
 def words(name: str, **more: Any) -> Any:

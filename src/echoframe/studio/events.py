@@ -19,8 +19,9 @@ from echoframe.studio.sitting import EXAMPLE, MADE, Sitting
 Updates = tuple[Any, ...]
 MOVED = 0.005  # a label's slider that moved less was not moved
 LOST = "Your earlier sitting has ended, and its files were removed."
+LARGEST_SEED = 2**62
 N_READY = 3 + len(EXAMPLES)  # buttons that wait for the sitting
-N_CHOSEN = 5  # what shows a result: its player, two rows of buttons, and the state of two of them
+N_CHOSEN = 6  # what shows a result: its player, two rows of buttons, and the state of three of them
 
 
 class Events:
@@ -53,6 +54,11 @@ class Events:
         if path:
             self._studio.sittings.uploaded(self._sitting(token), Path(path))
             yield from self._bring(token, Path(path))
+
+    def sent(self, token: str, paths: str | list[str] | None) -> None:
+        """Files were sent that nothing is done with yet."""
+        given = [paths] if isinstance(paths, str) else paths or []
+        self._studio.sittings.uploaded(self._sitting(token), *map(Path, given))
 
     def example(self, name: str) -> Callable[[str], Iterator[Updates]]:
         """The event that takes one of the example films."""
@@ -106,8 +112,9 @@ class Events:
 
         nothing = (self._skip(),) * (2 + N_CHOSEN)
         for status, is_working, made in self._worked(sitting, work, int(takes)):
+            working = (*self._working(status, is_working), self._update(interactive=not is_working))
             if made is None:
-                yield (*self._working(status, is_working), *nothing)
+                yield (*working, *nothing)
                 continue
             results.append(made)
             best = cards.best_of(results)
@@ -116,7 +123,7 @@ class Events:
             chosen = self._update(choices=choices, visible=True, **({"value": made.number} if first else {}))
             history = self._history(sitting, results[0].number if first else None)
             shown = self._chosen(sitting, made) if first else (self._skip(),) * N_CHOSEN
-            yield (*self._working(status, is_working), chosen, history, *shown)
+            yield (*working, chosen, history, *shown)
 
     def many(
         self, token: str, films: list[str] | None, prompt: str, seed: float | None, library: str | None
@@ -158,17 +165,19 @@ class Events:
         self._sitting(token).stop.set()
         return self._update(interactive=False)
 
-    def next_seed(self, seed: float | None, takes: float) -> int:
-        """The first seed after those that were used."""
-        return int(seed or 0) + int(takes)
+    def next_seed(self, seed: float | None, takes: float, goes_on: int) -> Updates:
+        """The first seed after those that were used, and what begins the work with it."""
+        is_too_large = (seed or 0) > LARGEST_SEED  # the work says so; Gradio's messages cannot hold it
+        return self._skip() if is_too_large else int(seed or 0) + int(takes), goes_on + 1
 
     def choose(self, token: str, number: int | None) -> Updates:
         """Another result is to be shown."""
         sitting = self._sitting(token)
         made = sitting.one(number) if number is not None else None
         if made is None:
-            return (self._skip(),) * (N_CHOSEN + 1)
-        return (*self._chosen(sitting, made), self._update(value=made.number))
+            return (self._skip(),) * (2 + N_CHOSEN)
+        both = [self._update(value=made.number) for _ in range(2)]  # Gradio empties what it is given
+        return (*both, *self._chosen(sitting, made))
 
     def keep(self, token: str, number: int | None) -> Updates:
         """The result that is shown shall be kept, or no longer."""
@@ -184,11 +193,11 @@ class Events:
         sitting = self._sitting(token)
         made = sitting.one(number) if number is not None else None
         if made is None or (not mixed and made.level_db is None):
-            return (self._skip(),) * 2
+            return (self._skip(),) * (1 + N_CHOSEN)
         try:
-            return cards.of_result(sitting, mix(sitting, made, level_db if mixed else None)), ""
+            return "", *self._chosen(sitting, mix(sitting, made, level_db if mixed else None))
         except EchoFrameError as error:
-            return self._skip(), cards.fails(str(error))
+            return cards.fails(str(error)), self._skip(), *self._chosen(sitting, made)[1:]
 
     def for_programs(
         self, film: str | None, prompt: str, negative_prompt: str, duration_s: float | None, seed: float
@@ -285,6 +294,7 @@ class Events:
             self._update(value=_keeps(made)),
             self._update(visible=can_mix),
             made.level_db is not None,
+            self._skip() if made.level_db is None else made.level_db,
         )
 
     def _history(self, sitting: Sitting, chosen: int | None = None) -> Any:

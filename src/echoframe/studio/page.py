@@ -133,6 +133,7 @@ def _film_tab(gradio: Any, studio: Studio, token: Any) -> SimpleNamespace:
             with gradio.Row(visible=False, elem_classes="acts") as acts:
                 keep = gradio.Button("Keep", size="sm", min_width=120, elem_id="keep")
                 again = gradio.Button("Again, with another seed", size="sm", min_width=190, elem_id="again")
+                goes_on = gradio.State(0)
             with gradio.Row(visible=False) as mixing:
                 mixed = gradio.Checkbox(label="Mix in the film's own sound", elem_id="mixed", min_width=200)
                 level = gradio.Slider(*LEVELS_DB, MIXED_DB, step=1, label="Its level in dB", min_width=200)
@@ -215,9 +216,10 @@ def _plain(**more: Any) -> dict[str, Any]:
 
 
 def _wire_film(events: Events, token: Any, tab: SimpleNamespace) -> None:
+    on = require_extra("gradio", "web").on
     one_at_a_time = _plain(concurrency_limit=1, concurrency_id="look")
-    chosen = [tab.player, tab.acts, tab.keep, tab.mixing, tab.mixed]
-    working = [tab.status, tab.go, tab.stop]
+    chosen = [tab.player, tab.acts, tab.keep, tab.mixing, tab.mixed, tab.level]
+    working = [tab.status, tab.go, tab.stop, tab.again]
     ended = [*working, tab.choice, tab.history, *chosen]
     tab.drop.upload(_steps(events.bring), [token, tab.drop], tab.looked, **one_at_a_time)
     tab.camera.stop_recording(_steps(events.bring), [token, tab.camera], tab.looked, **one_at_a_time)
@@ -225,22 +227,27 @@ def _wire_film(events: Events, token: Any, tab: SimpleNamespace) -> None:
     for name, button in tab.examples.items():
         button.click(_steps(events.example(name)), [token], tab.looked, **one_at_a_time)
     tab.library.input(events.with_library, [tab.library], [tab.sync, tab.blend], **_plain())
-    free = _plain(concurrency_limit=None)
-    tab.go.click(_steps(events.generate), [token, *tab.asked], ended, **free)
-    tab.prompt.submit(_steps(events.generate), [token, *tab.asked], ended, **free)
-    tab.again.click(events.next_seed, [tab.seed, tab.takes], [tab.seed], **_plain()).then(
-        _steps(events.generate), [token, *tab.asked], ended, **free
+    tab.like.upload(events.sent, [token, tab.like], None, **_plain())
+    on(  # one event for all that begins the work, so that none does while it goes on
+        [tab.go.click, tab.prompt.submit, tab.goes_on.change],
+        _steps(events.generate),
+        [token, *tab.asked],
+        ended,
+        trigger_mode="once",
+        **_plain(concurrency_limit=None),
     )
+    tab.again.click(events.next_seed, [tab.seed, tab.takes, tab.goes_on], [tab.seed, tab.goes_on], **_plain())
     tab.stop.click(events.stop, [token], [tab.stop], **_plain(concurrency_limit=None))
-    tab.choice.input(events.choose, [token, tab.choice], [*chosen, tab.history], **_plain())
-    tab.history.input(events.choose, [token, tab.history], [*chosen, tab.history], **_plain())
+    for chooser in (tab.choice, tab.history):
+        chooser.input(events.choose, [token, chooser], [tab.choice, tab.history, *chosen], **_plain())
     tab.keep.click(events.keep, [token, tab.history], [tab.keep, tab.history], **_plain())
     for changed in (tab.mixed.input, tab.level.release):
-        changed(events.mix, [token, tab.history, tab.mixed, tab.level], [tab.player, tab.status], **_plain())
+        changed(events.mix, [token, tab.history, tab.mixed, tab.level], [tab.status, *chosen], **_plain())
 
 
 def _wire_many(events: Events, token: Any, tab: SimpleNamespace) -> None:
     told = [tab.status, tab.go, tab.stop, tab.player]
+    tab.drop.upload(events.sent, [token, tab.drop], None, **_plain())
     tab.go.click(_steps(events.many), [token, tab.drop, *tab.asked], told, **_plain(concurrency_limit=None))
     tab.stop.click(events.stop, [token], [tab.stop], **_plain(concurrency_limit=None))
 
