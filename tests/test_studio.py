@@ -564,6 +564,8 @@ def test_what_the_page_cannot_do_it_says(tmp_path):
     assert events.next_seed(1e308, 2, 0) == (gradio.skip(), 1)  # nothing that could not be sent
     *_, (_, _, _, shown, *_) = events.bring(token, str(tmp_path / "lost.mp4"))
     assert 'role="alert"' in shown
+    for path in (tmp_path / "lost.mp4", studio.sittings.uploads / ".." / "lost.mp4"):
+        assert not list(events.recorded(token, {"path": str(path)}))  # no upload
     events.end(token)
     with pytest.raises(gradio.Error, match="Load the page again to begin a new one"):
         next(events.words(token, "hum", 1.0, 0, ""))

@@ -266,6 +266,20 @@ def test_nothing_else_is_begun_while_the_work_goes_on(visit, site):
     page.locator("#player section[aria-label*='seed 1']").wait_for()
 
 
+def test_a_film_is_recorded(visit):
+    page = visit()
+    page.get_by_role("button", name="Record one").click()
+    page.get_by_role("button", name="Click to Access Webcam").click()
+    record = page.get_by_label("start recording")
+    record.click()
+    page.wait_for_timeout(1500)
+    record.click()
+    page.locator("#seen img").wait_for()
+    page.locator("#go").click()
+    finished(page, 2)
+    assert page.locator("#player video").evaluate("each => each.duration") > 0.5
+
+
 def test_the_end_removes_what_was_sent_and_not_used(visit, site, film, tmp_path):
     studio, _ = site
     unused = shutil.copyfile(film, tmp_path / "unused.mp4")

@@ -50,10 +50,16 @@ class Events:
         return ""
 
     def bring(self, token: str, path: str | None) -> Iterator[Updates]:
-        """A film was dropped, or recorded."""
+        """A film was dropped."""
         if path:
             self._studio.sittings.uploaded(self._sitting(token), Path(path))
             yield from self._bring(token, Path(path))
+
+    def recorded(self, token: str, given: dict[str, Any] | None) -> Iterator[Updates]:
+        """A film was recorded. It is taken as it came: to read it, Gradio would need the program ffmpeg."""
+        path = str((given or {}).get("path", ""))
+        if self._studio.sittings.uploads.resolve() in Path(path).resolve().parents:  # nothing has looked at it yet
+            yield from self.bring(token, path)
 
     def sent(self, token: str, paths: str | list[str] | None) -> None:
         """Files were sent that nothing is done with yet."""

@@ -222,7 +222,9 @@ def _wire_film(events: Events, token: Any, tab: SimpleNamespace) -> None:
     working = [tab.status, tab.go, tab.stop, tab.again]
     ended = [*working, tab.choice, tab.history, *chosen]
     tab.drop.upload(_steps(events.bring), [token, tab.drop], tab.looked, **one_at_a_time)
-    tab.camera.stop_recording(_steps(events.bring), [token, tab.camera], tab.looked, **one_at_a_time)
+    tab.camera.stop_recording(
+        _steps(events.recorded), [token, tab.camera], tab.looked, preprocess=False, **one_at_a_time
+    )
     tab.record.click(events.show_camera, None, [tab.camera], **_plain())
     for name, button in tab.examples.items():
         button.click(_steps(events.example(name)), [token], tab.looked, **one_at_a_time)
