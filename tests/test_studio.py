@@ -571,6 +571,27 @@ def test_what_the_page_cannot_do_it_says(tmp_path):
         next(events.words(token, "hum", 1.0, 0, ""))
 
 
+def test_after_a_fault_the_page_can_be_used(tmp_path, film, monkeypatch, capsys):
+    studio = studio_in(tmp_path / "own")
+    events, token = Events(studio), studio.sittings.new().token
+    for name in ("make", "look"):
+        monkeypatch.setattr(f"echoframe.studio.events.{name}", lambda *_, **__: 1 // 0)
+    *_, (status, go, stop, *_) = events.words(token, "rain", 1.0, 0, "")
+    *_, (_, _, _, shown, *_) = events.bring(token, str(film))
+    for said in (status, shown):
+        assert "a fault of EchoFrame&#x27;s own (ZeroDivisionError); try it with other settings" in said
+    assert (go["interactive"], stop["interactive"]) == (True, False)
+    assert capsys.readouterr().err.count("ZeroDivisionError: ") == 2
+
+
+def test_many_films_are_counted(tmp_path, film):
+    studio = studio_in(tmp_path / "own")
+    events, token = Events(studio), studio.sittings.new().token
+    (tmp_path / "bad.mp4").write_text("no film")
+    *_, (status, *_) = events.many(token, [str(film), str(tmp_path / "bad.mp4")], "", 0, "")
+    assert "Done. 1 of 2 films finished." in status
+
+
 def test_a_film_s_own_sound_is_mixed_in_and_out(tmp_path):
     studio = studio_in(tmp_path / "own")
     own = studio.sittings.new()

@@ -1,6 +1,7 @@
 """What the page's events do: values of its fields in, what it shows then out, as Gradio takes them."""
 
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,7 @@ class Events:
             request = Request(prompt=prompt.strip(), seed=int(seed or 0), library=library or "")
             make_many(self._studio, sitting, paths, request, stop=stop, tell=tell)
 
-        yield from self._alone(sitting, work)
+        yield from self._alone(sitting, work, len(paths))
 
     def words(
         self, token: str, prompt: str, length: float | None, seed: float | None, library: str | None
@@ -252,6 +253,8 @@ class Events:
             seen = look(self._studio.model, sitting, info)
         except EchoFrameError as error:
             yield self._looked(sitting, cards.fails(str(error)), ())
+        except Exception as error:
+            yield self._looked(sitting, _fault(error), ())
         else:
             yield self._looked(sitting, cards.of_film(seen), seen.labels)
 
@@ -265,27 +268,30 @@ class Events:
         self, sitting: Sitting, work: Callable[[threading.Event, Callable[[Step], None]], None], takes: int
     ) -> Iterator[tuple[str, bool, Made | None]]:
         """What is said of the work, whether it goes on, and what is finished, step by step, to its end in good or bad."""
-        n_made = 0
+        n_made, told = 0, f"0 of {takes}"
         yield cards.says("Beginning …"), True, None
         try:
             for step in in_steps(self._studio, sitting, work):
                 if isinstance(step, Made):
                     n_made += 1
-                    yield cards.says(f"{n_made} of {takes} finished."), n_made < takes, step
+                    told = step.title if "archive" in step.files else f"{n_made} of {takes}"
+                    yield cards.says(f"{told} finished."), n_made < takes, step
                 else:
                     yield cards.of_step(step), True, None
         except Stopped:
-            yield cards.says(f"Stopped. {n_made} of {takes} finished."), False, None
+            yield cards.says(f"Stopped. {told} finished."), False, None
         except EchoFrameError as error:
             yield cards.fails(str(error)), False, None
+        except Exception as error:
+            yield _fault(error), False, None
         else:
-            yield cards.says(f"Done. {n_made} of {takes} finished."), False, None
+            yield cards.says(f"Done. {told} finished."), False, None
 
     def _alone(
-        self, sitting: Sitting, work: Callable[[threading.Event, Callable[[Step], None]], None]
+        self, sitting: Sitting, work: Callable[[threading.Event, Callable[[Step], None]], None], takes: int = 1
     ) -> Iterator[Updates]:
         """Work with one result: the status, the buttons, and the result."""
-        for status, is_working, made in self._worked(sitting, work, 1):
+        for status, is_working, made in self._worked(sitting, work, takes):
             shown = cards.of_result(sitting, made) if made else self._skip()
             yield (*self._working(status, is_working), shown)
 
@@ -307,6 +313,15 @@ class Events:
         choices = [(cards.called(made), made.number) for made in reversed(sitting.made())]
         value = {} if chosen is None else {"value": chosen}
         return self._update(choices=choices, visible=bool(choices), **value)
+
+
+def _fault(error: Exception) -> str:
+    """What is said of a fault that nobody foresaw; those who run the server see where it is."""
+    traceback.print_exception(error)
+    return cards.fails(
+        f"This ended with a fault of EchoFrame's own ({type(error).__name__}); try it with other settings or another film, "
+        "and tell those who run this server."
+    )
 
 
 def _keeps(made: Made) -> str:
