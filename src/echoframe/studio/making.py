@@ -100,7 +100,7 @@ def make(
     with ExitStack() as stack:
         place = stack.enter_context(studio.line.place())
         stack.enter_context(hidden(sitting.folder))
-        stack.enter_context(sitting.using(*(path for path in (film, Path(request.like)) if path)))
+        stack.enter_context(sitting.using(*(Path(path) for path in (film, request.like) if path)))
         while not place.wait(PATIENCE_S):
             if stop.is_set():
                 raise Stopped
