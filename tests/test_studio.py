@@ -712,7 +712,10 @@ def test_a_server_that_was_killed_finds_what_was_finished_and_one_that_is_ended_
         process.wait()
         with pytest.raises(httpx.ConnectError):
             httpx.get(base)
+    (folder / "uploads" / "0a1b").mkdir()
+    (folder / "uploads" / "0a1b" / "cat.mp4").write_bytes(b"sent to the one that was killed")
     with started(folder) as (process, base):
+        assert not list((folder / "uploads").iterdir())
         assert httpx.get(base + answer["files"]["sound"]).status_code == 200
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130

@@ -33,6 +33,7 @@ def web(args: argparse.Namespace) -> int:
         folder = Path(args.folder or Path(tempfile.gettempdir()) / f"echoframe-web-{port}")
         sittings = Sittings(folder)
         with exclusive_lock(folder, "echoframe web"):
+            sittings.forget_uploads()
             libraries = named(args.library)
             sources = (Library.source_of(path) for path in libraries.values())
             model = load(args.model or next(filter(None, sources), "mini"), device=args.device)

@@ -229,6 +229,11 @@ class Sittings:
         """The visitor's browser sent these files: they go when the sitting ends, if they lie among the uploads."""
         sitting.uploads.update(path for path in paths if self.uploads in path.parents)
 
+    def forget_uploads(self) -> None:
+        """Removes what browsers sent to a server that was killed: their pages load again, and no sitting knows of it."""
+        shutil.rmtree(self.uploads, ignore_errors=True)
+        self.uploads.mkdir(exist_ok=True)
+
     def end(self, sitting: Sitting) -> None:
         """Stops its work and removes all its files."""
         with self._lock:
