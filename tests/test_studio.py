@@ -39,17 +39,18 @@ from echoframe.media.containers import SAMPLE_RATE
 from echoframe.media.demux import film_span
 from echoframe.media.own_sound import read_own_sound
 from echoframe.options import Request
-from echoframe.studio import api, limits, making, remembered, sitting
+from echoframe.studio import api, finishing, limits, remembered, sitting
 from echoframe.studio.events import Events
+from echoframe.studio.finishing import finish, mix
 from echoframe.studio.hiding import hidden
 from echoframe.studio.limits import Limits
 from echoframe.studio.line import FullError, Line
 from echoframe.studio.looking import bring_film, look, seen_before
-from echoframe.studio.making import Made, Stopped, Waiting, finish, in_steps, make, mix
+from echoframe.studio.making import Stopped, Waiting, in_steps, make
 from echoframe.studio.many import make_many
 from echoframe.studio.quick_import import without_stubs
 from echoframe.studio.remembered import remembering
-from echoframe.studio.sitting import Sitting, Sittings, private
+from echoframe.studio.sitting import Made, Sitting, Sittings, private
 from echoframe.timing.watch import watch
 from fakes import fake_model
 from planted_video import write_video
@@ -171,7 +172,7 @@ def test_a_sound_that_cannot_be_kept_is_said_without_the_server_s_folders(tmp_pa
     own = studio.sittings.new()
     sound = studio.model.generate(film)
     for error in (OutputError(f"{own.folder}/made/x.wav: cannot be written (full)"), OSError(28, "full", "/own/x")):
-        monkeypatch.setattr(making, "write_results", lambda *_, error=error: raises(error))
+        monkeypatch.setattr(finishing, "write_results", lambda *_, error=error: raises(error))
         with hidden(own.folder), pytest.raises(OutputError, match="its sound cannot be kept on this server") as raised:
             finish(own, film, sound, "my film.mp4")
         assert "full" in str(raised.value)

@@ -18,8 +18,8 @@ from echoframe.optional import require_extra
 from echoframe.options import REQUEST_FIELDS, Request
 from echoframe.studio.line import FullError
 from echoframe.studio.looking import bring_film
-from echoframe.studio.making import Made, Stopped, Studio, make_one
-from echoframe.studio.sitting import EXAMPLE, KEEP_S, MADE, Sitting, cleaned
+from echoframe.studio.making import Stopped, Studio, make_one
+from echoframe.studio.sitting import EXAMPLE, KEEP_S, MADE, Made, Sitting, cleaned
 
 FILES = {"film": "the film or the picture; without one, a sound is made of the words", "like": ""}
 LEFT_OUT = ("prompts",)  # a table

@@ -12,10 +12,11 @@ from echoframe.options import Request
 from echoframe.pipeline import LIBRARY_SYNC
 from echoframe.studio import cards
 from echoframe.studio.examples import EXAMPLES, example_film
+from echoframe.studio.finishing import mix
 from echoframe.studio.looking import MAX_LABELS, bring_film, look, seen_before
-from echoframe.studio.making import Made, Step, Stopped, Studio, in_steps, make, make_one, mix
+from echoframe.studio.making import Step, Stopped, Studio, in_steps, make, make_one
 from echoframe.studio.many import make_many
-from echoframe.studio.sitting import EXAMPLE, MADE, Sitting
+from echoframe.studio.sitting import EXAMPLE, MADE, Made, Sitting
 
 Updates = tuple[Any, ...]
 MOVED = 0.005  # a label's slider that moved less was not moved
