@@ -41,11 +41,11 @@ def exclusive_lock(folder: Path, what: str, *, share: str = "") -> Iterator[None
 @contextmanager
 def _held(path: Path, what: str) -> Iterator[None]:
     with _opened(path) as file:
-        file.truncate(0)
-        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-        json.dump({"what": what, "process": os.getpid(), "host": socket.gethostname(), "since": now}, file)
-        file.flush()
         try:
+            file.truncate(0)
+            now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+            json.dump({"what": what, "process": os.getpid(), "host": socket.gethostname(), "since": now}, file)
+            file.flush()
             yield
         finally:
             with contextlib.suppress(OSError):  # Windows does not remove what is open
