@@ -6,19 +6,14 @@ It starts `echoframe web` and makes two sounds of an example. `benchmarks/studio
 """
 
 import io
-import re
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from browsers import started, watched
+import browsers
+from studios import first_sound, started
 
 PICTURES = Path(__file__).parents[1] / "docs" / "studio"
 SIZES = {390: 844, 1280: 800, 1920: 1080}
@@ -33,36 +28,15 @@ def save(page: Any, name: str, **more: Any) -> None:
     image.quantize(COLOURS, dither=Image.Dither.NONE).save(PICTURES / f"{name}.png", optimize=True)
 
 
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of the command's server."""
-    words = [sys.executable, "-m", "echoframe", "web", "--port", "0", "--folder", str(folder)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield re.findall(r"http\S+", process.stdout.readline())[0]
-        finally:
-            process.kill()
-
-
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, started() as browser:
+    with tempfile.TemporaryDirectory() as folder, browsers.started() as browser:
         first = browser.new_context(viewport={"width": 1280, "height": 800})
         first.set_default_timeout(PATIENCE_MS)
         page = first.new_page()
-        with served(Path(folder) / "own") as base:
-            while True:
-                try:
-                    page.goto(base)
-                    break
-                except Exception:  # it is not there yet
-                    time.sleep(0.1)
-            page.locator("#go:enabled").wait_for()
-            page.locator(".example-dog").click()
-            page.locator("#seen img").wait_for()
-            page.locator("#go").click()
-            page.locator("#player video").wait_for()
+        with started(Path(folder) / "own") as (_, base):
+            page.goto(base)
+            first_sound(page)
             page.get_by_text("Done.").wait_for()
             state = first.storage_state()
             for width, height in SIZES.items():
@@ -70,7 +44,7 @@ def main() -> None:
                     with browser.new_context(
                         viewport={"width": width, "height": height}, color_scheme=scheme, storage_state=state
                     ) as context:
-                        outside, troubles = watched(context, base)
+                        outside, troubles = browsers.watched(context, base)
                         context.set_default_timeout(PATIENCE_MS)
                         page = context.new_page()
                         page.goto(base)

@@ -1,11 +1,16 @@
-"""Studios to visit: in a thread of the test's own process, with a model of fakes or with the embedded one."""
+"""Studios to visit: in a thread of the test's own process, with fakes or the embedded model, or the whole command."""
 
+import re
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -59,6 +64,42 @@ def served(studio: Studio, *, login: str = "") -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[tuple[subprocess.Popen, str]]:
+    """The command in a process of its own, and its address, at which it answers."""
+    command = [sys.executable, "-m", "echoframe", "web", "--port", "0", "--folder", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            base = re.findall(r"http\S+", process.stdout.readline())[0]
+            until(lambda: _is_up(base))
+            yield process, base
+        finally:
+            process.kill()
+
+
+def _is_up(base: str) -> bool:
+    """Whether somebody listens there. Nothing is asked, which would keep the server from its start."""
+    where = urlsplit(base)
+    try:
+        socket.create_connection((where.hostname, where.port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def first_sound(page: Any) -> list[float]:
+    """Makes sounds of an example: when the page could be used, the film was seen, and the first sound was there."""
+    page.locator("#go:enabled").wait_for()
+    times = [time.monotonic()]
+    page.locator(".example-dog").click()
+    page.locator("#seen img").wait_for()
+    times.append(time.monotonic())
+    page.locator("#go").click()
+    page.locator("#player video").wait_for()
+    return [*times, time.monotonic()]
 
 
 def until(holds: Any, *, seconds: float = 60.0) -> None:

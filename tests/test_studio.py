@@ -15,9 +15,7 @@ import threading
 import time
 import tomllib
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -54,7 +52,7 @@ from echoframe.studio.sitting import Made, Sitting, Sittings, private
 from echoframe.timing.watch import watch
 from fakes import fake_model
 from planted_video import write_video
-from studios import HeldGenerator, served, studio_in, until
+from studios import HeldGenerator, served, started, studio_in, until
 
 SOUNDS = "/v1/sounds"
 
@@ -721,27 +719,6 @@ def test_a_server_that_was_killed_finds_what_was_finished_and_one_that_is_ended_
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     assert not list((folder / "sittings").iterdir())
-
-
-@contextmanager
-def started(folder: Path) -> Iterator[tuple[subprocess.Popen, str]]:
-    """The command in a process of its own, and its address."""
-    command = [sys.executable, "-m", "echoframe", "web", "--port", "0", "--folder", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            base = re.findall(r"http\S+", process.stdout.readline())[0]
-            until(lambda: is_up(base))
-            yield process, base
-        finally:
-            process.kill()
-
-
-def is_up(base: str) -> bool:
-    try:
-        return httpx.get(f"{base}/v1", timeout=5).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def test_gradio_writes_no_stubs_when_the_command_imports_it():

@@ -272,7 +272,7 @@ def test_a_film_is_recorded(visit):
     page.get_by_role("button", name="Click to Access Webcam").click()
     record = page.get_by_label("start recording")
     record.click()
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(4000)  # a busy machine's camera begins late
     record.click()
     page.locator("#seen img").wait_for()
     page.locator("#go").click()

@@ -60,7 +60,7 @@ class Events:
     def recorded(self, token: str, given: dict[str, Any] | None) -> Iterator[Updates]:
         """A film was recorded. It is taken as it came: to read it, Gradio would need the program ffmpeg."""
         path = str((given or {}).get("path", ""))
-        if self._studio.sittings.uploads.resolve() in Path(path).resolve().parents:  # nothing has looked at it yet
+        if self._studio.sittings.is_upload(Path(path)):  # nothing has looked at it yet
             yield from self.bring(token, path)
 
     def sent(self, token: str, paths: str | list[str] | None) -> None:
@@ -97,8 +97,6 @@ class Events:
     ) -> Iterator[Updates]:
         """Sounds of the film, each shown when it is there; what they are chosen with, and the buttons."""
         sitting = self._sitting(token)
-        if like:
-            self._studio.sittings.uploaded(sitting, Path(like))
         results: list[Made] = []
 
         def work(stop: threading.Event, tell: Callable[[Step], None]) -> None:
@@ -139,7 +137,6 @@ class Events:
         """A sound of each film, in one archive."""
         sitting = self._sitting(token)
         paths = [Path(film) for film in films or []]
-        self._studio.sittings.uploaded(sitting, *paths)
 
         def work(stop: threading.Event, tell: Callable[[Step], None]) -> None:
             request = Request(prompt=prompt.strip(), seed=int(seed or 0), library=library or "")

@@ -227,7 +227,11 @@ class Sittings:
 
     def uploaded(self, sitting: Sitting, *paths: Path) -> None:
         """The visitor's browser sent these files: they go when the sitting ends, if they lie among the uploads."""
-        sitting.uploads.update(path for path in paths if self.uploads in path.parents)
+        sitting.uploads.update(filter(self.is_upload, paths))
+
+    def is_upload(self, path: Path) -> bool:
+        """Whether the file lies among the uploads, wherever its name goes on the way."""
+        return self.uploads.resolve() in path.resolve().parents
 
     def forget_uploads(self) -> None:
         """Removes what browsers sent to a server that was killed: their pages load again, and no sitting knows of it."""
@@ -249,9 +253,11 @@ class Sittings:
             if _used(sitting.folder) < before:
                 self.end(sitting)
         for path in self.uploads.iterdir():
-            if _used(path) < before and path.is_dir():
+            if _used(path) >= before:
+                continue
+            if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
-            elif _used(path) < before:  # of an upload that broke off
+            else:  # of an upload that broke off
                 path.unlink(missing_ok=True)
 
     def end_all(self) -> None:
