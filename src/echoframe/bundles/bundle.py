@@ -14,11 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from echoframe.bundles.hub import cache_folder, hub_manifest, is_repo_id, locate
-from echoframe.bundles.hub_models import HUB_MODELS
+from echoframe.bundles.hub_models import HUB_MODELS, is_repo_id
 from echoframe.bundles.kept_bridge import kept_bridge
 from echoframe.bundles.labels import LabelBank, load_labels, vggsound_labels
-from echoframe.bundles.likely_clap import proven_clap
 from echoframe.bundles.manifest import (
     MANIFEST,
     Manifest,
@@ -147,25 +145,34 @@ def find_bundle(name_or_path: str | Path, *, cache_dir: Path | None = None) -> L
     if is_name and name in EMBEDDED:
         return _in_directory(EMBEDDED[name])
     if is_name and name in HUB_MODELS:
-        folders = locate(name, cache_dir=cache_dir)
-        folders |= proven_clap(name, folders, cache_dir=cache_dir)
-        manifest, revision = hub_manifest(name, folders, cache_dir=cache_dir)
-        sha256 = hashlib.sha256(revision.encode()).hexdigest()
-        return Located(
-            manifest=manifest,
-            folders=folders,
-            path=None,
-            revision=revision,
-            sha256=sha256,
-            cache=cache_folder(cache_dir),
-        )
+        return _pulled(name, cache_dir)
     if path.is_dir():
         return _in_directory(path)
     if is_name and is_repo_id(name):
+        from echoframe.bundles.hub import locate
+
         folder = locate(name, cache_dir=cache_dir)["bundle"]
         return _in_directory(folder, revision=f"{name}@{folder.name}")
     known = ", ".join([*EMBEDDED, *HUB_MODELS])
     raise BundleError(f'"{name}": no such model or directory; known models are {known}, or give a bundle\'s directory')
+
+
+def _pulled(name: str, cache_dir: Path | None) -> Located:
+    """A hub model, where its parts were pulled to. The hub's client is imported here: mini needs none."""
+    from echoframe.bundles.hub import cache_folder, hub_manifest, locate
+    from echoframe.bundles.likely_clap import proven_clap
+
+    folders = locate(name, cache_dir=cache_dir)
+    folders |= proven_clap(name, folders, cache_dir=cache_dir)
+    manifest, revision = hub_manifest(name, folders, cache_dir=cache_dir)
+    return Located(
+        manifest=manifest,
+        folders=folders,
+        path=None,
+        revision=revision,
+        sha256=hashlib.sha256(revision.encode()).hexdigest(),
+        cache=cache_folder(cache_dir),
+    )
 
 
 def save_bundle(directory: Path, manifest: Manifest) -> Manifest:

@@ -23,7 +23,7 @@ from echoframe.bundles.convert_hub import (
     pickle_names,
     remove_pickles,
 )
-from echoframe.bundles.hub_models import HUB_MODELS, PINNED_WEIGHTS, Repo
+from echoframe.bundles.hub_models import HUB_MODELS, PINNED_WEIGHTS, Repo, is_repo_id
 from echoframe.bundles.manifest import Manifest, Part, Space
 from echoframe.bundles.spaces import spaces_differ
 from echoframe.errors import BundleError, InputError
@@ -35,15 +35,6 @@ WANTED = ("*.safetensors", "*.json", "*.txt")
 UNWANTED = ("*.fp16.safetensors", "*.non_ema.safetensors", "onnx/*", "openvino/*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _UNREACHABLE = (OSError, HTTPError)
-
-
-def is_repo_id(name: str) -> bool:
-    """Whether `name` could be a hub repository: "organisation/name".
-
-    >>> is_repo_id("someone/my-bundle"), is_repo_id("mini"), is_repo_id("./here/mine")
-    (True, False, False)
-    """
-    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) is not None
 
 
 def repos_of(name: str) -> dict[str, Repo]:

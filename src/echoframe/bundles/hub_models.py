@@ -1,5 +1,6 @@
 """The models of the Hugging Face hub that have a name here: their repositories, pinned to commits where one is known."""
 
+import re
 from dataclasses import dataclass
 
 
@@ -75,3 +76,12 @@ HUB_MODELS: dict[str, HubModel] = {
     for size in _GENERATORS
     for model in (_audioldm(size, CLIP_LARGE, ""), _audioldm(size, CLIP_BASE, "-vitb32"))
 }
+
+
+def is_repo_id(name: str) -> bool:
+    """Whether `name` could be a hub repository: "organisation/name".
+
+    >>> is_repo_id("someone/my-bundle"), is_repo_id("mini"), is_repo_id("./here/mine")
+    (True, False, False)
+    """
+    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) is not None
