@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from echoframe.encoders.clap import ClapAudioEncoder, ClapTextEncoder
 from echoframe.errors import BundleError
 from echoframe.evaluation.judges import Heard
 from echoframe.output import file_sha256
@@ -31,6 +30,9 @@ class ClapJudge:
             raise BundleError(
                 f"{folder}: no such folder; expected the folder of a CLAP model; echoframe models pull audioldm-s fetches one"
             )
+        # imported here: transformers takes seconds, and the other judges do without it
+        from echoframe.encoders.clap import ClapAudioEncoder, ClapTextEncoder
+
         self._sounds = ClapAudioEncoder.from_directory(folder, device=device)
         self._texts = ClapTextEncoder.from_directory(folder, device=device)
         self.sample_rate, self.dim = self._sounds.sample_rate, self._sounds.dim
