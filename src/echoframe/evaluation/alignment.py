@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from numpy.lib.stride_tricks import sliding_window_view
 
 from echoframe.media.onsets import HOP_S, SILENCE, WINDOW_S, checked
 
 ENVELOPE_RANGE_DB = 40.0
+FLAT = 1e-12  # the sum of squares about the mean, of what never changes
 
 
 def envelope(waveform: Float[np.ndarray, " samples"], sample_rate: int) -> Float[np.ndarray, " frames"]:
@@ -43,7 +45,7 @@ def _as_long(values: np.ndarray, n: int, filling: float) -> np.ndarray:
 
 
 def _is_flat(values: np.ndarray) -> bool:
-    return bool(np.square(values - values.mean()).sum() < 1e-12)
+    return bool(np.square(values - values.mean()).sum() < FLAT)
 
 
 def _pearson(one: np.ndarray, other: np.ndarray) -> float:
@@ -72,13 +74,27 @@ def best_lag(reference: Float[np.ndarray, " t"], generated: Float[np.ndarray, " 
     if _is_flat(reference) and _is_flat(generated):
         return Lag(lag_s=0.0, correlation=1.0)
     most = min(round(most_s / HOP_S), n // 2)
-    found = [
-        (_pearson(reference[max(-lag, 0) : n - max(lag, 0)], generated[max(lag, 0) : n - max(-lag, 0)]), lag)
-        for lag in range(-most, most + 1)
-    ]
-    best = max(value for value, _ in found)
-    lag = min((lag for value, lag in found if value > best - 1e-9), key=abs) if best > 0 else most
+    found = _shifted_correlations(reference, generated, most)
+    best = float(found.max())
+    lags = np.flatnonzero(found > best - 1e-9) - most
+    lag = int(min(lags, key=abs)) if best > 0 else most
     return Lag(lag_s=lag * HOP_S, correlation=best)
+
+
+def _shifted_correlations(one: np.ndarray, other: np.ndarray, most: int) -> np.ndarray:
+    """`_pearson` of what both (N,) have, where the other is as many steps late: -most to most. (2 most + 1,)."""
+    shifted = sliding_window_view(np.pad(other, most), len(one))
+    both = sliding_window_view(np.pad(np.ones(len(one)), most), len(one))
+
+    def centred(values: np.ndarray) -> np.ndarray:
+        return both * (values - (both * values).sum(1, keepdims=True) / both.sum(1, keepdims=True))
+
+    x, y = centred(one), centred(shifted)
+    x_power, y_power = np.square(x).sum(1), np.square(y).sum(1)
+    changes = np.minimum(x_power, y_power) >= FLAT
+    return np.where(
+        changes, np.clip((x * y).sum(1) / np.sqrt(np.where(changes, x_power * y_power, 1.0)), -1.0, 1.0), 0.0
+    )
 
 
 def motion_correlation(
