@@ -28,6 +28,13 @@ def play_to_the_end(player: Any, *, speed: float = 1) -> None:
     )
 
 
+def seconds_of(player: Any) -> float:
+    """How long what an audio or video element plays is, once it knows."""
+    return player.evaluate(
+        "(p) => new Promise((go) => p.readyState ? go(p.duration) : (p.onloadedmetadata = () => go(p.duration)))"
+    )
+
+
 def watched(context: Any, base: str) -> tuple[list[str], list[str]]:
     """Lets a context reach the server at `base` only: the addresses elsewhere that were asked for, and the pages' errors."""
     outside: list[str] = []

@@ -4,7 +4,6 @@ The moments are drawn with a fixed seed, as shares of the time that an unbroken 
 times by default; seven times each with -m slow.
 """
 
-import multiprocessing
 import random
 import shutil
 import time
@@ -25,6 +24,7 @@ from echoframe.data.pack import pack
 from echoframe.data.sources import list_source
 from echoframe.lock import exclusive_lock
 from film_server import Films, serve
+from forked import ready_processes
 from planted_video import write_video
 from tiny_bundles import write_tiny_mini
 
@@ -55,10 +55,7 @@ def rows() -> list[ClipRow]:
 
 @pytest.fixture(scope="module")
 def processes():
-    """Processes that have what they need imported: the first moment is one of the work."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_data_killed", "yt_dlp", "imageio_ffmpeg", "pyarrow.parquet", "transformers"])
-    return context
+    return ready_processes()
 
 
 @pytest.fixture(scope="module")

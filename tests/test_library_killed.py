@@ -4,7 +4,6 @@ The moments are drawn with a fixed seed. Each is counted from where the command 
 later as a file takes, so every one of them is a moment of the work.
 """
 
-import multiprocessing
 import random
 import shutil
 import signal
@@ -21,6 +20,7 @@ import soundfile
 from echoframe.apps import cli
 from echoframe.library import Library
 from echoframe.library.database import Database
+from forked import ready_processes
 from library_rows import rows
 from planted_sounds import RATE, click_at, noise, tone
 from tiny_bundles import write_tiny_mini
@@ -44,10 +44,7 @@ def run_add(library: Path, sounds: Path, model: Path, told: Connection) -> None:
 
 @pytest.fixture(scope="module")
 def processes():
-    """Processes that have what they need imported: the first moment is one of the work."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_library_killed", "echoframe.apps.library", "scipy.signal"])
-    return context
+    return ready_processes()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from browsers import CHROMIUM, play_to_the_end, started, watched
+from browsers import CHROMIUM, play_to_the_end, seconds_of, started, watched
 from echoframe import load
 from planted_video import write_video
 from shelves import write_shelf
@@ -163,7 +163,7 @@ def test_a_visitor_brings_a_film_and_takes_its_sound_home(visit, film, tmp_path)
     assert record["settings"]["seed"] == 0
 
     play_to_the_end(player)
-    assert player.evaluate("each => each.duration") == pytest.approx(2.0, abs=0.1)
+    assert seconds_of(player) == pytest.approx(2.0, abs=0.1)
     loudest, lasts_s = page.evaluate(HEARD, player.evaluate("each => each.src"))
     assert loudest > 0.02
     assert lasts_s == pytest.approx(2.0, abs=0.1)
@@ -277,7 +277,7 @@ def test_a_film_is_recorded(visit):
     page.locator("#seen img").wait_for()
     page.locator("#go").click()
     finished(page, 2)
-    assert page.locator("#player video").evaluate("each => each.duration") > 0.5
+    assert seconds_of(page.locator("#player video")) > 0.5
 
 
 def test_the_end_removes_what_was_sent_and_not_used(visit, site, film, tmp_path):
@@ -306,7 +306,7 @@ def test_words_and_many_films_on_a_phone_with_the_keyboard(visit, film, tmp_path
     page.locator("#words-go").focus()
     page.keyboard.press("Enter")
     page.locator("#words-player audio").wait_for()
-    assert page.locator("#words-player audio").evaluate("each => each.duration") == pytest.approx(1.0, abs=0.05)
+    assert seconds_of(page.locator("#words-player audio")) == pytest.approx(1.0, abs=0.05)
 
     (tmp_path / "notes.mp4").write_text("no film")
     page.get_by_role("tab", name="Many films").click()
