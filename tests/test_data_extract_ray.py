@@ -120,11 +120,15 @@ def test_two_nodes_and_a_killed_process_give_what_a_plain_loop_gives(
 ):
     with ray_session(cluster.address):
         assert cluster_device("auto") == "cpu"
+        result = run(films, tmp_path / "two", model, ray_address=cluster.address)
+        assert (result.n_done, result.n_failed, result.failed_by_stage) == (5, 1, {"decode": 1})
+        assert_same(rows_of(films, tmp_path / "two"), plain)
         patch_decode(monkeypatch, tmp_path / "deaths", n=3, times=1)
-        result = run(films, tmp_path / "set", model, ray_address=cluster.address)
-    assert len(list((tmp_path / "deaths").iterdir())) == 1
-    assert (result.n_done, result.n_failed, result.failed_by_stage) == (5, 1, {"decode": 1})
-    assert_same(rows_of(films, tmp_path / "set"), plain)
+        result = run(films, tmp_path / "killed", model)
+        assert len(list((tmp_path / "deaths").iterdir())) == 1
+    assert (result.n_done, result.n_failed) == (5, 1)
+    for path in (tmp_path / "two").glob("*.parquet"):
+        assert (tmp_path / "killed" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_a_library_is_added_to_by_the_same_cluster(cluster, model, tmp_path, capsys):
