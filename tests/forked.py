@@ -5,16 +5,19 @@ from multiprocessing.context import ForkServerContext
 
 # Not the tests themselves: Python 3.11's server is not told where they lie, and passes over what it does not find.
 PRELOADED = [
-    *(
-        "pytest",
-        "scipy.signal",
-        "pyarrow.parquet",
-        "yt_dlp",
-        "imageio_ffmpeg",
-        "transformers.models.clap.modeling_clap",
-    ),
-    *("echoframe.data.download", "echoframe.data.fetch", "echoframe.data.extract", "echoframe.data.pack"),
-    *("echoframe.apps.library", "echoframe.library.cluster", "echoframe.bundles.trained"),
+    "pytest",
+    "scipy.signal",
+    "pyarrow.parquet",
+    "yt_dlp",
+    "imageio_ffmpeg",
+    "transformers.models.clap.modeling_clap",
+    "echoframe.data.download",
+    "echoframe.data.fetch",
+    "echoframe.data.extract",
+    "echoframe.data.pack",
+    "echoframe.apps.library",
+    "echoframe.library.cluster",
+    "echoframe.bundles.trained",
 ]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from echoframe.bundles.bundle import EMBEDDED, LOADERS, Located, find_bundle
-from echoframe.bundles.hub import HUB_MODELS
+from echoframe.bundles.hub_models import HUB_MODELS
 from echoframe.bundles.manifest import Part, Space, check_files
 from echoframe.data.decode import Clip
 from echoframe.data.embedding_manifest import EncoderFacts

@@ -50,10 +50,22 @@ def _is_flat(values: np.ndarray) -> bool:
 
 def _pearson(one: np.ndarray, other: np.ndarray) -> float:
     """0 where one of them never changes."""
-    if _is_flat(one) or _is_flat(other):
-        return 0.0
-    x, y = one - one.mean(), other - other.mean()
-    return float(np.clip(x @ y / np.sqrt(np.square(x).sum() * np.square(y).sum()), -1.0, 1.0))
+    return float(_pearson_by_lag(one, other, 0)[0])
+
+
+def _pearson_by_lag(one: np.ndarray, other: np.ndarray, most: int) -> np.ndarray:
+    """The same for each lag of the other, -most to most, over what both (N,) have then: (2 most + 1,)."""
+    shifted = sliding_window_view(np.pad(other, most), len(one))
+    both = sliding_window_view(np.pad(np.ones(len(one)), most), len(one))
+
+    def centred(values: np.ndarray) -> np.ndarray:
+        return both * (values - (both * values).sum(1, keepdims=True) / both.sum(1, keepdims=True))
+
+    x, y = centred(one), centred(shifted)
+    x_power, y_power = np.square(x).sum(1), np.square(y).sum(1)
+    changes = np.minimum(x_power, y_power) >= FLAT
+    scale = np.sqrt(np.where(changes, x_power * y_power, 1.0))
+    return np.where(changes, np.clip((x * y).sum(1) / scale, -1.0, 1.0), 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,27 +86,11 @@ def best_lag(reference: Float[np.ndarray, " t"], generated: Float[np.ndarray, " 
     if _is_flat(reference) and _is_flat(generated):
         return Lag(lag_s=0.0, correlation=1.0)
     most = min(round(most_s / HOP_S), n // 2)
-    found = _shifted_correlations(reference, generated, most)
+    found = _pearson_by_lag(reference, generated, most)
     best = float(found.max())
     lags = np.flatnonzero(found > best - 1e-9) - most
     lag = int(min(lags, key=abs)) if best > 0 else most
     return Lag(lag_s=lag * HOP_S, correlation=best)
-
-
-def _shifted_correlations(one: np.ndarray, other: np.ndarray, most: int) -> np.ndarray:
-    """`_pearson` of what both (N,) have, where the other is as many steps late: -most to most. (2 most + 1,)."""
-    shifted = sliding_window_view(np.pad(other, most), len(one))
-    both = sliding_window_view(np.pad(np.ones(len(one)), most), len(one))
-
-    def centred(values: np.ndarray) -> np.ndarray:
-        return both * (values - (both * values).sum(1, keepdims=True) / both.sum(1, keepdims=True))
-
-    x, y = centred(one), centred(shifted)
-    x_power, y_power = np.square(x).sum(1), np.square(y).sum(1)
-    changes = np.minimum(x_power, y_power) >= FLAT
-    return np.where(
-        changes, np.clip((x * y).sum(1) / np.sqrt(np.where(changes, x_power * y_power, 1.0)), -1.0, 1.0), 0.0
-    )
 
 
 def motion_correlation(
