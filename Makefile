@@ -9,8 +9,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 demo: $(VENV)/.base
 	$(BIN)/echoframe generate demo/clip.mp4 -o out --seed 0 --picture
 
-# one process a core, each with one thread, as small tensors gain nothing from more; a file's tests share what they load
-TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+# one process a core, each with one thread: small tensors gain nothing from more
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 test: $(VENV)/.dev
 	$(TESTS)
